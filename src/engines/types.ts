@@ -1,0 +1,312 @@
+import type { DatasourceType } from '../config/types.ts';
+import type { HostFacts } from '../runtime.ts';
+
+/**
+ * The contract of an engine: it turns a datasource into members (streams or trees) inside one snapshot,
+ * and members back into a datasource. It knows nothing of blocks, codecs, storages or manifests.
+ */
+export interface Engine<Options = unknown> {
+  readonly type: DatasourceType;
+  readonly capabilities: EngineCapabilities;
+
+  /** Looks at the source without changing it. Never throws for what a health status can say. */
+  probe(source: EngineSource<Options>): Promise<Health>;
+
+  /**
+   * Opens the source's snapshot. Preflight belongs here: a source that cannot be dumped throws before
+   * anything is written anywhere. The caller always calls `close`, also after an error or an abort.
+   */
+  dump(source: EngineSource<Options>, request: DumpRequest): Promise<Dump>;
+
+  /**
+   * Loads a backup beside the target, compares, swaps. Everything from `content` was proven before it
+   * gets here. A restore that throws leaves the target as it was.
+   */
+  restore(content: BackupContent, request: RestoreRequest<Options>): Promise<RestoreOutcome>;
+
+  /**
+   * `verify --level content`, the engine's own part: does what was decoded parse (a database file's own
+   * integrity check, a dump's end marker, a tar's walk)? Returns one finding per problem.
+   */
+  inspect(content: BackupContent, request: InspectRequest): Promise<readonly string[]>;
+}
+
+export interface EngineCapabilities {
+  readonly formats: readonly ('native' | 'jsonl')[];
+  /** What `--only` and `--exclude` name. */
+  readonly selects: 'paths' | 'tables';
+  /** What a restore can be directed to. */
+  readonly targets: readonly ('path' | 'database')[];
+}
+
+/** One datasource as an engine sees it. */
+export interface EngineSource<Options> {
+  readonly name: string;
+  readonly options: Options;
+  readonly signal: AbortSignal;
+  /** For staging: 0700, removed by the caller afterwards. */
+  readonly tempDir: string;
+  readonly host: HostFacts;
+  readonly now: () => Date;
+  readonly warn: (warning: Warning) => void;
+}
+
+/** Something a person should know about a backup. `partial` makes the backup's status `partial`. */
+export interface Warning {
+  readonly message: string;
+  /** The file, table or object; a byte string as in `EntryRecord.path`. */
+  readonly subject?: string;
+  readonly partial: boolean;
+}
+
+export type Health = {
+  readonly status: 'ok' | 'timeout' | 'auth_failed' | 'unreachable' | 'error';
+  readonly message?: string;
+  readonly latencyMs?: number;
+  readonly serverVersion?: string;
+  readonly sizeBytes?: number;
+  readonly facts?: Readonly<Record<string, string | number>>;
+};
+
+export interface DumpRequest {
+  readonly format: 'native' | 'jsonl';
+  /** Globs of tables, or patterns of paths, on top of the datasource's own. Empty: all. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly parallelJobs: number;
+  /** Absolute paths that no engine may read: dguard's own destinations, temp_dir, undo copies. */
+  readonly ownPaths: readonly string[];
+}
+
+/** An open snapshot. */
+export interface Dump {
+  /** The moment that the data is of. */
+  readonly snapshotAt: Date;
+  /** What the source is, whatever it is called: `source_identity` of the manifest. */
+  readonly identity: string;
+  /** How many bytes of members are to be expected, where known: for progress and free space. */
+  readonly expectedBytes?: number;
+  /** The patterns in force, for the manifest; undefined when the whole source is dumped. */
+  readonly patterns?: { include: readonly string[]; exclude: readonly string[] };
+  /** Paths that the backup is of, for a restore in place (files: its source paths). */
+  readonly sources?: readonly SourceRoot[];
+  /** Members in the order of their paths; each is consumed to its end before the next is asked for. */
+  members(): AsyncIterable<Member>;
+  /** What was learnt inside the snapshot. Called after the last member was consumed. */
+  facts(): Promise<DumpFacts>;
+  close(): Promise<void>;
+}
+
+export interface SourceRoot {
+  /** Absolute path at the source host; a byte string (see EntryRecord.path). */
+  readonly path: string;
+  /** The path in the backup that stands for it; empty for the backup's own root. */
+  readonly entry: string;
+  readonly kind: 'directory' | 'file';
+}
+
+export interface DumpFacts {
+  readonly database_version?: string;
+  readonly tool?: string;
+  readonly tool_version?: string;
+  readonly consistency: 'snapshot' | 'point-in-time' | 'none';
+  readonly extensions?: readonly string[];
+  readonly schema_sha256?: string;
+  readonly tables_count?: number;
+  readonly rows?: number;
+  readonly files_count?: number;
+  readonly engine_output?: string;
+}
+
+export type Member = StreamMember | TreeMember;
+
+/** One logical byte stream: a dump, a database file, a JSONL table. */
+export interface StreamMember {
+  readonly kind: 'stream';
+  /** Its path among the backup's entries, and what `cat` and `ls` call it: `database.db`, `users.jsonl`. */
+  readonly path: string;
+  /** IANA media type. */
+  readonly media: string;
+  /** How to read it: `sqlite3`, `pg_dump-custom`, `sql`, `jsonl` … */
+  readonly format: string;
+  /** The bytes. Throws (never merely ends) when the source failed. Called once. */
+  open(): AsyncIterable<Uint8Array>;
+  /** The tables in it with their rows, asked for after the stream ended. */
+  tables?(): Promise<readonly TableFact[]>;
+}
+
+export interface TableFact {
+  readonly name: string;
+  readonly rows?: number;
+}
+
+/** Many entries in one tar artifact. */
+export interface TreeMember {
+  readonly kind: 'tree';
+  /** The artifact's name without codec suffix: `files.tar`. */
+  readonly path: string;
+  readonly media: 'application/x-tar';
+  readonly format: 'tar';
+  /** Entries in the order of a sorted depth-first walk (`compareEntryPaths`), in batches that bound memory. */
+  entries(): AsyncIterable<readonly TreeItem[]>;
+}
+
+export interface TreeItem {
+  readonly entry: EntryRecord;
+  /** Content of a regular file: all of it, or a reader for one that is too large to hold. */
+  readonly content?: Uint8Array | LargeContent;
+}
+
+/** A large file, read while it is written to the archive. */
+export interface LargeContent {
+  readonly sizeBytes: number;
+  /**
+   * Fills `into` from its start and returns how many bytes it wrote, 0 only at the end. Never more than
+   * `sizeBytes` in all. A file that turned out shorter is filled up with zeros, with a warning.
+   */
+  read(into: Uint8Array): number;
+  /** Called once after the last byte (or on abort): closes, compares the file with its recorded stat. */
+  finish(): { unsure: boolean };
+}
+
+export type EntryKind =
+  | 'directory'
+  | 'file'
+  | 'symlink'
+  | 'hardlink'
+  | 'fifo'
+  | 'socket'
+  | 'char_device'
+  | 'block_device';
+
+/**
+ * One thing in a tree. Paths, link targets, owner names and xattr names are byte strings: JavaScript
+ * strings whose char codes are the bytes (`Buffer.toString('latin1')`), so that names that are not UTF-8 survive.
+ */
+export interface EntryRecord {
+  /** Relative, `/`-separated, no empty, `.` or `..` part; empty for the root itself. */
+  path: string;
+  kind: EntryKind;
+  /** Content length of a file, 0 of anything else. */
+  size: number;
+  /** Nanoseconds since the epoch. */
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  ino: bigint;
+  dev: bigint;
+  /** Permission bits with set-id and sticky bits (07777). */
+  mode: number;
+  uid: number;
+  gid: number;
+  user?: string;
+  group?: string;
+  /** Symlink: its target as it stands. Hard link: the path of the entry of this backup that it is another name of. */
+  link?: string;
+  /** Regular files with several names: a number shared by all of them (the first is kind `file`). */
+  linkGroup?: number;
+  /** Extended attributes, ACLs among them (`system.posix_acl_access`). */
+  xattrs?: readonly { name: string; value: Uint8Array }[];
+  device?: { major: number; minor: number };
+  /** Holes at the source: a restore writes no runs of zeros. */
+  sparse?: boolean;
+  /** SHA-256 (hex) of the content, of files that were read whole. */
+  sha256?: string;
+  /** It changed while it was read, or was modified within 2 s of it: always read again. */
+  unsure?: boolean;
+}
+
+/** A backup's proven content: every block's hash held before its bytes come out of here. */
+export interface BackupContent {
+  readonly facts: DumpFacts;
+  readonly sources: readonly SourceRoot[];
+  /** All entries in order; `only` filters by path or glob, with the folders above what matches. */
+  entries(options?: { only?: readonly string[] }): AsyncIterable<ContentEntry>;
+  /** One entry by its exact path, or undefined. */
+  entry(path: string): Promise<ContentEntry | undefined>;
+  /** The bytes of a file or stream entry, in order, each chunk at most 4 MiB. */
+  read(entry: ContentEntry): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes of many entries in the order given, decoded ahead in parallel: chunks carry which entry they
+   * are of and where in it they belong. Empty files make no chunk.
+   */
+  readAll(entries: AsyncIterable<ContentEntry> | Iterable<ContentEntry>): AsyncIterable<ContentChunk>;
+}
+
+export interface ContentChunk {
+  readonly entry: ContentEntry;
+  /** Position of `bytes` in the entry's content. */
+  readonly position: number;
+  readonly bytes: Uint8Array;
+  /** True with the entry's last byte. */
+  readonly last: boolean;
+}
+
+/** An entry as read back from a backup's index. */
+export type ContentEntry =
+  | ({ readonly type: 'tree' } & Readonly<EntryRecord> & { readonly slices: readonly Slice[] })
+  | {
+      readonly type: 'stream';
+      readonly path: string;
+      readonly kind: 'stream';
+      readonly size: number;
+      readonly media: string;
+      readonly format: string;
+      readonly slices: readonly Slice[];
+    }
+  | {
+      readonly type: 'table';
+      readonly path: string;
+      readonly kind: 'table';
+      readonly member: string;
+      readonly table: string;
+      readonly rows?: number;
+    };
+
+/** A run of bytes in consecutive blocks of one artifact: it starts `offset` bytes into block `block`. */
+export interface Slice {
+  /** The random part of the id of the backup that stores the blocks. */
+  readonly origin: string;
+  readonly artifact: number;
+  readonly block: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface RestoreRequest<Options> {
+  readonly source?: EngineSource<Options>;
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+  readonly host: HostFacts;
+  readonly tempDir: string;
+  readonly warn: (warning: Warning) => void;
+  /** Where to: a path (files, sqlite) or a database name; undefined is the source's own place. */
+  readonly toPath?: string;
+  readonly toDatabase?: string;
+  /** Paths or table globs; empty: everything. */
+  readonly only: readonly string[];
+  readonly overwrite: boolean;
+  readonly dryRun: boolean;
+  /** Set-uid bits and devices are restored (as root). */
+  readonly privileged: boolean;
+  /** The backup's id, for names and marks of staging and undo copies. */
+  readonly backupId: string;
+  readonly onProgress: (bytesDone: number, filesDone: number) => void;
+}
+
+export interface RestoreOutcome {
+  /** Where the data is now (or would be, on a dry run). */
+  readonly target: string;
+  readonly filesCount?: number;
+  readonly sizeBytes: number;
+  readonly tables?: readonly TableFact[];
+  /** Where the replaced data was kept. */
+  readonly undo?: string;
+  /** What would be done, in words, on a dry run. */
+  readonly plan?: readonly string[];
+}
+
+export interface InspectRequest {
+  readonly tempDir: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (bytesDone: number) => void;
+}

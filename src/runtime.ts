@@ -1,0 +1,27 @@
+import type { Emit } from './events.ts';
+
+/**
+ * What only the outermost layer knows, handed in: clock, host, environment, signal. Nothing below
+ * `cli/` reads `process.env`, `process.argv`, the clock or the console itself.
+ */
+export interface Runtime {
+  readonly now: () => Date;
+  readonly emit: Emit;
+  /** Aborted by SIGINT or SIGTERM (reason: a DguardError) or by a job's time limit. */
+  readonly signal: AbortSignal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly host: HostFacts;
+  /** A folder for staging, made on demand with mode 0700; its own contents are dguard's to remove. */
+  readonly tempDir: string;
+  /** dguard's own version, for manifests. */
+  readonly version: string;
+}
+
+export interface HostFacts {
+  readonly name: string;
+  /** Changes at every boot; empty where the system has none. */
+  readonly bootId: string;
+  readonly pid: number;
+  /** True where dguard runs with the privileges to give files away (root). */
+  readonly privileged: boolean;
+}
