@@ -1,0 +1,110 @@
+import { z } from 'zod';
+
+/**
+ * Format 1's manifest. Additive within a format: unknown fields are kept and shown, never refused.
+ * FORMAT.md says what each field means; the types are in `types.ts`, checked against this schema below.
+ */
+const bytes = z.number().int().nonnegative();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const text = (max: number) => z.string().max(max);
+const instant = z.string().regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/);
+const id = z.string().regex(/^[a-z]{2,20}-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[a-z2-7]{8}$/);
+const artifactName = z.string().regex(/^[a-z0-9][a-z0-9._%-]{0,120}$/);
+
+const part = z.looseObject({ number: z.number().int().positive(), size: bytes, sha256 });
+const artifact = z.looseObject({
+  name: artifactName,
+  member: text(4096),
+  media: text(200),
+  format: text(100),
+  size: bytes,
+  blocks: bytes,
+  digest: sha256,
+  stored_size: bytes,
+  sha256,
+  parts: z.array(part).min(2).max(10_000).optional(),
+});
+const artifactSummary = z.looseObject({ count: bytes, objects: bytes, bytes, sha256 });
+
+const facts = z.looseObject({
+  database_version: text(200).optional(),
+  tool: text(200).optional(),
+  tool_version: text(200).optional(),
+  consistency: z.enum(['snapshot', 'point-in-time', 'none']),
+  extensions: z.array(text(200)).max(500).optional(),
+  schema_sha256: sha256.optional(),
+  tables_count: bytes.optional(),
+  rows: bytes.optional(),
+  files_count: bytes.optional(),
+  engine_output: text(4096).optional(),
+  warnings: z.looseObject({ count: bytes, first: z.array(text(2000)).max(20) }).optional(),
+});
+
+export const manifestSchema = z.looseObject({
+  format: z.literal(1),
+  dguard_version: text(100),
+  id,
+  run_id: text(100),
+  namespace: text(200).optional(),
+  host: text(300),
+  source_identity: text(4096),
+  job: text(200),
+  datasource: z.looseObject({ name: text(300), type: text(50) }),
+  database: text(300).optional(),
+  patterns: z
+    .looseObject({ include: z.array(text(4096)).max(1000), exclude: z.array(text(4096)).max(1000) })
+    .optional(),
+  tags: z.array(text(300)).max(200),
+  extra: z.record(z.string(), z.unknown()).optional(),
+  type: z.enum(['full', 'incremental', 'differential', 'snapshot', 'checkpoint']),
+  status: z.enum(['completed', 'partial', 'suspect', 'failed']),
+  expires: instant.optional(),
+  parent_backup_id: id.optional(),
+  base_backup_id: id.optional(),
+  references: z.array(z.looseObject({ id, root_sha256: sha256 })).max(4096),
+  created_at: instant,
+  started_at: instant,
+  finished_at: instant,
+  time_zone: text(100),
+  duration_ms: bytes,
+  size_bytes: bytes,
+  compressed_size_bytes: bytes,
+  stored_size_bytes: bytes,
+  compression: z.looseObject({
+    codec: z.enum(['zstd', 'gzip', 'lz4', 'brotli', 'deflate', 'none']),
+    level: z.number().int().optional(),
+  }),
+  chunker: z.looseObject({
+    algorithm: z.literal('gear'),
+    version: z.literal(1),
+    min: bytes,
+    avg: bytes,
+    max: bytes,
+  }),
+  artifacts: z.union([z.array(artifact).max(50), artifactSummary]),
+  index: z
+    .looseObject({
+      name: artifactName,
+      size: bytes,
+      sha256,
+      root: z.looseObject({ offset: bytes, stored: bytes, length: bytes, sha256 }),
+      frames: bytes,
+      entries: bytes,
+      blocks: bytes,
+    })
+    .optional(),
+  encryption: z.looseObject({ cipher: text(50), key_id: text(200), key_object: text(200) }).optional(),
+  facts: facts.optional(),
+  destinations: z.array(text(200)).max(100),
+  error: z
+    .looseObject({
+      operation: text(200),
+      stage: text(100),
+      code: text(100),
+      message: text(4000),
+      cause: text(4000).optional(),
+    })
+    .optional(),
+  recover: z.array(text(4096)).max(50),
+  integrity: z.looseObject({ sha256 }),
+});
