@@ -38,7 +38,8 @@ export function fromText(text: string): string {
 
 /** True where every byte is below 0x80. */
 export function isAscii(path: string): boolean {
-  return ASCII.test(path);
+  for (let at = 0; at < path.length; at += 1) if (path.charCodeAt(at) > 0x7f) return false;
+  return true;
 }
 
 /** True where the bytes are valid UTF-8. */
@@ -83,7 +84,6 @@ export function parentPath(path: string): string {
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
-const ASCII = /^[\x00-\x7f]*$/;
 const PRINTABLE = /^[\x20-\x7e]*$/;
 /** NUL, and char codes that are no bytes: such a string is no byte string. */
 const UNSAFE_CHARACTER = /[\x00\u0100-\uffff]/;

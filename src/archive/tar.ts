@@ -55,11 +55,29 @@ const TYPE_FLAGS: Readonly<Partial<Record<EntryKind, number>>> = {
   fifo: 0x36,
 };
 const PAX_TYPE_FLAG = 0x78;
+/** A pax header itself belongs to nobody: only these fields of a record are looked at. */
+const PAX_OWNER: EntryRecord = {
+  path: '',
+  kind: 'file',
+  size: 0,
+  mtimeNs: 0n,
+  ctimeNs: 0n,
+  ino: 0n,
+  dev: 0n,
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+};
 
 /** Everything that is the same in all headers: magic, version, eight spaces for the checksum. */
 const TEMPLATE = Buffer.alloc(BLOCK_BYTES);
 TEMPLATE.write('        ', 148, 'latin1');
 TEMPLATE.write('ustar\x0000', 257, 'latin1');
+for (const field of [329, 337]) TEMPLATE.write('0000000', field, 'latin1');
+
+/** One header is put together here and copied out: its words can be summed four bytes at a time. */
+const SCRATCH_WORDS = new Int32Array(BLOCK_BYTES / 4);
+const SCRATCH = Buffer.from(SCRATCH_WORDS.buffer);
 
 function memberName(entry: EntryRecord): string {
   if (entry.kind !== 'directory') return entry.path;
@@ -108,32 +126,37 @@ function writeUstar(
   seconds: number,
   size: number,
 ): void {
-  into.set(TEMPLATE, at);
+  SCRATCH.set(TEMPLATE);
   if (split > 0) {
-    into.write(name.slice(split + 1), at, NAME_BYTES, 'latin1');
-    into.write(name.slice(0, split), at + 345, PREFIX_BYTES, 'latin1');
+    SCRATCH.write(name.slice(split + 1), 0, NAME_BYTES, 'latin1');
+    SCRATCH.write(name.slice(0, split), 345, PREFIX_BYTES, 'latin1');
   } else {
-    into.write(name, at, NAME_BYTES, 'latin1');
+    SCRATCH.write(name, 0, NAME_BYTES, 'latin1');
   }
-  writeOctal(into, at + 100, 7, entry.mode);
-  writeOctal(into, at + 108, 7, entry.uid <= MAX_ID ? entry.uid : 0);
-  writeOctal(into, at + 116, 7, entry.gid <= MAX_ID ? entry.gid : 0);
-  writeOctal(into, at + 124, 11, size <= MAX_NUMBER ? size : 0);
-  writeOctal(into, at + 136, 11, seconds < 0 ? 0 : Math.min(seconds, MAX_NUMBER));
-  into[at + 156] = type;
-  if (link !== '') into.write(link, at + 157, NAME_BYTES, 'latin1');
-  if (entry.user !== undefined) into.write(entry.user, at + 265, OWNER_NAME_BYTES, 'latin1');
-  if (entry.group !== undefined) into.write(entry.group, at + 297, OWNER_NAME_BYTES, 'latin1');
-  writeOctal(into, at + 329, 7, entry.device?.major ?? 0);
-  writeOctal(into, at + 337, 7, entry.device?.minor ?? 0);
-  writeChecksum(into, at);
+  writeOctal(SCRATCH, 100, 7, entry.mode);
+  writeOctal(SCRATCH, 108, 7, entry.uid <= MAX_ID ? entry.uid : 0);
+  writeOctal(SCRATCH, 116, 7, entry.gid <= MAX_ID ? entry.gid : 0);
+  writeOctal(SCRATCH, 124, 11, size <= MAX_NUMBER ? size : 0);
+  writeOctal(SCRATCH, 136, 11, seconds < 0 ? 0 : Math.min(seconds, MAX_NUMBER));
+  SCRATCH[156] = type;
+  if (link !== '') SCRATCH.write(link, 157, NAME_BYTES, 'latin1');
+  if (entry.user !== undefined) SCRATCH.write(entry.user, 265, OWNER_NAME_BYTES, 'latin1');
+  if (entry.group !== undefined) SCRATCH.write(entry.group, 297, OWNER_NAME_BYTES, 'latin1');
+  if (entry.device !== undefined) {
+    writeOctal(SCRATCH, 329, 7, entry.device.major);
+    writeOctal(SCRATCH, 337, 7, entry.device.minor);
+  }
+  // The sum of all bytes with the checksum field as spaces: six digits, NUL, space.
+  writeOctal(SCRATCH, 148, 6, scratchSum());
+  SCRATCH[154] = 0;
+  into.set(SCRATCH, at);
 }
 
 /** `digits` octal digits and a NUL. */
 function writeOctal(into: Buffer, at: number, digits: number, value: number): void {
   let rest = value;
   for (let place = at + digits - 1; place >= at; place -= 1) {
-    if (rest > 0x3fffffff) {
+    if (rest > 0x7fffffff) {
       into[place] = 0x30 + (rest % 8);
       rest = Math.floor(rest / 8);
     } else {
@@ -143,12 +166,14 @@ function writeOctal(into: Buffer, at: number, digits: number, value: number): vo
   }
 }
 
-/** The sum of all bytes with the checksum field as spaces: six digits, NUL, space. */
-function writeChecksum(into: Buffer, at: number): void {
-  let sum = 0;
-  for (let place = at; place < at + BLOCK_BYTES; place += 1) sum += into[place]!;
-  writeOctal(into, at + 148, 6, sum);
-  into[at + 154] = 0;
+/** The sum of the scratch block's bytes: four at a time, two per half-word lane. */
+function scratchSum(): number {
+  let lanes = 0;
+  for (let word = 0; word < SCRATCH_WORDS.length; word += 1) {
+    const four = SCRATCH_WORDS[word]!;
+    lanes += (four & 0xff00ff) + ((four >>> 8) & 0xff00ff);
+  }
+  return (lanes & 0xffff) + (lanes >>> 16);
 }
 
 function extendedHeader(
@@ -162,16 +187,15 @@ function extendedHeader(
   const records = Buffer.concat(paxRecords(entry, name, split, link, seconds));
   const total = BLOCK_BYTES + records.length + tarPadding(records.length).length + BLOCK_BYTES;
   const header = Buffer.alloc(total);
-  const paxName = `PaxHeaders/${plain(name.slice(0, -1).split('/').pop()!).slice(0, 80)}`;
-  const pax: EntryRecord = { ...entry, mode: 0o644, uid: 0, gid: 0 };
-  delete pax.user;
-  delete pax.group;
-  delete pax.device;
-  writeUstar(header, 0, pax, PAX_TYPE_FLAG, paxName, 0, '', seconds, records.length);
+  const paxName = `PaxHeaders/${plain(entry.path.slice(entry.path.lastIndexOf('/') + 1)).slice(0, 80)}`;
+  writeUstar(header, 0, PAX_OWNER, PAX_TYPE_FLAG, paxName, 0, '', seconds, records.length);
   header.set(records, BLOCK_BYTES);
-  const body: EntryRecord = { ...entry };
-  if (!fitsOwner(entry.user)) delete body.user;
-  if (!fitsOwner(entry.group)) delete body.group;
+  let body = entry;
+  if (!fitsOwner(entry.user) || !fitsOwner(entry.group)) {
+    body = { ...entry };
+    if (!fitsOwner(entry.user)) delete body.user;
+    if (!fitsOwner(entry.group)) delete body.group;
+  }
   const cutName = split >= 0 ? name : plain(name.slice(0, NAME_BYTES));
   const cutLink = plain(link.slice(0, NAME_BYTES));
   writeUstar(
