@@ -1,0 +1,293 @@
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, realpath, stat, statfs, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { DguardError, errnoOf, throwIfAborted } from '../errors.ts';
+import { bodyChunks } from './body.ts';
+import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
+import { storedBudget } from './local/budget.ts';
+import { attempt, fileError } from './local/errors.ts';
+import { isRealPath, makeFolder, makeRoot, removeEmptyFolders, syncFolder } from './local/folders.ts';
+import { assertMounted, realAncestor } from './local/mount.ts';
+import { exists, publish, removeTemp, taken } from './local/publish.ts';
+import { walkObjects } from './local/walk.ts';
+import { writeChunks } from './local/write.ts';
+import { byteRange } from './range.ts';
+import type { CallOptions, GetOptions, PutOptions, Storage, StorageContext, StoredObject } from './types.ts';
+
+export interface LocalOptions {
+  /** Absolute; may itself be a link to a folder. */
+  path: string;
+  /** Limit of what is stored, in GiB. Objects of up to 1 MiB (marks, leases, manifests) may pass it. */
+  max_size_gb?: number | undefined;
+  /** True: the path itself must be a mount point. A string names the folder above it that must be one. */
+  must_be_mounted?: boolean | string | undefined;
+}
+
+const GIB = 1024 ** 3;
+const FILE_MODE = 0o600;
+const READ_BYTES = 4 * 1024 * 1024;
+const FOLDER_RACES = 10;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+
+/**
+ * Objects as files under one folder. A put writes a temporary file beside its place, syncs it, links it
+ * under its name and syncs the folder. No link inside the folder is ever followed, no file outside touched.
+ */
+export function localStorage(options: LocalOptions, context: StorageContext): Storage {
+  const path = resolve(options.path);
+  const limitBytes = options.max_size_gb === undefined ? undefined : Math.floor(options.max_size_gb * GIB);
+  const budget = limitBytes === undefined ? undefined : storedBudget(limitBytes, () => storedBytes(), path);
+  const settledFolders = new Set<string>();
+  let knownRoot: string | undefined;
+
+  async function put(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    putOptions: PutOptions = {},
+  ): Promise<StoredObject> {
+    assertKey(key);
+    if (putOptions.signal) throwIfAborted(putOptions.signal);
+    const root = (await findRoot()) ?? (await attempt('make', path, () => createRoot()));
+    await budget?.load();
+    const { temp, final, handle } = await attempt('put', key, () => openTemp(root, key));
+    let budgeted = 0;
+    try {
+      const facts = await fill(handle, key, bodyChunks(body, key, putOptions), (fileBytes) => {
+        budget?.take(fileBytes - budgeted, fileBytes);
+        budgeted = fileBytes;
+      });
+      if (putOptions.signal) throwIfAborted(putOptions.signal);
+      await attempt('put', key, () => settle(temp, final));
+      return objectOf(key, facts);
+    } catch (error) {
+      budget?.giveBack(budgeted);
+      await removeTemp(temp);
+      await removeEmptyFolders(root, dirname(final), settledFolders);
+      throw error;
+    }
+  }
+
+  async function* get(key: string, getOptions: GetOptions = {}): AsyncGenerator<Uint8Array> {
+    assertKey(key);
+    const { signal } = getOptions;
+    if (signal) throwIfAborted(signal);
+    const { handle, sizeBytes } = await attempt('get', key, () => openObject(key));
+    try {
+      const { start, end } = byteRange(getOptions, sizeBytes);
+      for (let position = start; position < end; ) {
+        if (signal) throwIfAborted(signal);
+        const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
+        const { bytesRead } = await attempt('read', key, () =>
+          handle.read(buffer, 0, buffer.length, position),
+        );
+        if (bytesRead === 0) return; // cut short meanwhile: the caller counts
+        position += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async function statObject(key: string, callOptions: CallOptions = {}): Promise<StoredObject | undefined> {
+    assertKey(key);
+    if (callOptions.signal) throwIfAborted(callOptions.signal);
+    const found = await attempt('stat', key, () => findObject(key));
+    return found && objectOf(key, found.facts);
+  }
+
+  async function* list(prefix: string, callOptions: CallOptions = {}): AsyncGenerator<StoredObject> {
+    assertPrefix(prefix);
+    if (callOptions.signal) throwIfAborted(callOptions.signal);
+    const root = await findRootToRead();
+    if (root === undefined) return; // nothing was ever put here
+    try {
+      const before = await stat(root);
+      if (await isRealPath(join(root, prefix.slice(0, -1))))
+        yield* walkObjects(root, prefix, callOptions.signal);
+      // Folders that vanish are left out, but a list cut short by a mount that went away must not pass.
+      const after = await stat(root);
+      if (before.dev !== after.dev || before.ino !== after.ino) throw gone('it changed while it was listed');
+    } catch (error) {
+      throw errnoOf(error) === 'ENOENT' ? gone('it vanished', error) : fileError(error, 'list', path);
+    }
+  }
+
+  async function remove(key: string, callOptions: CallOptions = {}): Promise<void> {
+    assertKey(key);
+    if (callOptions.signal) throwIfAborted(callOptions.signal);
+    await attempt('delete', key, async () => {
+      const found = await findObject(key);
+      if (found === undefined) return;
+      const folder = dirname(found.file);
+      await unlink(found.file).catch(unlessMissing);
+      await syncFolder(folder).catch(unlessMissing); // another delete may have removed the empty folder
+      budget?.giveBack(found.facts.size);
+      await removeEmptyFolders(found.root, folder, settledFolders);
+    });
+  }
+
+  async function space() {
+    const root = (await findRootToRead()) ?? (await realAncestor(path));
+    const disk = await attempt('look for free space in', path, () => statfs(root));
+    const freeBytes = disk.bavail * disk.bsize;
+    if (limitBytes === undefined) return { freeBytes };
+    const left = Math.max(0, limitBytes - (await storedBytes()));
+    return { freeBytes: Math.min(freeBytes, left), limitBytes };
+  }
+
+  /** The real folder of the destination; undefined where nothing was ever put. */
+  async function findRoot(): Promise<string | undefined> {
+    await assertMounted(path, options.must_be_mounted, context.name);
+    if (knownRoot !== undefined) return knownRoot;
+    return attempt('open', path, async () => {
+      const root = await realpath(path).catch(unlessMissing);
+      if (root === undefined) {
+        if (await exists(path).catch(unlessMissing)) throw gone('it is a link to nothing');
+        return undefined;
+      }
+      if (!(await stat(root)).isDirectory()) throw notAFolder();
+      knownRoot = root;
+      return root;
+    });
+  }
+
+  /** A mount that was asked for is expected to hold the folder: without it the wrong disk may be mounted. */
+  async function findRootToRead(): Promise<string | undefined> {
+    const root = await findRoot();
+    if (root !== undefined || !options.must_be_mounted) return root;
+    throw new DguardError('storage_missing', `destination ${context.name}: there is no folder ${path}`, {
+      subject: path,
+      hint: `if the right disk is mounted and this is the first backup: mkdir -m 700 -p ${path}`,
+    });
+  }
+
+  async function findObject(key: string): Promise<{ root: string; file: string; facts: Stats } | undefined> {
+    const root = await findRootToRead();
+    if (root === undefined) return undefined;
+    const file = join(root, key);
+    if (!(await isRealPath(dirname(file)))) return undefined;
+    const facts = await lstat(file).catch(unlessMissing);
+    return facts?.isFile() ? { root, file, facts } : undefined;
+  }
+
+  async function createRoot(): Promise<string> {
+    await makeRoot(path);
+    const root = await findRoot();
+    if (root === undefined) throw gone('it was removed as soon as it was made');
+    return root;
+  }
+
+  async function openTemp(root: string, key: string) {
+    const parts = key.split('/').slice(0, -1);
+    for (let races = 0; ; races++) {
+      try {
+        const folder = await makeFolder(root, parts, settledFolders);
+        const final = join(root, key);
+        if (await exists(final)) throw taken(final); // before a byte of the body is read
+        const temp = join(folder, TEMP_PREFIX + randomBytes(8).toString('hex'));
+        const handle = await open(temp, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, FILE_MODE);
+        return { temp, final, handle };
+      } catch (error) {
+        // A delete may remove the folder, empty as it is, before the file is in it.
+        if (errnoOf(error) !== 'ENOENT' || races === FOLDER_RACES) throw error;
+        settledFolders.clear();
+      }
+    }
+  }
+
+  async function openObject(key: string): Promise<{ handle: FileHandle; sizeBytes: number }> {
+    const root = await findRootToRead();
+    const file = join(root ?? path, key);
+    if (root !== undefined && (await isRealPath(dirname(file)))) {
+      // Not blocking: what stands there could be a pipe.
+      const handle = await open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(unlessMissing);
+      const facts = await handle?.stat();
+      if (handle && facts?.isFile()) return { handle, sizeBytes: facts.size };
+      await handle?.close();
+    }
+    throw new DguardError('storage_not_found', `${path} holds no object ${key}`, {
+      operation: 'get',
+      subject: key,
+    });
+  }
+
+  async function storedBytes(): Promise<number> {
+    let total = 0;
+    for await (const object of list('')) total += object.sizeBytes;
+    return total;
+  }
+
+  function gone(why: string, cause?: unknown): DguardError {
+    return new DguardError('storage_missing', `destination ${context.name}: ${path} is not there: ${why}`, {
+      subject: path,
+      hint: 'if it lies on a disk or share, mount it',
+      cause,
+    });
+  }
+
+  function notAFolder(): DguardError {
+    return new DguardError('storage_failed', `destination ${context.name}: ${path} is a file, not a folder`, {
+      subject: path,
+      hint: 'give the destination a folder of its own',
+    });
+  }
+
+  return {
+    type: 'local',
+    label: path,
+    capabilities: { writable: true, remote: false, concurrency: 4, cheapRanges: true },
+    put,
+    get,
+    stat: statObject,
+    list,
+    delete: remove,
+    space,
+    close: async () => undefined,
+  };
+}
+
+/** Writes, syncs and closes the temporary file. The chunks' own error passes unchanged. */
+async function fill(
+  handle: FileHandle,
+  key: string,
+  chunks: AsyncIterable<Uint8Array>,
+  beforeWrite: (fileBytes: number) => void,
+): Promise<Stats> {
+  let open = true;
+  try {
+    const written = await writeChunks(handle, chunks, key, beforeWrite);
+    await attempt('sync', key, () => handle.sync());
+    const facts = await attempt('look at', key, () => handle.stat());
+    if (facts.size !== written) {
+      throw new DguardError('storage_failed', `${key}: ${written} bytes written, ${facts.size} are there`);
+    }
+    open = false;
+    await attempt('close', key, () => handle.close()); // network file systems tell of a quota only here
+    return facts;
+  } finally {
+    if (open) await handle.close().catch(() => undefined);
+  }
+}
+
+/** Gives the file its name and makes the name durable; a name that is not is taken back. */
+async function settle(temp: string, final: string): Promise<void> {
+  await publish(temp, final);
+  try {
+    await syncFolder(dirname(final));
+  } catch (error) {
+    await removeTemp(final);
+    throw error;
+  }
+}
+
+function objectOf(key: string, facts: Stats): StoredObject {
+  return { key, sizeBytes: facts.size, modifiedAt: new Date(facts.mtimeMs) };
+}
+
+/** Undefined where nothing is, or a link (ELOOP) or a socket (ENXIO): no object. */
+function unlessMissing(error: unknown): undefined {
+  if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '')) throw error;
+  return undefined;
+}

@@ -1,0 +1,80 @@
+import { type Dirent, lstatSync, readdirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { errnoOf, throwIfAborted } from '../../errors.ts';
+import { isKey, isKeyPart } from '../key.ts';
+import type { StoredObject } from '../types.ts';
+
+/** Entries between two turns of the event loop: a few milliseconds of work. */
+const ENTRIES_PER_TURN = 1000;
+
+interface Level {
+  /** Key of the folder with its final `/`, or empty for the root. */
+  readonly prefix: string;
+  readonly entries: readonly Entry[];
+  next: number;
+}
+interface Entry {
+  readonly name: string;
+  readonly isFolder: boolean;
+  /** A folder sorts as its name with the `/` of its objects' keys, so that `a-b` comes before `a/b`. */
+  readonly sortName: string;
+}
+
+/**
+ * The objects under `root` whose key starts with `prefix`, ordered by the bytes of the whole key. Only
+ * regular files whose key follows the grammar; links are not followed. What vanishes between two looks is
+ * left out; any other trouble throws. Synchronous calls are several times faster here than promises.
+ */
+export async function* walkObjects(
+  root: string,
+  prefix: string,
+  signal?: AbortSignal,
+): AsyncGenerator<StoredObject, void, undefined> {
+  const levels: Level[] = [readLevel(root, prefix)];
+  for (let seen = 1; ; seen++) {
+    if (seen % ENTRIES_PER_TURN === 0) await setImmediate();
+    if (signal) throwIfAborted(signal);
+    const level = levels.at(-1);
+    if (level === undefined) return;
+    const entry = level.entries[level.next++];
+    if (entry === undefined) {
+      levels.pop();
+    } else if (entry.isFolder) {
+      levels.push(readLevel(root, level.prefix + entry.sortName));
+    } else {
+      const object = objectAt(root, level.prefix + entry.name);
+      if (object) yield object;
+    }
+  }
+}
+
+function readLevel(root: string, prefix: string): Level {
+  return { prefix, entries: readEntries(`${root}/${prefix}`), next: 0 };
+}
+
+function readEntries(folder: string): Entry[] {
+  let found: Dirent[];
+  try {
+    found = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') return []; // vanished; the caller looks after the root
+    throw error;
+  }
+  const entries: Entry[] = [];
+  for (const entry of found) {
+    const { name } = entry;
+    const isFolder = entry.isDirectory();
+    if (!isKeyPart(name) || !(isFolder || entry.isFile())) continue;
+    entries.push({ name, isFolder, sortName: isFolder ? `${name}/` : name });
+  }
+  // Key characters are ASCII, so the order of code units is the order of bytes.
+  return entries.sort((a, b) => (a.sortName < b.sortName ? -1 : 1));
+}
+
+function objectAt(root: string, key: string): StoredObject | undefined {
+  if (!isKey(key)) return undefined; // too long in all
+  const facts = lstatSync(`${root}/${key}`, { throwIfNoEntry: false });
+  if (!facts?.isFile()) return undefined;
+  return { key, sizeBytes: facts.size, modifiedAt: new Date(facts.mtimeMs) };
+}
