@@ -1,0 +1,173 @@
+import type { Node, Scalar, YAMLMap } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { ConfigProblem, Position } from './problems.ts';
+
+/** A parsed YAML value. Mappings have no prototype: no key of theirs can be mistaken for an inherited one. */
+export type Tree = string | number | boolean | null | Tree[] | TreeMap;
+export interface TreeMap {
+  [key: string]: Tree;
+}
+export type TreePath = readonly (string | number)[];
+
+/** What is known about a place in the tree besides its value. */
+export interface Mark {
+  /** Of the key if the value belongs to a mapping, else of the value. */
+  readonly position: Position;
+  /** A text as it stands in the file, before `${…}` was replaced. */
+  raw?: string;
+  /** Some of the text came out of a `${…}`. */
+  interpolated?: boolean;
+  /** The file holds the value itself, or a default for it. */
+  literal?: boolean;
+}
+
+export interface ParsedTree {
+  readonly tree: Tree;
+  readonly marks: Marks;
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** Marks by path. */
+export interface Marks {
+  get(path: TreePath): Mark | undefined;
+  /** The position of the path, or of its nearest known ancestor. */
+  position(path: TreePath): Position | undefined;
+  set(path: TreePath, mark: Mark): void;
+  entries(): IterableIterator<[string, Mark]>;
+  adopt(other: Marks): void;
+}
+
+/** Aliases may repeat parts of a file; a tree of more nodes than this is an attack or a slip. */
+const MAX_NODES = 100_000;
+
+/** Parses one YAML text. Problems name positions and never quote the text, which may hold secrets. */
+export function parseTree(text: string, file: string): ParsedTree {
+  const marks = createMarks();
+  const problems: ConfigProblem[] = [];
+  const lineCounter = new LineCounter();
+  const positionAt = (offset: number): Position => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const report = (offset: number, message: string, path = '') =>
+    problems.push({ severity: 'invalid', position: positionAt(offset), path, message });
+
+  let document: ReturnType<typeof parseDocument>;
+  try {
+    document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true });
+  } catch {
+    // Thousands of nested brackets end the parser's own recursion.
+    report(0, 'is not YAML that can be read: nested too deeply');
+    return { tree: Object.create(null), marks, problems };
+  }
+  for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
+    report(pos[0], code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `is no valid YAML: ${message}`);
+  }
+  if (problems.length > 0) return { tree: Object.create(null), marks, problems };
+
+  let nodes = 0;
+  const fail = (message: string, position: Position): null => {
+    if (problems.length === 0) problems.push({ severity: 'invalid', position, path: '', message });
+    return null;
+  };
+  const open = new Set<Node>();
+  const convert = (node: unknown, path: TreePath, position: Position): Tree => {
+    if (problems.length > 0) return null;
+    if (++nodes > MAX_NODES) return fail('aliases make more of this file than can be meant', position);
+    marks.set(path, { position });
+    if (isAlias(node)) {
+      const target = node.resolve(document) as Node | undefined;
+      if (target === undefined || open.has(target))
+        return fail(`alias *${node.source} holds itself`, position);
+      return convert(target, path, position);
+    }
+    if (isScalar(node)) {
+      const value = node.value;
+      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+      return value === null || value === undefined ? null : String(value);
+    }
+    if (!isMap(node) && !isSeq(node)) return null;
+    open.add(node);
+    const made = isSeq(node)
+      ? node.items.map((item, i) => convert(item, [...path, i], positionOf(item, position)))
+      : convertMap(node, path, position);
+    open.delete(node);
+    return made;
+  };
+  const convertMap = (node: YAMLMap, path: TreePath, position: Position): TreeMap => {
+    const map: TreeMap = Object.create(null);
+    for (const { key, value } of node.items) {
+      const at = positionOf(key, position);
+      // The source, not the value: `2024` and `yes` are names here.
+      if (isScalar(key)) map[sourceOf(key)] = convert(value, [...path, sourceOf(key)], at);
+      else fail('a key must be plain text', at);
+    }
+    return map;
+  };
+  const positionOf = (node: unknown, otherwise: Position): Position => {
+    const range = (node as Node | null)?.range;
+    return range ? positionAt(range[0]) : otherwise;
+  };
+
+  let tree: Tree = null;
+  try {
+    tree = convert(document.contents, [], positionAt(0));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    fail('is nested too deeply', positionAt(0));
+  }
+  return { tree: problems.length > 0 ? Object.create(null) : tree, marks, problems };
+}
+
+function sourceOf(key: Scalar): string {
+  return key.source ?? String(key.value);
+}
+
+export function createMarks(): Marks {
+  const byPath = new Map<string, Mark>();
+  return {
+    get: (path) => byPath.get(JSON.stringify(path)),
+    position(path) {
+      for (let length = path.length; length >= 0; length--) {
+        const mark = byPath.get(JSON.stringify(path.slice(0, length)));
+        if (mark !== undefined) return mark.position;
+      }
+      return undefined;
+    },
+    set: (path, mark) => void byPath.set(JSON.stringify(path), mark),
+    entries: () => byPath.entries(),
+    adopt(other) {
+      for (const [path, mark] of other.entries()) if (!byPath.has(path)) byPath.set(path, mark);
+    },
+  };
+}
+
+export function isTreeMap(tree: Tree | undefined): tree is TreeMap {
+  return typeof tree === 'object' && tree !== null && !Array.isArray(tree);
+}
+
+/** A problem at a place of the tree. */
+export function problemAt(
+  marks: Marks,
+  path: TreePath,
+  message: string,
+  hint?: string,
+  severity: ConfigProblem['severity'] = 'invalid',
+): ConfigProblem {
+  const position = marks.position(path);
+  return {
+    severity,
+    ...(position && { position }),
+    path: formatPath(path),
+    message,
+    ...(hint !== undefined && { hint }),
+  };
+}
+
+/** `jobs.prod.destinations[1].name`. */
+export function formatPath(path: TreePath): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === 'number') return `${text}[${part}]`;
+    return text === '' ? part : `${text}.${part}`;
+  }, '');
+}
