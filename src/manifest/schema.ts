@@ -22,7 +22,7 @@ const artifact = z.looseObject({
   digest: sha256,
   stored_size: bytes,
   sha256,
-  parts: z.array(part).min(2).max(10_000).optional(),
+  parts: z.array(part).min(1).max(10_000).optional(),
 });
 const artifactSummary = z.looseObject({ count: bytes, objects: bytes, bytes, sha256 });
 

@@ -1,0 +1,160 @@
+import { createHash, hash } from 'node:crypto';
+import type { Codec } from './codecs/types.ts';
+import { createCutter } from './cut.ts';
+import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
+
+/** Which block of which artifact of which backup. */
+export interface BlockRef {
+  readonly origin: string;
+  readonly artifact: number;
+  readonly block: number;
+}
+
+/** A block line of the index: where in its artifact a stored block lies, and its name. */
+export interface BlockLine {
+  readonly offset: number;
+  readonly stored: number;
+  readonly length: number;
+  readonly name: string;
+}
+
+/** Encryption's place, between codec and storage; the identity where a backup is not encrypted. */
+export type Seal = (frame: Uint8Array) => Uint8Array;
+
+export interface ArtifactSink {
+  readonly artifact: number;
+  readonly write: (bytes: Uint8Array) => Promise<void>;
+  /** In stream order, as soon as a block is cut: `start` is its position in the member's stream. */
+  readonly onBlock: (ref: BlockRef, start: number, length: number) => void;
+  /** In artifact order, once a new block was handed to `write`. */
+  readonly onStored: (line: BlockLine, number: number) => void;
+}
+
+export interface ArtifactTotals {
+  readonly size: number;
+  readonly blocks: number;
+  readonly storedSize: number;
+  /** SHA-256 over the names of the blocks that this artifact stores, in order. */
+  readonly digest: string;
+}
+
+/** Three blocks fill two cores; a fifth covers for those that are quick (`zstd` on what does not compress). */
+const BLOCKS_IN_FLIGHT = 5;
+
+/**
+ * The pipeline of one backup's blocks: cut, name, ask whether the block is known, compress several at a
+ * time, seal, append in order. One artifact at a time.
+ */
+export function createBlockPipeline(options: {
+  readonly origin: string;
+  readonly codec: Codec;
+  readonly seal: Seal;
+  readonly chunker: ChunkerParameters;
+  /** "Is this block known?": where the chain holds it, or undefined. */
+  readonly known: (name: string, length: number) => BlockRef | undefined;
+}) {
+  const pool: Buffer[] = [];
+  const cutter = createCutter(options.chunker, onBlock);
+  let sink: ArtifactSink | undefined;
+  let digest = createHash('sha256');
+  let position = 0;
+  let cutTo = 0;
+  let count = 0;
+  let offset = 0;
+  let inFlight = 0;
+  let failure: unknown;
+  let tail: Promise<void> = Promise.resolve();
+  let wake: (() => void) | undefined;
+
+  function onBlock(view: Buffer): void {
+    const target = sink!;
+    const start = cutTo;
+    cutTo += view.length;
+    const name = hash('sha256', view, 'hex');
+    const known = options.known(name, view.length);
+    if (known) {
+      target.onBlock(known, start, view.length);
+      return;
+    }
+    digest.update(name, 'hex');
+    const number = count++;
+    target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, view.length);
+    const buffer = pool.pop() ?? Buffer.allocUnsafeSlow(MAX_BLOCK_BYTES);
+    const length = view.copy(buffer);
+    const compressed = options.codec.compress(buffer.subarray(0, length));
+    inFlight++;
+    tail = tail.then(async () => {
+      const frame = options.seal(await compressed);
+      if (failure === undefined) {
+        await target.write(frame);
+        target.onStored({ offset, stored: frame.length, length, name }, number);
+        offset += frame.length;
+      }
+    });
+    compressed.catch(() => {});
+    tail = tail.catch((error: unknown) => {
+      failure ??= error;
+    });
+    void tail.then(() => {
+      pool.push(buffer);
+      inFlight--;
+      wake?.();
+    });
+  }
+
+  async function settle(limit: number): Promise<void> {
+    while (inFlight > limit) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  return {
+    begin(target: ArtifactSink): void {
+      sink = target;
+      digest = createHash('sha256');
+      position = cutTo = count = offset = 0;
+    },
+    /** Bytes of the member's stream so far. */
+    get position() {
+      return position;
+    },
+    space: () => cutter.space(),
+    advance(bytes: number): void {
+      position += bytes;
+      cutter.advance(bytes);
+    },
+    write(bytes: Uint8Array): void {
+      for (let at = 0; at < bytes.length; ) {
+        const space = cutter.space();
+        const chunk = bytes.subarray(at, at + space.length);
+        space.set(chunk);
+        position += chunk.length;
+        cutter.advance(chunk.length);
+        at += chunk.length;
+      }
+    },
+    cut: () => cutter.cut(),
+    /** True when the caller must `await drain()` before it writes on: this bounds memory. */
+    get full() {
+      return inFlight >= BLOCKS_IN_FLIGHT;
+    },
+    drain: () => settle(BLOCKS_IN_FLIGHT - 1),
+    async end(): Promise<ArtifactTotals> {
+      cutter.cut();
+      await settle(0);
+      await tail;
+      if (failure !== undefined) throw failure;
+      return { size: position, blocks: count, storedSize: offset, digest: digest.digest('hex') };
+    },
+    /** Waits until nothing is under way, whatever became of it: before an artifact is given up. */
+    async quiesce(): Promise<void> {
+      failure ??= new Error('given up');
+      await tail;
+    },
+  };
+}
+
+export type BlockPipeline = ReturnType<typeof createBlockPipeline>;

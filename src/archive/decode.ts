@@ -1,0 +1,86 @@
+import { hash } from 'node:crypto';
+import { type BlockPlace, readArtifact } from './chain.ts';
+import { corrupt } from './format.ts';
+
+/** A block that somebody needs, with what they need it for. */
+export interface Need<T> {
+  readonly place: BlockPlace;
+  readonly uses: readonly T[];
+}
+
+const REQUEST_BYTES = 4 * 1024 * 1024;
+/** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
+const WINDOW_BLOCKS = 6;
+
+/**
+ * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
+ * order asked for. Nothing comes out before its hash held. Errors: `corrupt` naming the object.
+ */
+export async function* decodeBlocks<T>(
+  needs: AsyncIterable<Need<T>>,
+  signal?: AbortSignal,
+): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array }> {
+  const window: { need: Need<T>; bytes: Promise<Uint8Array> }[] = [];
+  for await (const group of groupNeighbours(needs)) {
+    const first = group[0]!.place;
+    const last = group.at(-1)!.place;
+    const request = readArtifact(
+      first.link,
+      first.artifact,
+      first.offset,
+      last.offset + last.stored - first.offset,
+      signal,
+    );
+    for (const need of group) {
+      const { place } = need;
+      const start = place.offset - first.offset;
+      const bytes = request.then((read) => decodeBlock(place, read.subarray(start, start + place.stored)));
+      bytes.catch(() => {});
+      window.push({ need, bytes });
+    }
+    while (window.length > WINDOW_BLOCKS) {
+      const { need, bytes } = window.shift()!;
+      yield { need, bytes: await bytes };
+    }
+  }
+  for (const { need, bytes } of window) yield { need, bytes: await bytes };
+}
+
+/** One block out of its stored bytes, checked. */
+export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promise<Uint8Array> {
+  const { backup, artifacts, codec } = place.link;
+  const subject = `${backup.folder}/${artifacts[place.artifact]?.name ?? place.artifact}`;
+  let bytes: Uint8Array;
+  try {
+    bytes = await codec.decompress(stored, place.length);
+  } catch (cause) {
+    throw corrupt(subject, `the block at byte ${place.offset} cannot be decompressed`, cause);
+  }
+  if (bytes.length !== place.length || hash('sha256', bytes, 'hex') !== place.name) {
+    throw corrupt(subject, `the block at byte ${place.offset} has not the hash that is recorded for it`);
+  }
+  return bytes;
+}
+
+async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerator<Need<T>[]> {
+  let group: Need<T>[] = [];
+  let bytes = 0;
+  for await (const need of needs) {
+    const last = group.at(-1)?.place;
+    const next = need.place;
+    const adjacent =
+      last &&
+      last.link === next.link &&
+      last.artifact === next.artifact &&
+      last.offset + last.stored === next.offset &&
+      bytes + next.stored <= REQUEST_BYTES;
+    if (group.length > 0 && !adjacent) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    group.push(need);
+    bytes += next.stored;
+  }
+  if (group.length > 0) yield group;
+}

@@ -1,0 +1,245 @@
+import { createHash } from 'node:crypto';
+import { abortError, DguardError, toDguardError } from '../errors.ts';
+import type { Storage } from '../storages/types.ts';
+import { partName } from './format.ts';
+
+/** One destination of a run, and where in it the backup goes. */
+export interface Target {
+  readonly name: string;
+  readonly storage: Storage;
+  /** The backup's folder: a key without a trailing slash. */
+  readonly folder: string;
+}
+
+/** What one object became. */
+export interface WrittenObject {
+  readonly name: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** Bytes that wait for one slow destination before the source has to wait too. */
+const QUEUE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Feeds one pass over the source to several destinations. A destination that fails, or takes nothing for
+ * `stallMs`, is dropped and reported once; when none is left, writing throws the first one's error.
+ */
+export function createFanout(
+  targets: readonly Target[],
+  options: { signal: AbortSignal; stallMs: number; onDrop: (target: Target, error: DguardError) => void },
+) {
+  const dropped = new Map<Target, DguardError>();
+  const written: WrittenObject[] = [];
+
+  function drop(target: Target, thrown: unknown): void {
+    if (dropped.has(target)) return;
+    const error = toDguardError(thrown, 'storage_failed', { operation: 'write', subject: target.name });
+    dropped.set(target, error);
+    options.onDrop(target, error);
+  }
+
+  function alive(): Target[] {
+    const left = targets.filter((target) => !dropped.has(target));
+    if (options.signal.aborted) throw abortError(options.signal);
+    if (left.length === 0)
+      throw dropped.values().next().value ?? new DguardError('storage_failed', 'no destination');
+    return left;
+  }
+
+  /** Begins an object; exactly one of `close` and `abort` ends it. */
+  function open(name: string, sizeBytes?: number) {
+    const hash = createHash('sha256');
+    let size = 0;
+    const feeds = alive().map((target) => {
+      const channel = createChannel(QUEUE_BYTES);
+      const put = target.storage
+        .put(`${target.folder}/${name}`, channel.items, {
+          signal: options.signal,
+          ...(sizeBytes === undefined ? {} : { sizeBytes }),
+        })
+        .catch((error: unknown) => {
+          drop(target, error);
+          channel.close();
+        });
+      return { target, channel, put };
+    });
+    return {
+      async write(bytes: Uint8Array): Promise<void> {
+        hash.update(bytes);
+        size += bytes.length;
+        for (const { target, channel } of feeds) {
+          const room = dropped.has(target) ? undefined : channel.push(bytes);
+          if (room && !(await within(room, options.stallMs, options.signal))) {
+            const stalled = new DguardError(
+              'timeout',
+              `took nothing for ${Math.round(options.stallMs / 1000)} s`,
+              {
+                operation: 'write',
+                subject: target.name,
+                hint: 'check the destination; `dguard sync` copies the backup there later',
+              },
+            );
+            drop(target, stalled);
+            channel.fail(stalled);
+          }
+        }
+        alive();
+      },
+      async close(): Promise<WrittenObject> {
+        for (const { channel } of feeds) channel.end();
+        await Promise.all(feeds.map(({ put }) => put));
+        alive();
+        const object = { name, size, sha256: hash.digest('hex') };
+        written.push(object);
+        return object;
+      },
+      async abort(reason: DguardError): Promise<void> {
+        for (const { channel } of feeds) channel.fail(reason);
+        await Promise.all(feeds.map(({ put }) => put));
+      },
+    };
+  }
+
+  return {
+    open,
+    /** Puts a small object whole. */
+    async put(name: string, bytes: Uint8Array): Promise<WrittenObject> {
+      const object = open(name, bytes.length);
+      await object.write(bytes);
+      return object.close();
+    },
+    alive,
+    drop,
+    dropped: dropped as ReadonlyMap<Target, DguardError>,
+    /** All objects that were put whole so far. */
+    written: written as readonly WrittenObject[],
+  };
+}
+
+export type Fanout = ReturnType<typeof createFanout>;
+
+/**
+ * An artifact's bytes as one object, or as parts of `partBytes` each (the last is shorter). With a part
+ * size even a small artifact has the name of a part, because its length is not known when it begins.
+ */
+export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes: number | undefined) {
+  const hash = createHash('sha256');
+  const parts: WrittenObject[] = [];
+  let size = 0;
+  let current = begin();
+  let inPart = 0;
+
+  function begin() {
+    return fanout.open(partBytes === undefined ? artifact : partName(artifact, parts.length + 1));
+  }
+
+  return {
+    async write(bytes: Uint8Array): Promise<void> {
+      hash.update(bytes);
+      size += bytes.length;
+      let rest = bytes;
+      while (partBytes !== undefined && inPart + rest.length > partBytes) {
+        const room = partBytes - inPart;
+        if (room > 0) await current.write(rest.subarray(0, room));
+        rest = rest.subarray(room);
+        parts.push(await current.close());
+        current = begin();
+        inPart = 0;
+      }
+      await current.write(rest);
+      inPart += rest.length;
+    },
+    async close(): Promise<{ size: number; sha256: string; parts?: WrittenObject[] }> {
+      parts.push(await current.close());
+      return { size, sha256: hash.digest('hex'), ...(partBytes === undefined ? {} : { parts }) };
+    },
+    abort: (reason: DguardError) => current.abort(reason),
+  };
+}
+
+/** A bounded queue between a producer that waits for room and a consumer that iterates. */
+function createChannel(limitBytes: number) {
+  const queue: Uint8Array[] = [];
+  let queued = 0;
+  let ended = false;
+  let closed = false;
+  let failure: unknown;
+  let wakeReader: (() => void) | undefined;
+  let wakeWriter: (() => void) | undefined;
+  const signalReader = () => {
+    wakeReader?.();
+    wakeReader = undefined;
+  };
+  const signalWriter = () => {
+    wakeWriter?.();
+    wakeWriter = undefined;
+  };
+
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        if (failure !== undefined) throw failure;
+        const next = queue.shift();
+        if (next) {
+          queued -= next.length;
+          signalWriter();
+          yield next;
+        } else if (ended) return;
+        else
+          await new Promise<void>((resolve) => {
+            wakeReader = resolve;
+          });
+      }
+    } finally {
+      closed = true;
+      signalWriter();
+    }
+  }
+
+  return {
+    items: read(),
+    /** Undefined where there is room; else a promise that resolves when there is. */
+    push(bytes: Uint8Array): Promise<void> | undefined {
+      if (closed) return undefined;
+      queue.push(bytes);
+      queued += bytes.length;
+      signalReader();
+      if (queued <= limitBytes) return undefined;
+      return new Promise((resolve) => {
+        wakeWriter = resolve;
+      });
+    },
+    end() {
+      ended = true;
+      signalReader();
+    },
+    fail(reason: unknown) {
+      failure = reason;
+      signalReader();
+      signalWriter();
+    },
+    close() {
+      closed = true;
+      queue.length = 0;
+      signalWriter();
+    },
+  };
+}
+
+/** True if `promise` resolved within the time; an abort counts as resolved (the caller looks). */
+async function within(promise: Promise<void>, timeMs: number, signal: AbortSignal): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  const outcome = await Promise.race([
+    promise.then(() => true),
+    new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), timeMs);
+      onAbort = () => resolve(true);
+      signal.addEventListener('abort', onAbort, { once: true });
+    }),
+  ]);
+  clearTimeout(timer);
+  if (onAbort) signal.removeEventListener('abort', onAbort);
+  return outcome;
+}

@@ -1,0 +1,187 @@
+import { isUtf8 } from 'node:buffer';
+import type { ContentEntry, EntryRecord, Slice } from '../../engines/types.ts';
+import { corrupt } from '../format.ts';
+
+/**
+ * The text of index lines. It is fixed: field order, no spaces, nanoseconds as strings, what tells an
+ * unchanged file first, so that unchanged entries are recognised by comparing bytes.
+ */
+
+type Text = readonly [key: string, value: unknown];
+
+/** `"path":"…"`, or `"path_b64":"…"` where the byte string is not UTF-8. */
+export function textField(key: string, byteString: string): string {
+  if (/^[\x20-\x7e]*$/.test(byteString)) return `"${key}":${JSON.stringify(byteString)}`;
+  const bytes = Buffer.from(byteString, 'latin1');
+  if (isUtf8(bytes)) return `"${key}":${JSON.stringify(bytes.toString('utf8'))}`;
+  return `"${key}_b64":"${bytes.toString('base64')}"`;
+}
+
+/** The line of a tree's entry up to its slices. */
+export function treeHead(entry: EntryRecord): string {
+  const fields: Text[] = [
+    ['kind', entry.kind],
+    ['size', entry.size],
+    ['mtime', String(entry.mtimeNs)],
+    ['ctime', String(entry.ctimeNs)],
+    ['ino', String(entry.ino)],
+    ['dev', String(entry.dev)],
+    ['mode', entry.mode],
+    ['uid', entry.uid],
+    ['gid', entry.gid],
+  ];
+  let line = `{${textField('path', entry.path)}`;
+  for (const [key, value] of fields) line += `,"${key}":${typeof value === 'string' ? `"${value}"` : value}`;
+  if (entry.user !== undefined) line += `,${textField('user', entry.user)}`;
+  if (entry.group !== undefined) line += `,${textField('group', entry.group)}`;
+  if (entry.link !== undefined) line += `,${textField('link', entry.link)}`;
+  if (entry.linkGroup !== undefined) line += `,"links":${entry.linkGroup}`;
+  if (entry.device) line += `,"device":[${entry.device.major},${entry.device.minor}]`;
+  if (entry.sparse) line += ',"sparse":true';
+  if (entry.xattrs?.length) {
+    const pairs = entry.xattrs.map(({ name, value }) => [
+      Buffer.from(name, 'latin1').toString('base64'),
+      Buffer.from(value).toString('base64'),
+    ]);
+    line += `,"xattrs":${JSON.stringify(pairs)}`;
+  }
+  if (entry.sha256) line += `,"sha256":"${entry.sha256}"`;
+  if (entry.unsure) line += ',"unsure":true';
+  return line;
+}
+
+export function streamHead(entry: { path: string; size: number; media: string; format: string }): string {
+  const rest = JSON.stringify({ kind: 'stream', size: entry.size, media: entry.media, format: entry.format });
+  return `{${textField('path', entry.path)},${rest.slice(1, -1)}`;
+}
+
+export function tableLine(entry: { path: string; member: string; table: string; rows?: number }): string {
+  const rows = entry.rows === undefined ? '' : `,"rows":${entry.rows}`;
+  return `{${textField('path', entry.path)},"kind":"table",${textField('member', entry.member)},${textField('table', entry.table)}${rows}}`;
+}
+
+export function continuationHead(path: string, from: number): string {
+  return `{${textField('path', path)},"from":${from}`;
+}
+
+export function slicesText(slices: readonly Slice[]): string {
+  const texts = slices.map((s) => `["${s.origin}",${s.artifact},${s.block},${s.offset},${s.length}]`);
+  return `,"at":[${texts.join(',')}]}`;
+}
+
+/** An entry line as read back: an entry, or the continuation of the one before it. */
+export type ParsedLine =
+  | { readonly entry: ContentEntry }
+  | { readonly continues: string; readonly from: number; readonly slices: readonly Slice[] };
+
+const KINDS = new Set([
+  'directory',
+  'file',
+  'symlink',
+  'hardlink',
+  'fifo',
+  'socket',
+  'char_device',
+  'block_device',
+]);
+
+/** Reads one entry line as hostile input. Errors: `corrupt` naming `subject`. */
+export function parseEntryLine(text: string, subject: string): ParsedLine {
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw corrupt(subject, 'an index line is not JSON', cause);
+  }
+  const bad = (field: string) => corrupt(subject, `an index line has a wrong ${field}`);
+  const bytesOf = (field: string): string | undefined => {
+    const plain = value[field];
+    if (typeof plain === 'string') return Buffer.from(plain, 'utf8').toString('latin1');
+    const coded = value[`${field}_b64`];
+    return typeof coded === 'string' ? Buffer.from(coded, 'base64').toString('latin1') : undefined;
+  };
+  const count = (field: string): number => {
+    const number = value[field];
+    if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < 0) throw bad(field);
+    return number;
+  };
+  const big = (field: string): bigint => {
+    const digits = value[field];
+    if (typeof digits !== 'string' || !/^-?\d{1,30}$/.test(digits)) throw bad(field);
+    return BigInt(digits);
+  };
+  const path = bytesOf('path');
+  if (path === undefined) throw bad('path');
+  const slices = value['at'] === undefined ? [] : parseSlices(value['at'], bad);
+  if (value['from'] !== undefined) return { continues: path, from: count('from'), slices };
+  const kind = value['kind'];
+  if (kind === 'table') {
+    const member = bytesOf('member');
+    const table = bytesOf('table');
+    if (member === undefined || table === undefined) throw bad('table');
+    return {
+      entry: {
+        type: 'table',
+        path,
+        kind,
+        member,
+        table,
+        ...(value['rows'] === undefined ? {} : { rows: count('rows') }),
+      },
+    };
+  }
+  if (kind === 'stream') {
+    const { media, format } = value;
+    if (typeof media !== 'string' || typeof format !== 'string') throw bad('media');
+    return { entry: { type: 'stream', path, kind, size: count('size'), media, format, slices } };
+  }
+  if (typeof kind !== 'string' || !KINDS.has(kind)) throw bad('kind');
+  const record: EntryRecord = {
+    path,
+    kind: kind as EntryRecord['kind'],
+    size: count('size'),
+    mtimeNs: big('mtime'),
+    ctimeNs: big('ctime'),
+    ino: big('ino'),
+    dev: big('dev'),
+    mode: count('mode') & 0o7777,
+    uid: count('uid'),
+    gid: count('gid'),
+  };
+  const user = bytesOf('user');
+  const group = bytesOf('group');
+  const link = bytesOf('link');
+  if (user !== undefined) record.user = user;
+  if (group !== undefined) record.group = group;
+  if (link !== undefined) record.link = link;
+  if (value['links'] !== undefined) record.linkGroup = count('links');
+  if (value['sparse'] === true) record.sparse = true;
+  if (value['unsure'] === true) record.unsure = true;
+  if (typeof value['sha256'] === 'string') record.sha256 = value['sha256'];
+  const device = value['device'];
+  if (Array.isArray(device)) record.device = { major: Number(device[0]), minor: Number(device[1]) };
+  const xattrs = value['xattrs'];
+  if (Array.isArray(xattrs)) {
+    record.xattrs = xattrs.map((pair: unknown) => {
+      if (!Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'string')
+        throw bad('xattrs');
+      return {
+        name: Buffer.from(pair[0], 'base64').toString('latin1'),
+        value: Buffer.from(pair[1], 'base64'),
+      };
+    });
+  }
+  return { entry: { type: 'tree', ...record, slices } };
+}
+
+function parseSlices(value: unknown, bad: (field: string) => Error): Slice[] {
+  if (!Array.isArray(value) || value.length > 256) throw bad('at');
+  return value.map((item: unknown) => {
+    if (!Array.isArray(item) || item.length !== 5) throw bad('at');
+    const [origin, artifact, block, offset, length] = item as unknown[];
+    const numbers = [artifact, block, offset, length];
+    if (typeof origin !== 'string' || !/^[a-z2-7]{8}$/.test(origin)) throw bad('origin');
+    if (!numbers.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0)) throw bad('at');
+    return { origin, artifact, block, offset, length } as Slice;
+  });
+}

@@ -1,0 +1,146 @@
+import type { BackupContent, ContentChunk, ContentEntry, DumpFacts, Slice } from '../engines/types.ts';
+import type { BlockPlace, Chain, StoredBackup } from './chain.ts';
+import { createChain } from './chain.ts';
+import { decodeBlocks, type Need } from './decode.ts';
+import { corrupt, INDEX_NAME } from './format.ts';
+import { parseEntryLine } from './index/lines.ts';
+import { compareEntryPaths } from './paths.ts';
+import { createSelection } from './select.ts';
+
+/** A run of an entry's bytes within one block. */
+interface Use {
+  readonly entry: ContentEntry;
+  readonly position: number;
+  readonly from: number;
+  readonly length: number;
+  readonly last: boolean;
+}
+
+/**
+ * Opens a backup's content for reading. Every byte that comes out was proven: manifest → root → frames →
+ * block lines → blocks. Errors: `corrupt` naming the object.
+ */
+export async function openContent(
+  backup: StoredBackup,
+  resolve: (id: string) => Promise<StoredBackup | undefined>,
+  signal?: AbortSignal,
+): Promise<BackupContent & { readonly chain: Chain }> {
+  const chain = createChain(backup, resolve, signal);
+  const own = await chain.link(chain.own);
+  const subject = `${backup.folder}/${INDEX_NAME}`;
+
+  async function* lines(): AsyncGenerator<ContentEntry> {
+    let current: ContentEntry | undefined;
+    let previous: string | undefined;
+    for await (const { line } of chain.walk(own, 'entries')) {
+      const parsed = parseEntryLine(line, subject);
+      if ('continues' in parsed) {
+        if (!current || current.type === 'table' || current.path !== parsed.continues) {
+          throw corrupt(subject, 'an index line continues nothing');
+        }
+        if (sliceBytes(current.slices) !== parsed.from)
+          throw corrupt(subject, 'an index line continues elsewhere');
+        current = { ...current, slices: [...current.slices, ...parsed.slices] };
+        continue;
+      }
+      if (current) yield checked(current);
+      if (previous !== undefined && compareEntryPaths(previous, parsed.entry.path) >= 0) {
+        throw corrupt(subject, 'the index is not in order, or names a path twice');
+      }
+      previous = parsed.entry.path;
+      current = parsed.entry;
+    }
+    if (current) yield checked(current);
+  }
+
+  function checked(entry: ContentEntry): ContentEntry {
+    if (entry.type === 'table') return entry;
+    const expected = entry.type === 'stream' || entry.kind === 'file' ? entry.size : 0;
+    if (sliceBytes(entry.slices) !== expected)
+      throw corrupt(subject, 'an entry has not the length of its slices');
+    return entry;
+  }
+
+  async function* entries(options: { only?: readonly string[] } = {}): AsyncGenerator<ContentEntry> {
+    if (!options.only?.length) {
+      yield* lines();
+      return;
+    }
+    // Folders above a match come out too, so they wait until something beneath them matched.
+    const selected = await createSelection(options.only);
+    let above: ContentEntry[] = [];
+    for await (const entry of lines()) {
+      above = above.filter((folder) => isBelow(entry.path, folder.path));
+      if (selected(entry)) {
+        yield* above;
+        above = [];
+        yield entry;
+      } else if (entry.kind === 'directory') above.push(entry);
+    }
+  }
+
+  async function* needs(
+    wanted: AsyncIterable<ContentEntry> | Iterable<ContentEntry>,
+  ): AsyncGenerator<Need<Use>> {
+    let place: BlockPlace | undefined;
+    let at: { origin: string; artifact: number; block: number } | undefined;
+    let uses: Use[] = [];
+    for await (const entry of wanted) {
+      if (entry.type === 'table') continue;
+      let position = 0;
+      for (const slice of entry.slices) {
+        let { block, offset, length } = slice;
+        while (length > 0) {
+          const same = at?.origin === slice.origin && at.artifact === slice.artifact && at.block === block;
+          if (!same || uses.length >= 4096) {
+            if (place && uses.length > 0) yield { place, uses };
+            uses = [];
+            place = same ? place : await chain.place(slice.origin, slice.artifact, block);
+            at = { origin: slice.origin, artifact: slice.artifact, block };
+          }
+          const take = Math.min(length, place!.length - offset);
+          if (take <= 0) throw corrupt(subject, 'a slice begins behind the end of its block');
+          uses.push({ entry, position, from: offset, length: take, last: position + take === entry.size });
+          position += take;
+          length -= take;
+          offset = 0;
+          block++;
+        }
+      }
+    }
+    if (place && uses.length > 0) yield { place, uses };
+  }
+
+  async function* readAll(
+    wanted: AsyncIterable<ContentEntry> | Iterable<ContentEntry>,
+  ): AsyncGenerator<ContentChunk> {
+    for await (const { need, bytes } of decodeBlocks(needs(wanted), signal)) {
+      for (const { entry, position, from, length, last } of need.uses) {
+        yield { entry, position, bytes: bytes.subarray(from, from + length), last };
+      }
+    }
+  }
+
+  return {
+    chain,
+    facts: (backup.manifest.facts ?? { consistency: 'none' }) as DumpFacts,
+    sources: own.header.sources,
+    entries,
+    async entry(path) {
+      for await (const entry of lines()) if (entry.path === path) return entry;
+      return undefined;
+    },
+    async *read(entry) {
+      for await (const chunk of readAll([entry])) yield chunk.bytes;
+    },
+    readAll,
+  };
+}
+
+function sliceBytes(slices: readonly Slice[]): number {
+  return slices.reduce((sum, slice) => sum + slice.length, 0);
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return folder === '' || path.startsWith(`${folder}/`);
+}

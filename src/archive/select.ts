@@ -1,0 +1,25 @@
+import type { ContentEntry } from '../engines/types.ts';
+import { displayPath, fromText } from './paths.ts';
+
+/**
+ * What `--only` selects: a path with all beneath it, a table by its name, or a glob of either. Patterns are
+ * texts as users type them.
+ */
+export async function createSelection(
+  patterns: readonly string[],
+): Promise<(entry: ContentEntry) => boolean> {
+  const plain = patterns.map((pattern) => fromText(pattern.replace(/^\.?\//, '').replace(/\/+$/, '')));
+  const globs = patterns.filter((pattern) => /[*?[{]/.test(pattern));
+  const matchers =
+    globs.length === 0
+      ? []
+      : await import('picomatch').then((m) => globs.map((glob) => m.default(glob, { dot: true })));
+  return (entry) => {
+    const path = entry.path;
+    if (plain.some((wanted) => path === wanted || path.startsWith(`${wanted}/`))) return true;
+    if (entry.type === 'table' && plain.includes(entry.table)) return true;
+    if (matchers.length === 0) return false;
+    const shown = displayPath(entry.type === 'table' ? entry.table : path);
+    return matchers.some((matches) => matches(shown));
+  };
+}

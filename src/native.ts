@@ -1,0 +1,35 @@
+import { createRequire } from 'node:module';
+import { DguardError } from './errors.ts';
+
+const require = createRequire(import.meta.url);
+
+export interface ZstdBindings {
+  compress(data: Uint8Array, level: number): Promise<Buffer>;
+  decompress(data: Uint8Array): Promise<Buffer>;
+}
+export interface Lz4Bindings {
+  compressFrame(data: Uint8Array, options?: { contentChecksum?: boolean }): Promise<Buffer>;
+  decompressFrame(data: Uint8Array): Promise<Buffer>;
+}
+
+/** @mongodb-js/zstd's bindings: its `index.js` drops the level, so that every level would be 3. */
+export function loadZstd(): ZstdBindings {
+  return load('@mongodb-js/zstd/bindings.js') as ZstdBindings;
+}
+
+export function loadLz4(): Lz4Bindings {
+  return load('lz4-napi') as Lz4Bindings;
+}
+
+function load(name: string): unknown {
+  try {
+    return require(name);
+  } catch (cause) {
+    throw new DguardError('tool_missing', `the native module ${name} cannot be loaded`, {
+      operation: 'load native module',
+      subject: name,
+      hint: 'run `npm ci` again on this machine, or choose another codec',
+      cause,
+    });
+  }
+}
