@@ -1,0 +1,112 @@
+import { setImmediate } from 'node:timers/promises';
+import { displayPath } from '../../archive/paths.ts';
+import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
+import type { Dump, DumpRequest, EngineSource, LargeContent, TreeItem } from '../types.ts';
+import type { FilesOptions } from './options.ts';
+import { readOwners } from './owners.ts';
+import { compileSelection } from './patterns.ts';
+import { type ReaderOptions, readTree, WHOLE_FILE_BYTES } from './reader.ts';
+import { resolveOwnPaths, resolveSources } from './sources.ts';
+import { loadXattrs } from './xattrs.ts';
+
+const BATCH_ITEMS = 512;
+const BATCH_BYTES = 1024 * 1024;
+
+/** Opens the sources: one tar member, read while it is consumed. Files have no snapshot: consistency is `none`. */
+export async function dumpFiles(source: EngineSource<FilesOptions>, request: DumpRequest): Promise<Dump> {
+  const { options, warn } = source;
+  throwIfAborted(source.signal);
+  const ownPaths = resolveOwnPaths(request.ownPaths);
+  const roots = resolveSources(options, ownPaths, warn);
+  const xattrs = await loadXattrs();
+  if (xattrs === undefined) {
+    const why =
+      process.platform === 'linux' ? 'the optional package fs-xattr is not there' : 'not on this system';
+    warn({ message: `extended attributes and ACLs are not saved: ${why}`, partial: false });
+  }
+  const include = [...options.include_patterns, ...request.include];
+  const exclude = [...options.exclude_patterns, ...request.exclude];
+  const readerOptions: ReaderOptions = {
+    roots: roots.map((root) => ({
+      path: root.path,
+      entry: root.entry,
+      selection: compileSelection(
+        root,
+        [options.include_patterns, request.include],
+        [options.exclude_patterns, request.exclude],
+      ),
+    })),
+    oneFileSystem: options.one_file_system ?? false,
+    excludeIfPresent: options.exclude_if_present ?? [],
+    excludeCaches: options.exclude_caches ?? true,
+    ownPaths,
+    owners: readOwners(),
+    xattrs,
+    nowMs: () => source.now().getTime(),
+    warn,
+  };
+
+  let filesCount = 0;
+  let tree: Generator<TreeItem, void, undefined> | undefined;
+  let large: LargeContent | undefined;
+  const stop = () => {
+    tree?.return();
+    large?.finish();
+    large = undefined;
+  };
+
+  async function* entries(): AsyncGenerator<readonly TreeItem[]> {
+    tree = readTree(readerOptions);
+    try {
+      for (;;) {
+        throwIfAborted(source.signal);
+        large?.finish();
+        large = undefined;
+        const batch = nextBatch(tree);
+        if (batch.length === 0) return;
+        for (const { entry } of batch) if (entry.kind !== 'directory') filesCount += 1;
+        const last = batch[batch.length - 1]!.content;
+        if (last !== undefined && 'finish' in last) large = last;
+        yield batch;
+        await setImmediate();
+      }
+    } catch (error) {
+      throw error instanceof DguardError ? error : sourceFailed(error, roots[0]!.path);
+    } finally {
+      stop();
+    }
+  }
+
+  return {
+    snapshotAt: source.now(),
+    identity: `${source.host.name}:${roots.map((root) => displayPath(root.path)).join(',')}`,
+    ...(include.length + exclude.length > 0 ? { patterns: { include, exclude } } : {}),
+    sources: roots,
+    async *members() {
+      yield { kind: 'tree', path: 'files.tar', media: 'application/x-tar', format: 'tar', entries };
+    },
+    facts: async () => ({ consistency: 'none', files_count: filesCount }),
+    close: async () => stop(),
+  };
+}
+
+/** A large file ends its batch, so that no more than one is open. */
+function nextBatch(tree: Generator<TreeItem, void, undefined>): TreeItem[] {
+  const batch: TreeItem[] = [];
+  let bytes = 0;
+  while (batch.length < BATCH_ITEMS && bytes < BATCH_BYTES) {
+    const next = tree.next();
+    if (next.done === true) break;
+    batch.push(next.value);
+    bytes += Math.min(next.value.entry.size, WHOLE_FILE_BYTES);
+  }
+  return batch;
+}
+
+function sourceFailed(error: unknown, path: string): DguardError {
+  return new DguardError('source_failed', `the source cannot be read: ${errorText(error)}`, {
+    operation: 'backup',
+    subject: displayPath(path),
+    cause: error,
+  });
+}
