@@ -1,0 +1,131 @@
+import { chmod, open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { throwIfAborted } from '../../errors.ts';
+import type { Dump, DumpRequest, EngineSource, Member, StreamMember } from '../types.ts';
+import { listTables } from './catalog.ts';
+import type { Examined } from './check.ts';
+import { checkDatabase, examine, foreignKeyDoubts, requireSound } from './check.ts';
+import { closeQuietly, openDatabase, sqliteError } from './driver.ts';
+import { exportMembers } from './export.ts';
+import { dropTables } from './filter.ts';
+import type { SqliteOptions } from './options.ts';
+import type { TablePatterns, TableSelection } from './select.ts';
+import { selectTables } from './select.ts';
+import type { Snapshot } from './snapshot.ts';
+import { takeSnapshot } from './snapshot.ts';
+import { DATABASE_MEMBER } from './stage.ts';
+
+const READ_BYTES = 1024 * 1024;
+
+/** Copies the database, proves the copy sound, and offers it as one file or as a JSONL member per table. */
+export async function dumpDatabase(source: EngineSource<SqliteOptions>, request: DumpRequest): Promise<Dump> {
+  const layers = patternLayers(source.options, request);
+  const snapshot = await takeSnapshot(source, layers.length > 0 ? 2 : 1);
+  try {
+    const selection = await proveCopy(snapshot, layers, source);
+    const copyPath = await reduceCopy(snapshot, selection, source);
+    const database = await openDatabase(copyPath, { readonly: false });
+    let examined: Examined;
+    try {
+      database.pragma('query_only = ON');
+      examined = examine(database);
+    } catch (error) {
+      closeQuietly(database);
+      throw error;
+    }
+    // A native copy is read as a file: its handle has to be gone, and its empty journal with it.
+    if (request.format === 'native') database.close();
+    return {
+      snapshotAt: snapshot.takenAt,
+      identity: `${source.host.name}:${snapshot.sourcePath}`,
+      ...(request.format === 'native' ? { expectedBytes: (await stat(copyPath)).size } : {}),
+      ...(layers.length > 0 ? { patterns: joinPatterns(layers) } : {}),
+      members: () =>
+        request.format === 'native'
+          ? fileMembers(copyPath, examined, source.signal)
+          : exportMembers(database, examined.tables, source.signal),
+      facts: async () => examined.facts,
+      close: async () => {
+        closeQuietly(database);
+        await snapshot.remove();
+      },
+    };
+  } catch (error) {
+    await snapshot.remove();
+    throw sqliteError(error, 'source_failed', 'dump database', source.options.file_path);
+  }
+}
+
+/** The datasource's own patterns and the request's: a table has to pass both. */
+function patternLayers(options: SqliteOptions, request: DumpRequest): TablePatterns[] {
+  const own = { include: options.include_tables ?? [], exclude: options.exclude_tables ?? [] };
+  return [own, request].filter((layer) => layer.include.length > 0 || layer.exclude.length > 0);
+}
+
+function joinPatterns(layers: readonly TablePatterns[]): TablePatterns {
+  return {
+    include: layers.flatMap((layer) => layer.include),
+    exclude: layers.flatMap((layer) => layer.exclude),
+  };
+}
+
+/** Checks the copy as it was taken, before anything is left out of it. */
+async function proveCopy(
+  snapshot: Snapshot,
+  layers: readonly TablePatterns[],
+  source: EngineSource<SqliteOptions>,
+): Promise<TableSelection> {
+  const subject = source.options.file_path;
+  throwIfAborted(source.signal);
+  const database = await openDatabase(snapshot.copyPath, { readonly: false });
+  try {
+    const findings = checkDatabase(database, 'quick_check');
+    const hint = `what can be saved: sqlite3 '${snapshot.sourcePath}' .recover; or restore the newest good backup`;
+    requireSound(findings, 'source_failed', 'check database', subject, hint);
+    for (const doubt of [...findings.doubts.slice(0, 20), ...foreignKeyDoubts(database).slice(0, 20)]) {
+      source.warn({ message: doubt, subject, partial: false });
+    }
+    return selectTables(listTables(database), layers, subject, source.warn);
+  } finally {
+    closeQuietly(database);
+  }
+}
+
+async function reduceCopy(
+  snapshot: Snapshot,
+  selection: TableSelection,
+  source: EngineSource<SqliteOptions>,
+): Promise<string> {
+  if (selection.dropped.length === 0) return snapshot.copyPath;
+  const reduced = join(snapshot.folder, 'tables.db');
+  await dropTables(snapshot.copyPath, reduced, selection.dropped, source.warn);
+  await chmod(reduced, 0o600);
+  return reduced;
+}
+
+async function* fileMembers(path: string, examined: Examined, signal: AbortSignal): AsyncGenerator<Member> {
+  const member: StreamMember = {
+    kind: 'stream',
+    path: DATABASE_MEMBER,
+    media: 'application/vnd.sqlite3',
+    format: 'sqlite3',
+    open: () => readFileBytes(path, signal),
+    tables: async () => examined.tables,
+  };
+  yield member;
+}
+
+async function* readFileBytes(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    for (;;) {
+      throwIfAborted(signal);
+      // A new buffer each time: the one handed out belongs to its reader.
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,57 @@
+import { errorText, toDguardError } from '../../errors.ts';
+import type { Engine, EngineSource, Health } from '../types.ts';
+import { sqliteVersion } from './check.ts';
+import { closeQuietly, openDatabase, sqliteError } from './driver.ts';
+import { dumpDatabase } from './dump.ts';
+import { inspectBackup } from './inspect.ts';
+import { locateSource } from './locate.ts';
+import type { SqliteOptions } from './options.ts';
+import { restoreBackup } from './restore.ts';
+
+export type { SqliteOptions } from './options.ts';
+
+/** SQLite database files, by the library's own online backup: no server, no client tool. */
+export const sqliteEngine: Engine<SqliteOptions> = {
+  type: 'sqlite',
+  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['path'] },
+  probe,
+  dump: dumpDatabase,
+  restore: restoreBackup,
+  inspect: inspectBackup,
+};
+
+async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
+  const begun = source.now().getTime();
+  try {
+    const file = await locateSource(source.options.file_path);
+    const database = await openDatabase(file.path, { readonly: true });
+    try {
+      const value = (pragma: string) => database.pragma(pragma, { simple: true }) as number | string;
+      const tables = database
+        .prepare("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+        .pluck()
+        .get();
+      return {
+        status: 'ok',
+        latencyMs: source.now().getTime() - begun,
+        serverVersion: sqliteVersion(database),
+        sizeBytes: file.sizeBytes,
+        facts: {
+          tables: tables as number,
+          journal_mode: value('journal_mode'),
+          page_size: value('page_size'),
+          user_version: value('user_version'),
+        },
+      };
+    } finally {
+      closeQuietly(database);
+    }
+  } catch (error) {
+    const known = toDguardError(
+      sqliteError(error, 'source_failed', 'probe', source.options.file_path),
+      'source_failed',
+    );
+    const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
+    return { status: 'error', message };
+  }
+}
