@@ -8,8 +8,10 @@ import { DguardError } from '../errors.ts';
 /** Begins the names of unfinished files; no object may be called so. */
 export const TEMP_PREFIX = '.dguard-tmp-';
 
+/** The longest key of S3. */
+export const MAX_KEY_BYTES = 1024;
+
 const PART = /^[A-Za-z0-9._%=-]{1,255}$/; // 255 bytes: the longest name of common file systems
-const MAX_KEY_BYTES = 1024; // the longest key of S3
 
 /** Throws `corrupt` unless `key` is the key of an object. */
 export function assertKey(key: string): void {

@@ -32,7 +32,7 @@ export async function publish(temp: string, final: string): Promise<void> {
  * A process that dies in between leaves the reservation, which blocks this one key and nothing else.
  */
 export async function publishByRename(temp: string, final: string): Promise<void> {
-  const reservation = join(dirname(final), `${TEMP_PREFIX}name-${nameHash(final)}`);
+  const reservation = reservationOf(final);
   try {
     const handle = await open(reservation, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
     await handle.close();
@@ -46,6 +46,12 @@ export async function publishByRename(temp: string, final: string): Promise<void
   } finally {
     await removeTemp(reservation);
   }
+}
+
+/** The file that reserves a name. Folded: most file systems without hard links do not tell `A` from `a`. */
+export function reservationOf(final: string): string {
+  const hash = createHash('sha256').update(basename(final).toLowerCase()).digest('hex').slice(0, 32);
+  return join(dirname(final), `${TEMP_PREFIX}name-${hash}`);
 }
 
 /** Whatever stands under this name, link or folder included. */
@@ -73,9 +79,4 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
   const a = await lstat(one, { bigint: true });
   const b = await lstat(other, { bigint: true });
   return a.dev === b.dev && a.ino === b.ino;
-}
-
-/** Folded, since file systems without hard links mostly do not tell `A` from `a`. */
-function nameHash(path: string): string {
-  return createHash('sha256').update(basename(path).toLowerCase()).digest('hex').slice(0, 32);
 }

@@ -47,7 +47,8 @@ export async function writeChunks(
 async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.byteLength) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done, position + done);
+    const length = Math.min(BATCH_BYTES, bytes.byteLength - done);
+    const { bytesWritten } = await handle.write(bytes, done, length, position + done);
     if (bytesWritten === 0) throw new Error('the file system takes no more bytes and gives no reason');
     done += bytesWritten;
   }
