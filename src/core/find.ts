@@ -1,0 +1,100 @@
+import type { StoredBackup } from '../archive/chain.ts';
+import { DguardError } from '../errors.ts';
+import { type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
+
+/** The catalogs of several destinations; one that cannot be read is reported, the others serve. */
+export async function readCatalogs(
+  destinations: readonly Destination[],
+  signal: AbortSignal,
+): Promise<{ entries: CatalogEntry[]; errors: { destination: string; error: unknown }[] }> {
+  const entries: CatalogEntry[] = [];
+  const errors: { destination: string; error: unknown }[] = [];
+  for (const destination of destinations) {
+    try {
+      entries.push(...(await readCatalog(destination, signal)));
+    } catch (error) {
+      errors.push({ destination: destination.name, error });
+    }
+  }
+  const createdAt = (entry: CatalogEntry) => entry.manifest?.created_at ?? '';
+  entries.sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : createdAt(a) > createdAt(b) ? -1 : 0));
+  return { entries, errors };
+}
+
+/** All copies of the backup of that id (or of that origin, or damaged folder name). */
+export function copiesOf(entries: readonly CatalogEntry[], name: string): CatalogEntry[] {
+  return entries.filter(({ manifest, folder }) =>
+    manifest
+      ? manifest.id === name || manifest.id.endsWith(`-${name}`)
+      : folder === name || folder.endsWith(`/${name}`),
+  );
+}
+
+/** One copy to read of the backup of that id: a good one first. Errors: unknown_name. */
+export function pickCopy(entries: readonly CatalogEntry[], name: string): CatalogEntry {
+  const copies = copiesOf(entries, name);
+  const copy = copies.find(({ good }) => good) ?? copies.find(({ manifest }) => manifest) ?? copies[0];
+  if (copy) return copy;
+  throw new DguardError('unknown_name', `no backup and no job is called ${name}`, {
+    operation: 'find backup',
+    subject: name,
+    hint: '`dguard list` shows what there is',
+  });
+}
+
+/**
+ * The newest run of a job in which every wanted datasource has a good backup, one copy each; `at` leaves
+ * out what is younger. Errors: nothing_there.
+ */
+export function newestGoodRun(
+  entries: readonly CatalogEntry[],
+  job: string,
+  options: { datasources?: readonly string[]; at?: Date } = {},
+): CatalogEntry[] {
+  const ofJob = entries.filter(
+    ({ manifest, good }) =>
+      good &&
+      manifest?.job === job &&
+      (!options.at || new Date(manifest.created_at) <= options.at) &&
+      !manifest.tags.includes('safety'),
+  );
+  const known = new Set(
+    entries.flatMap(({ manifest }) => (manifest?.job === job ? [manifest.datasource.name] : [])),
+  );
+  const wanted = options.datasources?.length ? options.datasources : undefined;
+  for (const runId of new Set(ofJob.map(({ manifest }) => manifest!.run_id))) {
+    const ofRun = ofJob.filter(({ manifest }) => manifest!.run_id === runId);
+    const byName = new Map(ofRun.reverse().map((entry) => [entry.manifest!.datasource.name, entry]));
+    const needed = wanted ?? [...known];
+    if (needed.every((name) => byName.has(name))) return needed.map((name) => byName.get(name)!);
+  }
+  throw new DguardError('nothing_there', `job ${job} has no run in which all wanted datasources are good`, {
+    operation: 'find backup',
+    subject: job,
+    hint: `\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,
+  });
+}
+
+/** How a chain finds the backups that it refers to: at the same destination. */
+export function resolver(entries: readonly CatalogEntry[], copy: CatalogEntry) {
+  return async (id: string): Promise<StoredBackup | undefined> => {
+    const found = entries.find(
+      (entry) => entry.destination === copy.destination && entry.manifest?.id === id,
+    );
+    return found ? asStored(found) : undefined;
+  };
+}
+
+/** A catalog entry as the archive reads it. Errors: its own, where it is damaged; nothing_there for a failed run. */
+export function asStored(entry: CatalogEntry): StoredBackup {
+  if (!entry.manifest)
+    throw entry.error ?? new DguardError('corrupt', 'manifest is damaged', { subject: entry.folder });
+  if (entry.manifest.status === 'failed') {
+    throw new DguardError('nothing_there', `${entry.manifest.id} is a failed run: it holds no data`, {
+      operation: 'read backup',
+      subject: entry.manifest.id,
+      hint: '`dguard list` shows the good ones',
+    });
+  }
+  return { storage: entry.destination.storage, folder: entry.folder, manifest: entry.manifest };
+}
