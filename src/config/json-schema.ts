@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { factsOf } from './schema/fields.ts';
-import { root } from './schema/root.ts';
+import { NAMED_SECTIONS, root } from './schema/root.ts';
 
 type JsonSchema = Record<string, unknown>;
 
@@ -16,6 +16,11 @@ export function configJsonSchema(): object {
     reused: 'inline',
     override: ({ zodSchema, jsonSchema }) => widen(zodSchema, jsonSchema as JsonSchema),
   });
+  const sections = schema.properties as Record<string, JsonSchema>;
+  for (const section of NAMED_SECTIONS) {
+    // A section whose entries are all commented out is null.
+    sections[section]!['type'] = ['object', 'null'];
+  }
   return { ...schema, title: 'dguard configuration' };
 }
 
@@ -24,6 +29,9 @@ const VARIABLE = { type: 'string', pattern: '\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]
 function widen(zodSchema: z.core.$ZodType, schema: JsonSchema): void {
   const facts = factsOf(zodSchema);
   const plain = { ...schema };
+  // Names are never interpolated.
+  const names = plain['propertyNames'] as { anyOf?: JsonSchema[] } | undefined;
+  if (names?.anyOf !== undefined) schema['propertyNames'] = names.anyOf[0];
   const either = (...alternatives: JsonSchema[]) => {
     for (const key of Object.keys(schema)) delete schema[key];
     schema['anyOf'] = [plain, ...alternatives];

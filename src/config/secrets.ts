@@ -92,7 +92,8 @@ function runCommand(words: readonly string[], cwd: string, env: Env): Promise<Bu
         if (error === null) return resolve(stdout);
         if (error.code === 'ENOENT') return resolve('was not found');
         if (error.code === 'EACCES') return resolve('may not be run');
-        if (error.killed) return resolve('took too long or said too much');
+        if (error.killed || String(error.code) === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER')
+          return resolve('took too long or said too much');
         resolve(typeof error.code === 'number' ? `failed with exit status ${error.code}` : 'failed');
       },
     );

@@ -19,7 +19,8 @@ function show(value: unknown, depth: number): unknown {
   for (const [key, item] of Object.entries(entry)) {
     // An entry of a section carries its own name, which is its key already; in lists the name is all there is.
     if (key === 'name' && depth === NAMED_DEPTH) continue;
-    if (key === 'all_databases') continue;
+    if (key === 'all_databases' || (key === 'namespace' && item === '')) continue;
+    if (key === 'database' && entry['all_databases'] === false && (item as []).length === 0) continue;
     if (key === 'database' && entry['all_databases'] === true) shown[key] = 'all';
     else if (key === 'bandwidth_limit_bytes') shown['bandwidth_limit'] = `${item}B`;
     else if (key.endsWith('_ms') && typeof item === 'number') shown[key.slice(0, -3)] = formatDuration(item);

@@ -1,5 +1,5 @@
 import type { Node, Scalar, YAMLMap } from 'yaml';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser, parseDocument } from 'yaml';
 import type { ConfigProblem, Position } from './problems.ts';
 
 /** A parsed YAML value. Mappings have no prototype: no key of theirs can be mistaken for an inherited one. */
@@ -39,6 +39,8 @@ export interface Marks {
 
 /** Aliases may repeat parts of a file; a tree of more nodes than this is an attack or a slip. */
 const MAX_NODES = 100_000;
+/** Levels; a configuration has about eight. */
+const MAX_DEPTH = 100;
 
 /** Parses one YAML text. Problems name positions and never quote the text, which may hold secrets. */
 export function parseTree(text: string, file: string): ParsedTree {
@@ -52,14 +54,11 @@ export function parseTree(text: string, file: string): ParsedTree {
   const report = (offset: number, message: string, path = '') =>
     problems.push({ severity: 'invalid', position: positionAt(offset), path, message });
 
-  let document: ReturnType<typeof parseDocument>;
-  try {
-    document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true });
-  } catch {
-    // Thousands of nested brackets end the parser's own recursion.
-    report(0, 'is not YAML that can be read: nested too deeply');
+  if (nestsTooDeep(text)) {
+    report(0, 'is nested too deeply');
     return { tree: Object.create(null), marks, problems };
   }
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true });
   for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
     report(pos[0], code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `is no valid YAML: ${message}`);
   }
@@ -74,11 +73,12 @@ export function parseTree(text: string, file: string): ParsedTree {
   const convert = (node: unknown, path: TreePath, position: Position): Tree => {
     if (problems.length > 0) return null;
     if (++nodes > MAX_NODES) return fail('aliases make more of this file than can be meant', position);
+    if (path.length > MAX_DEPTH) return fail('is nested too deeply', position);
     marks.set(path, { position });
     if (isAlias(node)) {
       const target = node.resolve(document) as Node | undefined;
-      if (target === undefined || open.has(target))
-        return fail(`alias *${node.source} holds itself`, position);
+      if (target === undefined) return fail(`alias *${node.source} names no anchor`, position);
+      if (open.has(target)) return fail(`alias *${node.source} holds itself`, position);
       return convert(target, path, position);
     }
     if (isScalar(node)) {
@@ -99,7 +99,9 @@ export function parseTree(text: string, file: string): ParsedTree {
     for (const { key, value } of node.items) {
       const at = positionOf(key, position);
       // The source, not the value: `2024` and `yes` are names here.
-      if (isScalar(key)) map[sourceOf(key)] = convert(value, [...path, sourceOf(key)], at);
+      // zod passes over this one without a word.
+      if (isScalar(key) && sourceOf(key) === '__proto__') fail('__proto__ is no key that can be used', at);
+      else if (isScalar(key)) map[sourceOf(key)] = convert(value, [...path, sourceOf(key)], at);
       else fail('a key must be plain text', at);
     }
     return map;
@@ -109,14 +111,21 @@ export function parseTree(text: string, file: string): ParsedTree {
     return range ? positionAt(range[0]) : otherwise;
   };
 
-  let tree: Tree = null;
-  try {
-    tree = convert(document.contents, [], positionAt(0));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    fail('is nested too deeply', positionAt(0));
-  }
+  const tree = convert(document.contents, [], positionAt(0));
   return { tree: problems.length > 0 ? Object.create(null) : tree, marks, problems };
+}
+
+/**
+ * Composing a document recurses, and V8 ends the whole process, uncatchably, if the stack runs out inside
+ * of a regular expression. The parser below it keeps a stack of its own, which can be measured.
+ */
+function nestsTooDeep(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const _ of parser.next(lexeme)) if (parser.stack.length > MAX_DEPTH) return true;
+    if (parser.stack.length > MAX_DEPTH) return true;
+  }
+  return false;
 }
 
 function sourceOf(key: Scalar): string {
