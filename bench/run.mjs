@@ -5,7 +5,7 @@
 //   --dir     where it works (default: a new temporary folder)
 //   --keep    leaves the data in place for the next run with the same --dir
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,6 +33,7 @@ function main({ folder, keep, scale, rounds, workloads, memory }) {
   } finally {
     if (!keep) rmSync(join(folder, 'data'), { recursive: true, force: true });
     for (const name of ['work', 'scratch']) rmSync(join(folder, name), { recursive: true, force: true });
+    if (!keep && readdirSync(folder).length === 0) rmdirSync(folder);
   }
 }
 

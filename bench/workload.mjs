@@ -11,7 +11,8 @@ const OPERATIONS = {
 
 /**
  * Runs a workload: in each round every operation is done by all contestants in turn, and the order is another one in the
- * next round. Machines drift; only what ran side by side may be compared. A contestant that fails is named and leaves.
+ * next round. Machines drift; only what ran side by side may be compared. An operation that fails is named and not tried
+ * again by that contestant; one whose backup fails has nothing to restore or verify and leaves.
  * @param {'mix' | 'many' | 'sqlite'} workload
  * @param {{ source: string, folder: string, rounds: number, field: import('./contestants.mjs').Contestant[],
  *           say: (line: string) => void }} options
@@ -19,18 +20,19 @@ const OPERATIONS = {
  */
 export function runWorkload(workload, { source, folder, rounds, field, say }) {
   const results = [];
-  let running = field;
+  const failed = new Set();
   for (let round = 1; round <= rounds; round++) {
     for (const operation of OPERATIONS[workload]) {
-      for (const contestant of inTurn(running, round)) {
-        if (!contestant[operation]) continue;
+      for (const contestant of inTurn(field, round)) {
+        const attempts = [`${contestant.name} full`, `${contestant.name} ${operation}`];
+        if (!contestant[operation] || attempts.some((attempt) => failed.has(attempt))) continue;
         try {
           const cost = runOne(contestant, operation, { source, folder });
           results.push({ job: `${workload} ${operation}`, contestant: contestant.name, round, cost });
           say(`${workload} ${operation} ${round}/${rounds} ${contestant.name}: ${cost.wallS.toFixed(2)} s`);
         } catch (error) {
-          say(`${workload} ${operation}: ${contestant.name} leaves: ${error.message}`);
-          running = running.filter((other) => other !== contestant);
+          say(`${workload} ${operation}: ${contestant.name} FAILED and is left out: ${error.message}`);
+          failed.add(`${contestant.name} ${operation}`);
         }
       }
     }
