@@ -1,0 +1,37 @@
+import { EXIT_STATUS } from '../../errors.ts';
+import type { Context } from '../context.ts';
+import { jsonDocument } from '../render/outcome.ts';
+
+export const configCommands = {
+  async validate(context: Context): Promise<number> {
+    const { validateConfig } = await import('../../config/load.ts');
+    const { formatProblem } = await import('../../config/problems.ts');
+    const { path, valid, problems } = await validateConfig(context.options.config, {
+      env: context.runtime.env,
+      cwd: process.cwd(),
+      uid: process.getuid?.(),
+      trustConfig: context.options.trustConfig === true,
+    });
+    const status = valid ? 0 : EXIT_STATUS.config_invalid;
+    if (context.options.json) context.print(jsonDocument('config validate', status, { path, problems }, []));
+    else {
+      for (const problem of problems) context.note(formatProblem(problem));
+      context.print(valid ? `${path}: valid` : `${path}: ${problems.length} problems`);
+    }
+    return status;
+  },
+
+  async show(context: Context): Promise<number> {
+    const { showConfig } = await import('../../config/show.ts');
+    const shown = showConfig(await context.config());
+    if (context.options.json) context.print(jsonDocument('config show', 0, { config: shown }, []));
+    else context.print((await import('yaml')).stringify(shown).trimEnd());
+    return 0;
+  },
+
+  async schema(context: Context): Promise<number> {
+    const { configJsonSchema } = await import('../../config/json-schema.ts');
+    context.print(JSON.stringify(configJsonSchema(), null, 2));
+    return 0;
+  },
+};

@@ -1,0 +1,107 @@
+import { displayPath, fromText } from '../../archive/paths.ts';
+import { openContent } from '../../archive/reader.ts';
+import { asStored, pickCopy, readCatalogs, resolver } from '../../core/find.ts';
+import type { ContentEntry } from '../../engines/types.ts';
+import { DguardError } from '../../errors.ts';
+import { type Context, openDestinations } from '../context.ts';
+import { jsonDocument } from '../render/outcome.ts';
+
+interface From {
+  readonly from?: string;
+  readonly destination?: string;
+}
+
+async function open(context: Context, id: string, options: From) {
+  const destinations = await openDestinations(context, options.from ?? options.destination);
+  const { entries } = await readCatalogs(destinations, context.runtime.signal);
+  const copy = pickCopy(entries, id);
+  return openContent(asStored(copy), resolver(entries, copy), context.runtime.signal);
+}
+
+export async function lsCommand(
+  context: Context,
+  id: string,
+  path: string | undefined,
+  options: From,
+): Promise<number> {
+  const content = await open(context, id, options);
+  const found: object[] = [];
+  for await (const entry of content.entries(path === undefined ? {} : { only: [path] })) {
+    if (context.options.json)
+      found.push({ path: displayPath(entry.path), kind: entry.kind, ...sizeOf(entry) });
+    else context.print(line(entry));
+  }
+  if (context.options.json) context.print(jsonDocument('ls', 0, { entries: found }, []));
+  return 0;
+}
+
+function sizeOf(entry: ContentEntry): object {
+  return entry.type === 'table' ? { rows: entry.rows ?? null } : { size: entry.size };
+}
+
+function line(entry: ContentEntry): string {
+  const path = displayPath(entry.path) || '.';
+  if (entry.type === 'table') return `table      ${String(entry.rows ?? '?').padStart(12)} rows  ${path}`;
+  if (entry.type === 'stream') return `stream     ${String(entry.size).padStart(12)}       ${path}`;
+  const mode = entry.mode.toString(8).padStart(4, '0');
+  const link = entry.link === undefined ? '' : ` -> ${displayPath(entry.link)}`;
+  return `${entry.kind.padEnd(10)} ${String(entry.size).padStart(12)} ${mode}  ${path}${link}`;
+}
+
+export async function catCommand(
+  context: Context,
+  id: string,
+  member: string,
+  options: From,
+): Promise<number> {
+  const content = await open(context, id, options);
+  const path = fromText(member.replace(/^\.?\//, ''));
+  const entry = await content.entry(path);
+  if (
+    !entry ||
+    (entry.type === 'tree' && entry.kind !== 'file' && entry.kind !== 'hardlink') ||
+    entry.type === 'table'
+  ) {
+    throw new DguardError('unknown_name', `there is no file or member ${member} in ${id}`, {
+      operation: 'cat',
+      subject: id,
+      hint: `\`dguard ls ${id}\` shows what there is`,
+    });
+  }
+  const real =
+    entry.type === 'tree' && entry.kind === 'hardlink' ? await content.entry(entry.link ?? '') : entry;
+  if (!real) throw new DguardError('corrupt', 'a hard link leads nowhere', { subject: id });
+  for await (const bytes of content.read(real)) {
+    if (!process.stdout.write(bytes)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  }
+  return 0;
+}
+
+export async function diffCommand(
+  context: Context,
+  older: string,
+  newer: string,
+  options: From,
+): Promise<number> {
+  const before = new Map<string, string>();
+  const changes: { change: 'added' | 'removed' | 'changed'; path: string }[] = [];
+  for await (const entry of (await open(context, older, options)).entries())
+    before.set(entry.path, fingerprint(entry));
+  for await (const entry of (await open(context, newer, options)).entries()) {
+    const old = before.get(entry.path);
+    before.delete(entry.path);
+    if (old === undefined) changes.push({ change: 'added', path: displayPath(entry.path) });
+    else if (old !== fingerprint(entry)) changes.push({ change: 'changed', path: displayPath(entry.path) });
+  }
+  for (const path of before.keys()) changes.push({ change: 'removed', path: displayPath(path) });
+  if (context.options.json) context.print(jsonDocument('diff', 0, { changes }, []));
+  else for (const { change, path } of changes) context.print(`${change.padEnd(8)} ${path || '.'}`);
+  return 0;
+}
+
+function fingerprint(entry: ContentEntry): string {
+  if (entry.type === 'table') return `rows ${entry.rows}`;
+  if (entry.type === 'stream') return `stream ${entry.size}`;
+  const { kind, size, mode, uid, gid, link, sha256, mtimeNs } = entry;
+  return [kind, size, mode, uid, gid, link ?? '', sha256 ?? mtimeNs].join(' ');
+}

@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { isAbsolute, resolve } from 'node:path';
+import type { Config } from '../config/types.ts';
+import type { Destination } from '../core/catalog.ts';
+import { DguardError } from '../errors.ts';
+import type { Emit } from '../events.ts';
+import type { Runtime } from '../runtime.ts';
+import { createStorage } from '../storages/registry.ts';
+import { createProgress } from './render/progress.ts';
+
+export interface GlobalOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly color?: boolean;
+  readonly progress?: boolean;
+  readonly trustConfig?: boolean;
+}
+
+/** What a command works with: the outside world, handed down. */
+export interface Context {
+  readonly options: GlobalOptions;
+  readonly runtime: Runtime;
+  /** The configuration; loaded at the first call. Errors: config_invalid, config_unsafe. */
+  readonly config: () => Promise<Config>;
+  /** Results, on stdout. */
+  readonly print: (text: string) => void;
+  /** Everything else, on stderr. */
+  readonly note: (text: string) => void;
+  readonly finish: () => void;
+}
+
+const TEMPLATE = '{job}/{datasource}/{id}';
+
+export function createContext(options: GlobalOptions, signal: AbortSignal): Context {
+  const note = (text: string) => void process.stderr.write(`${text}\n`);
+  const progress = createProgress(options, note);
+  const emit: Emit = progress.emit;
+  let loaded: Promise<Config> | undefined;
+  return {
+    options,
+    runtime: {
+      now: () => new Date(),
+      emit,
+      signal,
+      env: process.env,
+      host: {
+        name: hostname(),
+        bootId: readText('/proc/sys/kernel/random/boot_id'),
+        pid: process.pid,
+        privileged: process.getuid?.() === 0,
+      },
+      tempDir: tmpdir(),
+      version: dguardVersion(),
+    },
+    config: () => {
+      loaded ??= loadConfiguration(options, note);
+      return loaded;
+    },
+    print: (text) => void process.stdout.write(`${text}\n`),
+    note,
+    finish: progress.finish,
+  };
+}
+
+async function loadConfiguration(options: GlobalOptions, note: (text: string) => void): Promise<Config> {
+  const { loadConfig } = await import('../config/load.ts');
+  const { formatProblem } = await import('../config/problems.ts');
+  const { config, warnings } = await loadConfig(options.config, {
+    env: process.env,
+    cwd: process.cwd(),
+    uid: process.getuid?.(),
+    trustConfig: options.trustConfig === true,
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  });
+  for (const warning of warnings) if (!options.quiet) note(formatProblem(warning));
+  return config;
+}
+
+/** A configured destination, or a folder given alone: what looks like a path is one. */
+export async function openDestination(context: Context, name: string): Promise<Destination> {
+  const warn = (message: string) => context.note(`warning: ${name}: ${message}`);
+  if (name.includes('/') || name === '.' || name === '..') {
+    const path = isAbsolute(name) ? name : resolve(process.cwd(), name);
+    const { existsSync } = await import('node:fs');
+    if (!existsSync(path)) {
+      throw new DguardError('unknown_name', `there is no folder ${path}`, {
+        operation: 'open destination',
+        subject: name,
+        hint: 'name a destination of the configuration, or a folder that holds backups',
+      });
+    }
+    const { localStorage } = await import('../storages/local.ts');
+    return { name, storage: await localStorage({ path }, { name, warn }), pathTemplate: TEMPLATE };
+  }
+  const config = await context.config();
+  const destination = config.destinations[name];
+  if (!destination) {
+    throw new DguardError('unknown_name', `the configuration has no destination ${name}`, {
+      operation: 'open destination',
+      subject: name,
+      hint: `it has: ${Object.keys(config.destinations).join(', ')}; a folder is written with a slash (./${name})`,
+    });
+  }
+  return {
+    name,
+    storage: await createStorage(destination, { name, warn }),
+    pathTemplate: destination.path_template,
+  };
+}
+
+/** The destination named, or all of the configuration. */
+export async function openDestinations(context: Context, name: string | undefined): Promise<Destination[]> {
+  if (name !== undefined) return [await openDestination(context, name)];
+  const config = await context.config();
+  return Promise.all(Object.keys(config.destinations).map((each) => openDestination(context, each)));
+}
+
+export function dguardVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,30 @@
+import { runChild } from '../child.ts';
+import type { HookCommand } from '../config/types.ts';
+import { DguardError } from '../errors.ts';
+import type { Runtime } from '../runtime.ts';
+
+/**
+ * Runs a job's hooks of one kind, in order. Facts come by environment variables, never in the command.
+ * Errors: hook_failed with the end of what the command said.
+ */
+export async function runHooks(
+  kind: string,
+  commands: readonly HookCommand[],
+  facts: Readonly<Record<string, string>>,
+  runtime: Runtime,
+): Promise<void> {
+  for (const command of commands) {
+    const argv = typeof command === 'string' ? ['sh', '-c', command] : [...command];
+    const result = await runChild(argv, {
+      env: { ...runtime.env, ...facts, DGUARD_HOOK: kind },
+      signal: runtime.signal,
+    });
+    if (result.failed) {
+      throw new DguardError('hook_failed', `the ${kind} hook failed: ${result.message}`, {
+        operation: `hook ${kind}`,
+        subject: facts['DGUARD_JOB'] ?? '',
+        hint: 'run the command by hand; it gets DGUARD_JOB, DGUARD_RUN_ID, DGUARD_TYPE and DGUARD_STATUS',
+      });
+    }
+  }
+}
