@@ -21,17 +21,21 @@ export interface Findings {
 export function checkDatabase(database: Database, check: 'quick_check' | 'integrity_check'): Findings {
   // A CHECK constraint is the application's business, and may call functions that only it has.
   database.pragma('ignore_check_constraints = ON');
+  const lines: string[] = [];
   try {
-    return sortFindings(runCheck(database, `${check}(${MAX_FINDINGS})`));
+    runCheck(database, `${check}(${MAX_FINDINGS})`, lines);
+    return sortFindings(lines);
   } catch (error) {
-    if (isDamage(error)) return { damage: [(error as Error).message], doubts: [] };
+    // Some damage ends the check itself; what it found until then says more than the error.
+    if (isDamage(error)) return sortFindings([...lines, (error as Error).message]);
     return checkTableByTable(database, check);
   }
 }
 
-function runCheck(database: Database, pragma: string): string[] {
-  const lines = database.prepare(`PRAGMA main.${pragma}`).pluck().all() as string[];
-  return lines.filter((line) => line !== 'ok');
+function runCheck(database: Database, pragma: string, lines: string[]): void {
+  for (const line of database.prepare(`PRAGMA main.${pragma}`).pluck().iterate() as Iterable<string>) {
+    if (line !== 'ok') lines.push(...line.split('\n'));
+  }
 }
 
 /** One index on a function of the application stops the whole check: then each table has its own. */
@@ -40,7 +44,7 @@ function checkTableByTable(database: Database, check: string): Findings {
   const doubts: string[] = [];
   for (const table of listTables(database)) {
     try {
-      lines.push(...runCheck(database, `${check}(${quoteName(table.name)})`));
+      runCheck(database, `${check}(${quoteName(table.name)})`, lines);
     } catch (error) {
       if (isDamage(error)) lines.push(`${table.name}: ${(error as Error).message}`);
       else doubts.push(`table ${table.name} could not be checked: ${(error as Error).message}`);

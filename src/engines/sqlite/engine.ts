@@ -1,14 +1,17 @@
 import { errorText, toDguardError } from '../../errors.ts';
 import type { Engine, EngineSource, Health } from '../types.ts';
 import { sqliteVersion } from './check.ts';
-import { closeQuietly, openDatabase, sqliteError } from './driver.ts';
+import { sqliteError } from './driver.ts';
 import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
 import { locateSource } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
 import { restoreBackup } from './restore.ts';
+import { withSource } from './source.ts';
 
 export type { SqliteOptions } from './options.ts';
+
+const PROBE_WAIT_MS = 1_000;
 
 /** SQLite database files, by the library's own online backup: no server, no client tool. */
 export const sqliteEngine: Engine<SqliteOptions> = {
@@ -24,8 +27,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
   const begun = source.now().getTime();
   try {
     const file = await locateSource(source.options.file_path);
-    const database = await openDatabase(file.path, { readonly: true });
-    try {
+    return await withSource(file.path, PROBE_WAIT_MS, (database) => {
       const value = (pragma: string) => database.pragma(pragma, { simple: true }) as number | string;
       const tables = database
         .prepare("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
@@ -43,9 +45,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
           user_version: value('user_version'),
         },
       };
-    } finally {
-      closeQuietly(database);
-    }
+    });
   } catch (error) {
     const known = toDguardError(
       sqliteError(error, 'source_failed', 'probe', source.options.file_path),

@@ -54,11 +54,18 @@ export async function locateSource(filePath: string): Promise<SourceFile> {
         error,
       );
     }
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw fail('this user may not read the file', 'run dguard as its owner, or give it read access', error);
-    }
+    if (code === 'EACCES' || code === 'EPERM') throw unreadable(filePath, error);
     throw toDguardError(error, 'source_failed', { operation: 'open database', subject: filePath });
   }
+}
+
+export function unreadable(filePath: string, cause: unknown): DguardError {
+  return new DguardError('source_failed', 'this user may not read the file', {
+    operation: 'open database',
+    subject: filePath,
+    hint: 'run dguard as its owner, or give it read access',
+    cause,
+  });
 }
 
 /** True on file systems whose locks SQLite cannot trust. */

@@ -2,19 +2,21 @@ import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { abortError, DguardError, throwIfAborted } from '../../errors.ts';
+import { abortError, DguardError, errnoOf, throwIfAborted } from '../../errors.ts';
 import type { EngineSource } from '../types.ts';
 import type { Database } from './driver.ts';
-import { closeQuietly, isBusy, openDatabase, sqliteCode, sqliteError } from './driver.ts';
+import { isBusy, sqliteCode, sqliteError } from './driver.ts';
 import type { SourceFile } from './locate.ts';
-import { isOnNetwork, locateSource, requireSpace, sideFiles } from './locate.ts';
+import { isOnNetwork, locateSource, requireSpace, sideFiles, unreadable } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
+import { withSource } from './source.ts';
 
 /** How much one step of the copy moves; between two of them the event loop runs. */
 const STEP_BYTES = 16 * 1024 * 1024;
 /** One wait for a lock blocks the event loop, so it is short; together they make half a minute. */
 const LOCK_WAIT_MS = 250;
 const LOCK_TRIES = 120;
+const SPACE_HINT = 'set temp_dir to a larger disk';
 
 export interface Snapshot {
   /** The copy: complete in itself, mode 0600, in a folder of its own that `remove` deletes. */
@@ -66,29 +68,25 @@ async function copySource(
   copies: number,
   source: EngineSource<SqliteOptions>,
 ): Promise<Date> {
-  let database: Database | undefined;
   try {
-    database = await openDatabase(file.path, { readonly: true, busyTimeoutMs: LOCK_WAIT_MS });
-    const takenAt = await beginSnapshot(database, source);
-    const pageBytes = database.pragma('page_size', { simple: true }) as number;
-    const pages = database.pragma('page_count', { simple: true }) as number;
-    await requireSpace(folder, pages * pageBytes * copies, 'source_failed', 'set temp_dir to a larger disk');
-    const stepPages = Math.max(1, Math.floor(STEP_BYTES / pageBytes));
-    await database.backup(copyPath, {
-      progress: () => {
-        throwIfAborted(source.signal);
-        return stepPages;
-      },
+    return await withSource(file.path, LOCK_WAIT_MS, async (database) => {
+      const takenAt = await beginSnapshot(database, source);
+      const pageBytes = database.pragma('page_size', { simple: true }) as number;
+      const pages = database.pragma('page_count', { simple: true }) as number;
+      await requireSpace(folder, pages * pageBytes * copies, 'source_failed', SPACE_HINT);
+      const stepPages = Math.max(1, Math.floor(STEP_BYTES / pageBytes));
+      await database.backup(copyPath, {
+        progress: () => {
+          throwIfAborted(source.signal);
+          return stepPages;
+        },
+      });
+      database.exec('COMMIT');
+      return takenAt;
     });
-    database.exec('COMMIT');
-    return takenAt;
   } catch (error) {
-    closeQuietly(database);
-    database = undefined;
     if (!/^SQLITE_(CANTOPEN|READONLY_CANTINIT|READONLY_DIRECTORY)/.test(sqliteCode(error))) throw error;
     return await copyAtRest(file, copyPath, folder, copies, source, error);
-  } finally {
-    closeQuietly(database);
   }
 }
 
@@ -126,8 +124,12 @@ async function copyAtRest(
   const before = await restingState(file.path);
   if (before === undefined) throw cause;
   const takenAt = source.now();
-  await requireSpace(folder, file.sizeBytes * copies, 'source_failed', 'set temp_dir to a larger disk');
-  await copyFile(file.path, copyPath, constants.COPYFILE_FICLONE);
+  await requireSpace(folder, file.sizeBytes * copies, 'source_failed', SPACE_HINT);
+  try {
+    await copyFile(file.path, copyPath, constants.COPYFILE_FICLONE);
+  } catch (error) {
+    throw errnoOf(error) === 'EACCES' ? unreadable(source.options.file_path, error) : error;
+  }
   await chmod(copyPath, 0o600);
   if (source.signal.aborted) throw abortError(source.signal);
   if ((await restingState(file.path)) === before) return takenAt;

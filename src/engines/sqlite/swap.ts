@@ -1,4 +1,4 @@
-import { chmod, chown, link, rename, rm, unlink } from 'node:fs/promises';
+import { chmod, chown, link, open, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { DguardError, errnoOf, errorText, toDguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
@@ -9,6 +9,8 @@ import { syncFile } from './stage.ts';
 import type { Target } from './target.ts';
 
 const LOCK_WAIT_MS = 2_000;
+/** Section 1.2 of https://sqlite.org/fileformat2.html */
+const HEADER = Buffer.from('SQLite format 3\0');
 
 /**
  * Puts the staged file in the target's place and keeps what was there under its undo name, which is
@@ -65,6 +67,9 @@ async function seize(path: string): Promise<Seized> {
     }
     closeQuietly(database);
   };
+  // A file without SQLite's header has no journal that SQLite could empty into it: opening it would only
+  // delete the one that lies there. It is kept together with it, as they are.
+  if (!(await isDatabase(path))) return { wasWal: false, close: () => {}, letGo: () => {} };
   try {
     database = await openDatabase(path, { readonly: false, busyTimeoutMs: LOCK_WAIT_MS });
     wasWal = database.pragma('journal_mode', { simple: true }) === 'wal';
@@ -90,6 +95,16 @@ async function seize(path: string): Promise<Seized> {
     // Replacing a database that is broken is what a restore is for: it is kept with its journals as they are.
     if (isDamage(error)) return { wasWal: false, close: () => {}, letGo: () => {} };
     throw sqliteError(error, 'target_failed', 'lock target', path);
+  }
+}
+
+async function isDatabase(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(HEADER.length), 0, HEADER.length, 0);
+    return buffer.equals(HEADER);
+  } finally {
+    await file.close();
   }
 }
 
