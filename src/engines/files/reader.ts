@@ -389,7 +389,7 @@ function createReader(options: ReaderOptions) {
   function addXattrs(record: EntryRecord, fd: number, device: bigint, path: string): void {
     if (xattrs === undefined) return;
     try {
-      const found = xattrs.read(fd, device);
+      const found = xattrs.read(fd, device, path);
       if (found === undefined) return;
       if (encodedXattrBytes(found) > MAX_XATTR_BYTES) {
         const message = `its extended attributes are not saved: more than ${MAX_XATTR_BYTES} bytes`;

@@ -1,4 +1,4 @@
-import { fromText, toBytes } from '../../archive/paths.ts';
+import { fromText, isAscii, toBytes } from '../../archive/paths.ts';
 import { errnoOf } from '../../errors.ts';
 
 /**
@@ -6,8 +6,12 @@ import { errnoOf } from '../../errors.ts';
  * descriptors, so everything goes through `/proc/self/fd`, which names what is open and nothing else.
  */
 export interface Xattrs {
-  /** The attributes of what `fd` is; undefined where there are none (or none that may be read). */
-  read(fd: number, device: bigint): { name: string; value: Uint8Array }[] | undefined;
+  /**
+   * The attributes of what `fd` is; undefined where there are none (or none that may be read).
+   *
+   * @param path where `fd` was opened, a byte string: a quick first look at whether there are any
+   */
+  read(fd: number, device: bigint, path: string): { name: string; value: Uint8Array }[] | undefined;
   /** Throws the system's error. */
   write(fd: number, name: string, value: Uint8Array): void;
 }
@@ -40,12 +44,24 @@ function accessors(
 ): Xattrs {
   /** File systems that have no attributes are asked once. */
   const without = new Set<bigint>();
+  const hasNone = (path: string): boolean => {
+    try {
+      return list(path).length === 0;
+    } catch (error) {
+      if (isUnsupported(error)) throw error;
+      // Renamed since it was opened: the descriptor knows.
+      return false;
+    }
+  };
   return {
-    read(fd, device) {
+    read(fd, device, openedAt) {
       if (without.has(device)) return undefined;
       const path = `/proc/self/fd/${fd}`;
       let names: string[];
       try {
+        // Half the time of the way through /proc, and most files have none. Names and values that are
+        // recorded come from the descriptor.
+        if (isAscii(openedAt) && hasNone(openedAt)) return undefined;
         names = list(path);
       } catch (error) {
         if (isUnsupported(error)) {

@@ -1,0 +1,18 @@
+import type { Engine } from '../types.ts';
+import { dumpFiles } from './dump.ts';
+import { inspectFiles } from './inspect.ts';
+import type { FilesOptions } from './options.ts';
+import { probeFiles } from './probe.ts';
+import { restoreFiles } from './restore.ts';
+
+export type { FilesOptions } from './options.ts';
+
+/** Files and folders of this host, as one tar member. */
+export const filesEngine: Engine<FilesOptions> = {
+  type: 'files',
+  capabilities: { formats: ['native'], selects: 'paths', targets: ['path'] },
+  probe: probeFiles,
+  dump: dumpFiles,
+  restore: restoreFiles,
+  inspect: inspectFiles,
+};

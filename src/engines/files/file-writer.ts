@@ -1,0 +1,78 @@
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { corrupt } from './corrupt.ts';
+import type { TreeEntry } from './entry-check.ts';
+import { fsPath } from './fs-paths.ts';
+import type { Metadata } from './metadata.ts';
+
+/** Runs of zeros this long are left as holes in a file that was sparse. */
+const HOLE_BYTES = 4096;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
+/** Never an existing file, never through a link. */
+const WRITE_FLAGS = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY;
+
+/** One regular file being restored: exactly its bytes in their order, then its metadata. */
+export interface FileWriter {
+  readonly entry: TreeEntry;
+  write(position: number, bytes: Uint8Array): void;
+  /** Checks that all bytes came, gives it its metadata, closes. */
+  finish(): void;
+  /** Closes what is left open. */
+  abandon(): void;
+}
+
+export function openFileWriter(path: string, entry: TreeEntry, metadata: Metadata): FileWriter {
+  const fd = openSync(fsPath(path), WRITE_FLAGS, 0o600);
+  const sparse = entry.sparse === true;
+  let written = 0;
+  let open = true;
+  const close = () => {
+    if (!open) return;
+    open = false;
+    closeSync(fd);
+  };
+  return {
+    entry,
+    write(position, bytes) {
+      if (position !== written || written + bytes.length > entry.size) {
+        throw corrupt(entry.path, 'its content is not as long as its entry says');
+      }
+      if (sparse) writeSparse(fd, position, bytes);
+      else writeAll(fd, bytes, 0, bytes.length, null);
+      written += bytes.length;
+    },
+    finish() {
+      try {
+        if (written !== entry.size) throw corrupt(entry.path, 'its content ends early');
+        if (sparse) ftruncateSync(fd, entry.size);
+        metadata.applyToOpen(fd, entry);
+      } finally {
+        close();
+      }
+    },
+    abandon: close,
+  };
+}
+
+function writeSparse(fd: number, position: number, bytes: Uint8Array): void {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let from = 0;
+  let at = 0;
+  while (at < view.length) {
+    // Whole pages of the file, wherever the chunk begins in it.
+    const end = Math.min(at + HOLE_BYTES - ((position + at) % HOLE_BYTES), view.length);
+    if (end - at === HOLE_BYTES && view.compare(ZEROS, 0, HOLE_BYTES, at, end) === 0) {
+      if (from < at) writeAll(fd, view, from, at, position + from);
+      from = end;
+    }
+    at = end;
+  }
+  if (from < view.length) writeAll(fd, view, from, view.length, position + from);
+}
+
+/** @param position in the file; null: where the last write ended */
+function writeAll(fd: number, bytes: Uint8Array, from: number, to: number, position: number | null): void {
+  let at = from;
+  while (at < to) {
+    at += writeSync(fd, bytes, at, to - at, position === null ? null : position + at - from);
+  }
+}
