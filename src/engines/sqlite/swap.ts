@@ -40,8 +40,8 @@ export async function swapIn(
     seized.letGo();
     throw toDguardError(error, 'target_failed', { operation: 'swap', subject: target.path });
   }
-  await syncFile(dirname(target.path));
   seized.close();
+  await syncFile(dirname(target.path));
   if (seized.wasWal) await returnToWal(undo, warn);
   return undo;
 }
