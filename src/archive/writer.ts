@@ -223,6 +223,7 @@ export async function createArchiveWriter(options: ArchiveOptions) {
             throw new DguardError('internal', 'content of another length than its entry');
           if (content.length >= LARGE_FILE_BYTES) pipeline.cut();
           pipeline.write(content);
+          if (content.length >= LARGE_FILE_BYTES) pipeline.cut();
         } else if (content) {
           pipeline.cut();
           try {

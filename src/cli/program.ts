@@ -107,6 +107,7 @@ export function createProgram(signal: AbortSignal, setStatus: (code: number) => 
     .option('--overwrite', 'replace what is there; the old is kept beside it')
     .option('--privileged', 'set-uid bits and devices too, as root')
     .option('--dry-run', 'say what would be done')
+    .option('--yes', 'do not ask')
     .action(run('restore', async () => (await import('./commands/restore.ts')).restoreCommand as Run));
   command('verify [job-or-id]', 'prove that backups can be restored')
     .addOption(from)

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { displayPath } from '../../archive/paths.ts';
 import type { Config } from '../../config/types.ts';
@@ -29,6 +29,9 @@ export async function restoreCommand(context: Context, name: string, options: Op
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
   const copies = choose(entries, name, options);
   const config = await configOrNone(context, from !== undefined);
+  if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
+    mkdirSync(resolve(options.toPath), { recursive: true, mode: 0o700 });
+  }
   const statuses: number[] = [];
   const restored: object[] = [];
   const failures: DguardError[] = [];

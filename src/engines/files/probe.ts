@@ -13,8 +13,9 @@ export async function probeFiles(source: EngineSource<FilesOptions>): Promise<He
   for (const text of source.options.source_path) {
     const path = fromText(text);
     try {
-      const stat = statSync(realpathSync(fsPath(path), { encoding: 'buffer' }));
+      const stat = statSync(realpathSync.native(fsPath(path), { encoding: 'buffer' }));
       accessSync(fsPath(path), stat.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
+      if (!stat.isDirectory() && !stat.isFile()) return bad(path, 'is neither a folder nor a regular file');
       if (stat.isDirectory() && isEmptyFolder(path)) return bad(path, 'is empty: is its disk mounted?');
       const { bavail, bsize } = statfsSync(fsPath(path));
       freeBytes = Math.min(freeBytes ?? Number.POSITIVE_INFINITY, bavail * bsize);

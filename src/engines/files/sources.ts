@@ -43,7 +43,7 @@ export function resolveOwnPaths(paths: readonly string[]): Set<string> {
     const path = withoutTrailingSlash(fromText(text));
     own.add(path);
     try {
-      own.add(fromBytes(realpathSync(fsPath(path), { encoding: 'buffer' })));
+      own.add(fromBytes(realpathSync.native(fsPath(path), { encoding: 'buffer' })));
     } catch {
       // Not there (yet): nothing to leave out.
     }
@@ -57,7 +57,7 @@ function withoutTrailingSlash(path: string): string {
 
 function realPath(path: string): string {
   try {
-    return fromBytes(realpathSync(fsPath(path), { encoding: 'buffer' }));
+    return fromBytes(realpathSync.native(fsPath(path), { encoding: 'buffer' }));
   } catch (error) {
     const code = errnoOf(error);
     if (code !== 'ENOENT') throw failed(path, `cannot be read: ${code ?? errorText(error)}`, error);

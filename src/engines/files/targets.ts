@@ -57,7 +57,7 @@ function existingPath(given: string): string {
   const path = given.length > 1 ? given.replace(/\/+$/, '') || '/' : given;
   if (!path.startsWith('/')) throw refused(path, 'is not an absolute path');
   try {
-    return fromBytes(realpathSync(fsPath(path), { encoding: 'buffer' }));
+    return fromBytes(realpathSync.native(fsPath(path), { encoding: 'buffer' }));
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw refused(path, errorText(error), undefined, error);
     if (lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined) {
