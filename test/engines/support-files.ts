@@ -332,16 +332,12 @@ export function memoryContent(
     sources,
     async *entries(options) {
       const only = options?.only ?? [];
+      const named = (path: string) => only.some((name) => path === name || path.startsWith(`${name}/`));
+      const matched = entries.filter(({ path }) => named(path));
       for (const entry of entries) {
-        const wanted =
-          only.length === 0 ||
-          only.some(
-            (path) =>
-              entry.path === path ||
-              entry.path.startsWith(`${path}/`) ||
-              (entry.kind === 'directory' && (entry.path === '' || path.startsWith(`${entry.path}/`))),
-          );
-        if (wanted) yield entry;
+        const above = entry.path === '' ? '' : `${entry.path}/`;
+        if (only.length === 0 || named(entry.path) || matched.some(({ path }) => path.startsWith(above)))
+          yield entry;
       }
     },
     entry: async (path) => entries.find((entry) => entry.path === path),

@@ -4,7 +4,7 @@ import type { TreeEntry } from './entry-check.ts';
 import { fsPath } from './fs-paths.ts';
 import type { Metadata } from './metadata.ts';
 
-/** Runs of zeros this long are left as holes in a file that was sparse. */
+/** Pages of zeros are left as holes in a file that was sparse. */
 const HOLE_BYTES = 4096;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Never an existing file, never through a link. */
@@ -58,9 +58,9 @@ function writeSparse(fd: number, position: number, bytes: Uint8Array): void {
   let from = 0;
   let at = 0;
   while (at < view.length) {
-    // Whole pages of the file, wherever the chunk begins in it.
+    // Pages of the file, wherever the chunk begins in it: its first and last piece may be shorter.
     const end = Math.min(at + HOLE_BYTES - ((position + at) % HOLE_BYTES), view.length);
-    if (end - at === HOLE_BYTES && view.compare(ZEROS, 0, HOLE_BYTES, at, end) === 0) {
+    if (view.compare(ZEROS, 0, end - at, at, end) === 0) {
       if (from < at) writeAll(fd, view, from, at, position + from);
       from = end;
     }

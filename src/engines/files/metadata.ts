@@ -29,8 +29,8 @@ export interface Metadata {
 export function createMetadata(options: MetadataOptions): Metadata {
   const { owners, xattrs } = options;
   const mayElevate = options.root && options.privileged;
-  const ownUid = process.getuid?.() ?? 0;
-  const ownGid = process.getgid?.() ?? 0;
+  const ownUid = process.geteuid?.() ?? 0;
+  const ownGid = process.getegid?.() ?? 0;
   let foreign = 0;
   let elevated = 0;
   let withoutXattrs = 0;

@@ -7,8 +7,12 @@ export interface Selection {
   readonly limited: boolean;
   /** Left out; of a folder: not descended into. */
   excluded(path: string, isFolder: boolean): boolean;
-  /** Wanted by the include patterns; of a folder: with everything in it. */
-  included(path: string, isFolder: boolean): boolean;
+  /**
+   * Which of the include lists want it, one bit each; of a folder: with everything in it. It is backed up
+   * where these bits and those of the folders above it make `all`.
+   */
+  includedBy(path: string, isFolder: boolean): number;
+  readonly all: number;
 }
 
 /**
@@ -36,11 +40,16 @@ export function compileSelection(
       const text = asText(path);
       return exclude.some((matches) => matches(text, isFolder));
     },
-    included(path, isFolder) {
-      if (include.length === 0) return true;
+    includedBy(path, isFolder) {
+      if (include.length === 0) return 0;
       const text = asText(path);
-      return include.every((list) => list.some((matches) => matches(text, isFolder)));
+      let bits = 0;
+      include.forEach((list, at) => {
+        if (list.some((matches) => matches(text, isFolder))) bits |= 1 << at;
+      });
+      return bits;
     },
+    all: 2 ** include.length - 1,
   };
 }
 

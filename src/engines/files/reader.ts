@@ -75,7 +75,7 @@ export function* readTree(options: ReaderOptions): Generator<TreeItem, void, und
       folder.next += 1;
       const met = reader.visit(folder, child);
       if (met === undefined) continue;
-      if (met.folder !== undefined && !met.folder.included) {
+      if (met.folder !== undefined && met.folder.includedBy !== root.selection.all) {
         // Kept only as a folder above something that is included.
         met.folder.pending = met.item;
         stack.push(met.folder);
@@ -99,7 +99,8 @@ interface Folder {
   readonly relative: string;
   readonly root: ReaderRoot;
   readonly rootDevice: bigint;
-  readonly included: boolean;
+  /** The include lists that want all of it. */
+  readonly includedBy: number;
   readonly children: readonly Child[];
   next: number;
   pending: TreeItem | undefined;
@@ -141,16 +142,16 @@ function createReader(options: ReaderOptions) {
       });
       return undefined;
     }
-    let included = folder.included;
+    let includedBy = folder.includedBy;
     const { selection } = folder.root;
     if (selection.limited) {
       if (selection.excluded(relative, isFolder)) return undefined;
-      included ||= selection.included(relative, isFolder);
-      if (!included && !isFolder) return undefined;
+      if (includedBy !== selection.all) includedBy |= selection.includedBy(relative, isFolder);
+      if (includedBy !== selection.all && !isFolder) return undefined;
     }
     const entry = joinPath(folder.entry, child.name);
-    if (isFolder) return open(path, entry, folder, { relative, included }, folder.root);
-    if (child.kind === 'file') return readFile(path, entry, folder, relative, included);
+    if (isFolder) return open(path, entry, folder, { relative, includedBy }, folder.root);
+    if (child.kind === 'file') return readFile(path, entry, folder, relative, includedBy);
     return readOther(path, entry);
   }
 
@@ -159,7 +160,7 @@ function createReader(options: ReaderOptions) {
     path: string,
     entry: string,
     parent: Folder | undefined,
-    place: { relative: string; included: boolean } | undefined,
+    place: { relative: string; includedBy: number } | undefined,
     root: ReaderRoot,
   ): Met | undefined {
     let fd: number;
@@ -175,7 +176,9 @@ function createReader(options: ReaderOptions) {
     try {
       const stat = fstatSync(fd, { bigint: true });
       if (!stat.isDirectory()) {
-        return place?.included === false ? undefined : readFile(path, entry, parent, '', true);
+        return place !== undefined && place.includedBy !== root.selection.all
+          ? undefined
+          : readFile(path, entry, parent, '', root.selection.all);
       }
       rootDevice = parent?.rootDevice ?? stat.dev;
       record = newRecord(stat, entry, 'directory', 0);
@@ -197,7 +200,7 @@ function createReader(options: ReaderOptions) {
       relative: place?.relative ?? '',
       root,
       rootDevice,
-      included: place?.included ?? !root.selection.limited,
+      includedBy: place?.includedBy ?? 0,
       children: withoutTagged(path, children),
       next: 0,
       pending: undefined,
@@ -224,7 +227,7 @@ function createReader(options: ReaderOptions) {
     entry: string,
     parent: Folder | undefined,
     relative: string,
-    included: boolean,
+    includedBy: number,
   ): Met | undefined {
     let fd: number;
     try {
@@ -239,7 +242,7 @@ function createReader(options: ReaderOptions) {
       if (!stat.isFile()) {
         // It was something else a moment ago.
         if (stat.isDirectory() && parent !== undefined) {
-          return open(path, entry, parent, { relative, included }, parent.root);
+          return open(path, entry, parent, { relative, includedBy }, parent.root);
         }
         return readOther(path, entry);
       }

@@ -1,0 +1,409 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { filesEngine } from '../../src/engines/files/engine.ts';
+import { recoverSwap } from '../../src/engines/files/swap.ts';
+import type { BackupContent, EntryRecord } from '../../src/engines/types.ts';
+import {
+  describeTree,
+  filesSource,
+  isRoot,
+  type MemoryItem,
+  memoryContent,
+  record,
+  removeFolder,
+  restoreRequest,
+  tempFolder,
+} from './support-files.ts';
+
+let root: string;
+beforeEach(() => {
+  root = tempFolder();
+});
+afterEach(() => removeFolder(root));
+
+const folder = (path: string, more: Partial<EntryRecord> = {}): MemoryItem => ({
+  entry: record(path, { kind: 'directory', ...more }),
+});
+const file = (path: string, text = path, more: Partial<EntryRecord> = {}): MemoryItem => ({
+  entry: record(path, { size: text.length, ...more }),
+  content: Buffer.from(text),
+});
+const symlink = (path: string, link: string): MemoryItem => ({
+  entry: record(path, { kind: 'symlink', link }),
+});
+const hardlink = (path: string, link: string, linkGroup = 7): MemoryItem => ({
+  entry: record(path, { kind: 'hardlink', link, linkGroup }),
+});
+
+function contentOf(...items: MemoryItem[]): BackupContent {
+  return memoryContent(items, [{ path: join(root, 'app'), entry: '', kind: 'directory' }]);
+}
+
+describe('hostile contents', () => {
+  const outside = () => join(root, 'outside');
+  const cases: [string, () => MemoryItem[]][] = [
+    ['a path with ..', () => [folder(''), file('../outside')]],
+    ['a path with .. inside', () => [folder(''), folder('a'), file('a/../../outside')]],
+    ['an absolute path', () => [folder(''), file(outside())]],
+    ['an empty part', () => [folder(''), folder('a'), file('a//b')]],
+    ['a path with .', () => [folder(''), file('./a')]],
+    ['a NUL in a path', () => [folder(''), file('a\0b')]],
+    ['a name over 255 bytes', () => [folder(''), file('n'.repeat(256))]],
+    ['a file below a symlink', () => [folder(''), symlink('a', root), file('a/outside')]],
+    [
+      'a folder in place of a symlink',
+      () => [folder(''), symlink('a', root), folder('a'), file('a/outside')],
+    ],
+    ['a folder below a file', () => [folder(''), file('a'), folder('a/b')]],
+    ['the same path twice', () => [folder(''), file('a'), file('a')]],
+    ['a file and a symlink of one name', () => [folder(''), symlink('a', outside()), file('a')]],
+    ['entries out of order', () => [folder(''), file('b'), file('a')]],
+    ['a hard link outside', () => [folder(''), hardlink('a', '../outside')]],
+    ['a hard link to an absolute path', () => [folder(''), hardlink('a', '/etc/passwd')]],
+    ['a hard link to nothing', () => [folder(''), hardlink('b', 'a')]],
+    ['a hard link to a symlink', () => [folder(''), symlink('a', '/etc/passwd'), hardlink('b', 'a')]],
+    ['a hard link to a file of one name', () => [folder(''), file('a'), hardlink('b', 'a')]],
+    [
+      'a hard link to another group',
+      () => [folder(''), file('a', 'a', { linkGroup: 1 }), hardlink('b', 'a', 2)],
+    ],
+    ['a hard link to itself', () => [folder(''), hardlink('a', 'a')]],
+    ['a root that is a symlink', () => [symlink('', root)]],
+    ['a root that is a file', () => [file('')]],
+    ['an empty link target', () => [folder(''), symlink('a', '')]],
+    ['an unknown kind', () => [folder(''), { entry: record('a', { kind: 'whiteout' as 'file' }) }]],
+    ['an impossible mode', () => [folder(''), file('a', 'a', { mode: 0o100644 })]],
+    ['an impossible owner', () => [folder(''), file('a', 'a', { uid: -1 })]],
+    ['content longer than its size', () => [folder(''), file('a', 'abc', { size: 2 })]],
+    ['content shorter than its size', () => [folder(''), file('a', 'abc', { size: 4 })]],
+    ['a size without content', () => [folder(''), { entry: record('a', { size: 5 }) }]],
+  ];
+
+  it.each(cases)('%s is refused, nothing is left, nothing outside is touched', async (_, items) => {
+    fs.writeFileSync(outside(), 'untouched');
+    fs.mkdirSync(join(root, 'app'));
+    fs.writeFileSync(join(root, 'app/old'), 'old');
+    const before = describeTree(root).slice(1);
+    const content = contentOf(...items());
+    await expect(filesEngine.restore(content, restoreRequest({ overwrite: true }))).rejects.toMatchObject({
+      code: 'corrupt',
+    });
+    await expect(
+      filesEngine.restore(content, restoreRequest({ toPath: join(root, 'x/y') })),
+    ).rejects.toMatchObject({ code: 'corrupt' });
+    expect(describeTree(root).slice(1)).toEqual(before);
+    const inspected = filesEngine.inspect(content, {
+      tempDir: root,
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    });
+    expect(await inspected).not.toEqual([]);
+  });
+
+  it('an entry outside of all sources is refused', async () => {
+    const content = memoryContent(
+      [file('etc/a'), file('srv/b')],
+      [
+        { path: join(root, 'etc'), entry: 'etc', kind: 'directory' },
+        { path: join(root, 'opt'), entry: 'opt', kind: 'directory' },
+      ],
+    );
+    await expect(filesEngine.restore(content, restoreRequest())).rejects.toMatchObject({ code: 'corrupt' });
+    expect(fs.readdirSync(root)).toEqual([]);
+  });
+
+  it('a selection does not make a hard link of what is no file of its group', async () => {
+    const content = contentOf(folder(''), symlink('a', '/etc/passwd'), hardlink('b', 'a'));
+    const request = restoreRequest({ toPath: join(root, 'to'), only: ['b'] });
+    await expect(filesEngine.restore(content, request)).rejects.toMatchObject({ code: 'corrupt' });
+    expect(fs.readdirSync(root)).toEqual([]);
+  });
+});
+
+describe('the target', () => {
+  const content = () => contentOf(folder('', { mode: 0o750 }), file('new', 'new'));
+
+  it('is made where it is absent, with the folders above it', async () => {
+    await filesEngine.restore(content(), restoreRequest({ toPath: join(root, 'a/b/c') }));
+    expect(fs.readFileSync(join(root, 'a/b/c/new'), 'utf8')).toBe('new');
+    expect(fs.statSync(join(root, 'a/b/c')).mode & 0o777).toBe(0o750);
+  });
+
+  it('may be an empty folder', async () => {
+    fs.mkdirSync(join(root, 'app'));
+    const outcome = await filesEngine.restore(content(), restoreRequest());
+    expect(outcome.undo).toBeUndefined();
+    expect(fs.readdirSync(root)).toEqual(['app']);
+  });
+
+  it('is refused when it is not empty and --overwrite is not given', async () => {
+    fs.mkdirSync(join(root, 'app'));
+    fs.writeFileSync(join(root, 'app/old'), 'old');
+    for (const dryRun of [false, true]) {
+      await expect(filesEngine.restore(content(), restoreRequest({ dryRun }))).rejects.toMatchObject({
+        code: 'target_refused',
+        hint: expect.stringContaining('--overwrite'),
+      });
+    }
+    expect(describeTree(join(root, 'app')).length).toBe(2);
+  });
+
+  it('is replaced as a whole with --overwrite, and what was there is kept under a mark', async () => {
+    fs.mkdirSync(join(root, 'app'));
+    fs.writeFileSync(join(root, 'app/old'), 'old');
+    const old = describeTree(join(root, 'app'));
+    const { undo } = await filesEngine.restore(content(), restoreRequest({ overwrite: true }));
+    expect(fs.readdirSync(join(root, 'app'))).toEqual(['new']);
+    expect(describeTree(join(undo!, 'data'))).toEqual(old);
+    expect(fs.statSync(undo!).mode & 0o777).toBe(0o700);
+    expect(JSON.parse(fs.readFileSync(join(undo!, 'dguard-mark.json'), 'utf8'))).toMatchObject({
+      dguard: 'undo',
+      backup: 'full-2026-01-02T03-04-05Z-abcd2345',
+      target: join(root, 'app'),
+    });
+    // Once more, while the first undo copy is still there.
+    const again = await filesEngine.restore(content(), restoreRequest({ overwrite: true }));
+    expect(again.undo).toBe(`${undo}-2`);
+    expect(describeTree(join(undo!, 'data'))).toEqual(old);
+  });
+
+  it('is not replaced by a part of its source', async () => {
+    fs.mkdirSync(join(root, 'app'));
+    fs.writeFileSync(join(root, 'app/old'), 'old');
+    const patterns = filesSource({ source_path: [join(root, 'app')], exclude_patterns: ['*.log'] });
+    const some = Object.assign(content(), { patterns: { include: ['x'], exclude: [] } });
+    for (const [what, more] of [
+      [content(), { only: ['new'] }],
+      [content(), { source: patterns }],
+      [some, {}],
+    ] as const) {
+      await expect(
+        filesEngine.restore(what, restoreRequest({ overwrite: true, ...more })),
+      ).rejects.toMatchObject({
+        code: 'target_refused',
+        hint: expect.stringContaining('--to-path'),
+      });
+    }
+    expect(fs.readdirSync(join(root, 'app'))).toEqual(['old']);
+  });
+
+  it.each([['/'], ['relative/path'], ['/dev/shm']])('%s is refused', async (toPath) => {
+    const request = restoreRequest({ toPath, overwrite: true });
+    await expect(filesEngine.restore(content(), request)).rejects.toMatchObject({ code: 'target_refused' });
+  });
+
+  it('is followed where it is a link, and refused where the link leads nowhere', async () => {
+    fs.mkdirSync(join(root, 'real'));
+    fs.symlinkSync('real', join(root, 'link'));
+    fs.symlinkSync('nowhere', join(root, 'dangling'));
+    await filesEngine.restore(content(), restoreRequest({ toPath: join(root, 'link') }));
+    expect(fs.readdirSync(join(root, 'real'))).toEqual(['new']);
+    expect(fs.readlinkSync(join(root, 'link'))).toBe('real');
+    const request = restoreRequest({ toPath: join(root, 'dangling') });
+    await expect(filesEngine.restore(content(), request)).rejects.toMatchObject({ code: 'target_refused' });
+  });
+
+  it('is not touched by a dry run', async () => {
+    const outcome = await filesEngine.restore(content(), restoreRequest({ dryRun: true }));
+    expect(outcome).toMatchObject({ target: join(root, 'app'), filesCount: 1, sizeBytes: 3 });
+    expect(outcome.plan?.join('\n')).toContain(join(root, 'app'));
+    expect(fs.readdirSync(root)).toEqual([]);
+  });
+
+  it('of which one of several cannot be swapped leaves all as they were', async () => {
+    const sources = ['a', 'b'].map((name) => ({
+      path: join(root, name),
+      entry: name,
+      kind: 'directory' as const,
+    }));
+    for (const name of ['a', 'b']) {
+      fs.mkdirSync(join(root, name));
+      fs.writeFileSync(join(root, name, 'old'), 'old');
+    }
+    const before = describeTree(root).slice(1);
+    const both = memoryContent([folder('a'), file('a/new'), folder('b'), file('b/new')], sources);
+    let calls = 0;
+    // Something takes the second target away between staging and swap.
+    const now = () => {
+      calls += 1;
+      if (calls === 3) fs.renameSync(join(root, 'b'), join(root, 'away'));
+      return new Date();
+    };
+    await expect(filesEngine.restore(both, restoreRequest({ overwrite: true, now }))).rejects.toMatchObject({
+      code: 'target_failed',
+    });
+    fs.renameSync(join(root, 'away'), join(root, 'b'));
+    expect(describeTree(root).slice(1)).toEqual(before);
+  });
+});
+
+describe('a restore that stops', () => {
+  it('removes its staging when it is interrupted', async () => {
+    const controller = new AbortController();
+    const items = [folder(''), ...Array.from({ length: 50 }, (_, at) => file(`f${10 + at}`))];
+    const request = restoreRequest({ toPath: join(root, 'x/to'), signal: controller.signal });
+    const content = contentOf(...items);
+    const stopping: BackupContent = {
+      ...content,
+      async *readAll(entries) {
+        for await (const chunk of content.readAll(entries)) {
+          if (chunk.entry.path === 'f30') controller.abort();
+          yield chunk;
+        }
+      },
+    };
+    await expect(filesEngine.restore(stopping, request)).rejects.toMatchObject({ code: 'interrupted' });
+    expect(fs.readdirSync(root)).toEqual([]);
+  });
+
+  it('removes its staging when the content fails, whatever modes are in it', async () => {
+    const content = contentOf(folder(''), folder('closed', { mode: 0 }), file('closed/x'), file('z'));
+    const failing: BackupContent = {
+      ...content,
+      async *readAll(entries) {
+        yield* content.readAll(entries);
+        throw new Error('the destination is gone');
+      },
+    };
+    const open = fs.readdirSync('/proc/self/fd').length;
+    await expect(filesEngine.restore(failing, restoreRequest())).rejects.toThrow('the destination is gone');
+    expect(fs.readdirSync(root)).toEqual([]);
+    expect(fs.readdirSync('/proc/self/fd').length).toBe(open);
+  });
+
+  it('replaces the staging of an earlier one that was killed', async () => {
+    const left = join(root, '.app.dguard-new-full-2026-01-02T03-04-05Z-abcd2345');
+    fs.mkdirSync(join(left, 'data/half'), { recursive: true });
+    const mark = { dguard: 'new', backup: 'x', target: join(root, 'app'), created_at: '2026' };
+    fs.writeFileSync(join(left, 'dguard-mark.json'), JSON.stringify(mark));
+    await filesEngine.restore(contentOf(folder(''), file('a')), restoreRequest());
+    expect(fs.readdirSync(root)).toEqual(['app']);
+    // Without our mark it is not ours to remove.
+    fs.mkdirSync(left);
+    fs.rmSync(join(root, 'app'), { recursive: true });
+    await expect(
+      filesEngine.restore(contentOf(folder(''), file('a')), restoreRequest()),
+    ).rejects.toMatchObject({
+      code: 'target_failed',
+    });
+    expect(fs.existsSync(left)).toBe(true);
+  });
+
+  it('between its two renames is reverted by the next one', async () => {
+    fs.mkdirSync(join(root, 'app'));
+    fs.writeFileSync(join(root, 'app/old'), 'old');
+    const content = contentOf(folder(''), file('a'));
+    const { undo } = await filesEngine.restore(content, restoreRequest({ overwrite: true }));
+    fs.rmSync(join(root, 'app'), { recursive: true });
+    const request = restoreRequest();
+    await expect(filesEngine.restore(content, request)).rejects.toMatchObject({ code: 'target_refused' });
+    expect(fs.readFileSync(join(root, 'app/old'), 'utf8')).toBe('old');
+    expect(fs.existsSync(undo!)).toBe(false);
+    expect(request.warnings[0]?.message).toContain('interrupted');
+    expect(recoverSwap(join(root, 'app'))).toBe(false);
+  });
+});
+
+describe('parts and details', () => {
+  it('restores a selection with the folders above it', async () => {
+    const content = contentOf(folder(''), folder('a', { mode: 0o700 }), file('a/x'), file('a/y'), file('b'));
+    await filesEngine.restore(content, restoreRequest({ toPath: join(root, 'to'), only: ['a/x'] }));
+    expect(describeTree(join(root, 'to')).map((line) => JSON.parse(line).path)).toEqual(['', 'a', 'a/x']);
+    expect(fs.statSync(join(root, 'to/a')).mode & 0o777).toBe(0o700);
+    const nothing = restoreRequest({ toPath: join(root, 'other'), only: ['nope'] });
+    await expect(filesEngine.restore(content, nothing)).rejects.toMatchObject({ code: 'nothing_there' });
+    expect(fs.readdirSync(root)).toEqual(['to']);
+  });
+
+  it('makes of selected further names of a file a file and a link to it', async () => {
+    const content = contentOf(
+      folder(''),
+      file('a', 'content', { linkGroup: 7 }),
+      hardlink('b', 'a'),
+      hardlink('c', 'a'),
+    );
+    await filesEngine.restore(content, restoreRequest({ toPath: join(root, 'to'), only: ['b', 'c'] }));
+    expect(fs.readFileSync(join(root, 'to/b'), 'utf8')).toBe('content');
+    expect(fs.statSync(join(root, 'to/b')).ino).toBe(fs.statSync(join(root, 'to/c')).ino);
+    expect(fs.readdirSync(join(root, 'to'))).toEqual(['b', 'c']);
+  });
+
+  it('makes missing folders above an entry with mode 0755', async () => {
+    await filesEngine.restore(
+      contentOf(file('a/b/c'), file('a/d')),
+      restoreRequest({ toPath: join(root, 'to') }),
+    );
+    for (const path of ['to', 'to/a', 'to/a/b'])
+      expect(fs.statSync(join(root, path)).mode & 0o777).toBe(0o755);
+    expect(fs.readFileSync(join(root, 'to/a/d'), 'utf8')).toBe('a/d');
+  });
+
+  it('writes no runs of zeros of a sparse file, and all of one that was not', async () => {
+    const data = Buffer.alloc(3_000_000);
+    data.write('begin', 0);
+    data.write('middle', 1_234_567);
+    const entry = (path: string, sparse: boolean) => ({
+      entry: record(path, { size: data.length, ...(sparse ? { sparse } : {}) }),
+      content: data,
+    });
+    await filesEngine.restore(
+      contentOf(folder(''), entry('full', false), entry('holes', true)),
+      restoreRequest(),
+    );
+    for (const name of ['full', 'holes']) {
+      expect(fs.readFileSync(join(root, 'app', name)).equals(data)).toBe(true);
+    }
+    expect(fs.statSync(join(root, 'app/holes')).blocks * 512).toBeLessThan(50_000);
+    expect(fs.statSync(join(root, 'app/full')).blocks * 512).toBeGreaterThan(2_900_000);
+  });
+
+  it.runIf(isRoot)('gives owners by the names that this host knows', async () => {
+    const content = contentOf(
+      folder(''),
+      file('known', 'x', { uid: 4242, gid: 4242, user: 'daemon', group: 'daemon' }),
+      file('unknown', 'x', { uid: 4242, gid: 4243, user: 'nobody-knows-this', group: 'nor-this' }),
+    );
+    await filesEngine.restore(content, restoreRequest());
+    expect(fs.statSync(join(root, 'app/known'))).toMatchObject({ uid: 1, gid: 1 });
+    expect(fs.statSync(join(root, 'app/unknown'))).toMatchObject({ uid: 4242, gid: 4243 });
+  });
+
+  it.runIf(isRoot)('as another user restores what it can and says what it cannot', async () => {
+    fs.chmodSync(root, 0o777);
+    const content = contentOf(
+      folder('', { mode: 0o555 }),
+      folder('closed', { mode: 0 }),
+      file('closed/first', 'x', { linkGroup: 3, mode: 0o400 }),
+      hardlink('second', 'closed/first', 3),
+      file('setuid', 'x', { mode: 0o4755, xattrs: [{ name: 'user.kept', value: Buffer.from('1') }] }),
+      symlink('z', 'second'),
+    );
+    const request = restoreRequest({
+      privileged: true,
+      host: { name: 'h', bootId: '', pid: 1, privileged: false },
+    });
+    process.setegid!(65534);
+    process.seteuid!(65534);
+    try {
+      await filesEngine.restore(content, request);
+    } finally {
+      process.seteuid!(0);
+      process.setegid!(0);
+    }
+    const app = join(root, 'app');
+    expect(fs.statSync(app)).toMatchObject({ uid: 65534 });
+    expect(fs.statSync(app).mode & 0o7777).toBe(0o555);
+    expect(fs.statSync(join(app, 'closed')).mode & 0o7777).toBe(0);
+    expect(fs.statSync(join(app, 'second')).ino).toBe(fs.statSync(join(app, 'closed/first')).ino);
+    expect(fs.statSync(join(app, 'setuid')).mode & 0o7777).toBe(0o755);
+    expect(execFileSync('getfattr', ['-d', join(app, 'setuid')], { encoding: 'utf8' })).toContain(
+      'user.kept',
+    );
+    expect(request.warnings.map(({ message }) => message)).toEqual([
+      expect.stringContaining('owners'),
+      expect.stringContaining('--privileged'),
+    ]);
+  });
+});
