@@ -168,8 +168,8 @@ export function createChain(
     frames.delete(row.sha256);
     // A link that is being opened reads frames of its own: it must not wait for that very opening.
     const own = row.origin === originOf(of.backup.manifest.id);
-    const holder = own ? Promise.resolve(of.backup) : link(row.origin).then((other) => other.backup);
-    const lines = cached ?? holder.then((stored) => readFrame(stored, row));
+    const holder = async () => (own ? of.backup : (await link(row.origin)).backup);
+    const lines = cached ?? holder().then((stored) => readFrame(stored, row));
     lines.catch(() => {});
     frames.set(row.sha256, lines);
     if (frames.size > CACHED_FRAMES) frames.delete(frames.keys().next().value as string);

@@ -63,7 +63,8 @@ export function leaseName(number: number): string {
  * where it is longer or already taken, plus the codec's suffix. The true name is data (`member`).
  */
 export function artifactName(memberPath: string, codec: CodecName, taken: ReadonlySet<string>): string {
-  const encoded = memberPath
+  const encoded = Buffer.from(memberPath, 'latin1')
+    .toString('utf8')
     .toLowerCase()
     .replace(/[^a-z0-9._-]/g, (c) =>
       [...Buffer.from(c)].map((b) => `%${b.toString(16).padStart(2, '0')}`).join(''),

@@ -98,3 +98,10 @@ describe('a backup written and read again', () => {
     );
   });
 });
+
+describe('what a reader would refuse is never written', () => {
+  it('an engine whose members are out of order fails instead of publishing', async () => {
+    const members = [treeMember([fileEntry('z', noise(10))]), streamMember('a.dump', noise(10))];
+    await expect(writeBackup(members)).rejects.toThrow('out of order');
+  });
+});

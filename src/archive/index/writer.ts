@@ -2,10 +2,12 @@ import { hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EntryRecord, Slice, SourceRoot, TableFact } from '../../engines/types.ts';
+import { DguardError } from '../../errors.ts';
 import type { BlockLine } from '../blocks.ts';
 import type { Codec } from '../codecs/types.ts';
 import type { Fanout } from '../fanout.ts';
 import { CODEC_SUFFIX, INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
+import { compareEntryPaths, displayPath } from '../paths.ts';
 import { createSection, type FramePlace } from './frames.ts';
 import { continuationHead, slicesText, streamHead, tableLine, treeHead } from './lines.ts';
 import { rootHeaderText, rowText } from './rows.ts';
@@ -42,6 +44,7 @@ export function createIndexWriter(options: {
   let pending = 0;
   let chain: Promise<void> = Promise.resolve();
   let failure: unknown;
+  let previous: string | undefined;
 
   function store(raw: Buffer, sha256: string, done: (place: FramePlace) => void): void {
     const known = options.knownFrame?.(sha256);
@@ -75,7 +78,19 @@ export function createIndexWriter(options: {
     if (failure !== undefined) throw failure;
   }
 
+  /** A reader refuses an index that is out of order: an engine that makes one must fail, not publish it. */
+  function inOrder(path: string): void {
+    if (previous !== undefined && compareEntryPaths(previous, path) >= 0) {
+      throw new DguardError('internal', 'the engine gave entries out of order, or a path twice', {
+        operation: 'write index',
+        subject: displayPath(path),
+      });
+    }
+    previous = path;
+  }
+
   function withSlices(head: string, path: string, bytes: number, slices: readonly Slice[]): void {
+    inOrder(path);
     entries++;
     const chunks: Slice[][] = [];
     for (let at = 0; at < slices.length; at += MAX_SLICES_PER_LINE) {
@@ -132,6 +147,7 @@ export function createIndexWriter(options: {
       withSlices(streamHead(entry), entry.path, entry.size, slices);
     },
     table(member: string, table: TableFact, path: string): void {
+      inOrder(path);
       entries++;
       const text = tableLine({
         path,
