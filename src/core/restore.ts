@@ -39,6 +39,14 @@ export async function restoreCopy(
       hint: 'restore from another destination (--from) or another backup (`dguard list`)',
     });
   }
+  if (options.overwrite && (manifest.patterns || manifest.status !== 'completed')) {
+    const why = manifest.patterns ? 'it is of a part of its source' : `its status is ${manifest.status}`;
+    throw new DguardError('target_refused', `this backup cannot replace a whole target: ${why}`, {
+      operation: 'restore',
+      subject: manifest.id,
+      hint: 'restore it to a new place with --to-path, without --overwrite',
+    });
+  }
   runtime.emit({ type: 'stage', subject: manifest.id, stage: 'restore', totalBytes: manifest.size_bytes });
   const engine = await createEngine(manifest.datasource.type, manifest.id);
   const content = await openContent(stored, resolver(all, copy), runtime.signal);

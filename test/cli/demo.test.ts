@@ -175,6 +175,30 @@ describe('bad input', () => {
   });
 });
 
+describe('a backup of a part', () => {
+  it('never replaces a whole target', async () => {
+    const cwd = demoFolder();
+    try {
+      const path = join(cwd, 'part.yaml');
+      writeFileSync(
+        path,
+        'version: 1\ndatasources: { db: { type: sqlite, file_path: ./fixtures/demo/shop.db } }\n' +
+          'destinations: { here: { type: local, path: ./backups } }\n' +
+          'jobs: { j: { datasources: [db], destinations: [here], options: { exclude_tables: [orders, order_items] } } }\n',
+        { mode: 0o600 },
+      );
+      expect((await dguard(cwd, 'backup', 'j', '-c', path)).code).toBe(0);
+      const before = readFileSync(join(cwd, 'fixtures/demo/shop.db'));
+      const run = await dguard(cwd, 'restore', 'j', '-c', path, '--overwrite');
+      expect(run.code, run.stderr).toBe(1);
+      expect(run.stderr).toContain('part of its source');
+      expect(readFileSync(join(cwd, 'fixtures/demo/shop.db')).equals(before)).toBe(true);
+    } finally {
+      rmSync(cwd, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('a backup that is stopped', () => {
   it.each([
     ['SIGKILL', null],
