@@ -1,19 +1,16 @@
 import { createHash, hash } from 'node:crypto';
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  type Dirent,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-} from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync, readSync } from 'node:fs';
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf, errorText } from '../../errors.ts';
 import type { EntryKind, EntryRecord, TreeItem, Warning } from '../types.ts';
+import {
+  deviceNumbers,
+  type FolderChild,
+  isCacheTag,
+  kindOf,
+  listFolder,
+  openForReading,
+} from './fs-calls.ts';
 import { fsPath, joinPath } from './fs-paths.ts';
 import { CHANGED, largeContent, sameStat } from './large-content.ts';
 import { looksMarked, readMark } from './marks.ts';
@@ -81,7 +78,7 @@ export function* readTree(options: ReaderOptions): Generator<TreeItem, void, und
         stack.push(met.folder);
         continue;
       }
-      for (const above of stack) {
+      for (const above of root.selection.limited ? stack : []) {
         if (above.pending === undefined) continue;
         yield above.pending;
         above.pending = undefined;
@@ -101,14 +98,9 @@ interface Folder {
   readonly rootDevice: bigint;
   /** The include lists that want all of it. */
   readonly includedBy: number;
-  readonly children: readonly Child[];
+  readonly children: readonly FolderChild[];
   next: number;
   pending: TreeItem | undefined;
-}
-
-interface Child {
-  readonly name: string;
-  readonly kind: EntryKind;
 }
 
 interface Met {
@@ -126,7 +118,7 @@ function createReader(options: ReaderOptions) {
 
   return { open, visit };
 
-  function visit(folder: Folder, child: Child): Met | undefined {
+  function visit(folder: Folder, child: FolderChild): Met | undefined {
     const path = joinPath(folder.path, child.name);
     const relative = joinPath(folder.relative, child.name);
     const isFolder = child.kind === 'directory';
@@ -171,7 +163,7 @@ function createReader(options: ReaderOptions) {
       return unreadable(path, entry, error);
     }
     let record: EntryRecord;
-    let children: readonly Child[] = [];
+    let children: readonly FolderChild[] = [];
     let rootDevice: bigint;
     try {
       const stat = fstatSync(fd, { bigint: true });
@@ -209,7 +201,7 @@ function createReader(options: ReaderOptions) {
   }
 
   /** A folder marked by CACHEDIR.TAG or one of `excludeIfPresent` keeps the marks alone. */
-  function withoutTagged(path: string, children: readonly Child[]): readonly Child[] {
+  function withoutTagged(path: string, children: readonly FolderChild[]): readonly FolderChild[] {
     if (!options.excludeCaches && options.excludeIfPresent.length === 0) return children;
     const tags = children.filter(
       (child) =>
@@ -407,50 +399,6 @@ function createReader(options: ReaderOptions) {
   }
 }
 
-/** Not on every system. */
-const O_NOATIME = constants.O_NOATIME ?? 0;
-/** A fifo must not block, a link must not be followed. */
-const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-
-function openForReading(path: string): number {
-  const name = fsPath(path);
-  try {
-    return openSync(name, READ_FLAGS | O_NOATIME);
-  } catch (error) {
-    // Only the owner and root may read without a trace.
-    if (O_NOATIME === 0 || errnoOf(error) !== 'EPERM') throw error;
-    return openSync(name, READ_FLAGS);
-  }
-}
-
-/** The folder that is open, not what its path may mean by now, where the system can say so. */
-function listFolder(fd: number, path: string): Child[] {
-  const name = process.platform === 'linux' ? `/proc/self/fd/${fd}` : fsPath(path);
-  const children = readdirSync(name, { withFileTypes: true, encoding: 'latin1' }).map((entry) => ({
-    name: entry.name,
-    kind: kindOf(entry),
-  }));
-  // Latin-1 strings compare as their bytes do.
-  return children.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function kindOf(of: BigIntStats | Dirent): EntryKind {
-  if (of.isFile()) return 'file';
-  if (of.isDirectory()) return 'directory';
-  if (of.isSymbolicLink()) return 'symlink';
-  if (of.isFIFO()) return 'fifo';
-  if (of.isSocket()) return 'socket';
-  return of.isBlockDevice() ? 'block_device' : 'char_device';
-}
-
-/** Linux: makedev(3) in glibc. */
-function deviceNumbers(rdev: bigint): { major: number; minor: number } {
-  return {
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
-  };
-}
-
 /** The same group has the same number in every backup, so that its index lines do not change. */
 function linkGroupOf(entry: string): number {
   return createHash('sha256').update(entry, 'latin1').digest().readUIntBE(0, 6);
@@ -458,20 +406,4 @@ function linkGroupOf(entry: string): number {
 
 function sha256Hex(content: Uint8Array): string {
   return hash('sha256', content, 'hex');
-}
-
-const CACHE_SIGNATURE = 'Signature: 8a477f597d28d172789f06886806bc55';
-
-function isCacheTag(path: string): boolean {
-  let fd: number | undefined;
-  try {
-    fd = openForReading(path);
-    const bytes = Buffer.alloc(CACHE_SIGNATURE.length);
-    readSync(fd, bytes, 0, bytes.length, 0);
-    return bytes.toString('latin1') === CACHE_SIGNATURE;
-  } catch {
-    return false;
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
 }
