@@ -96,7 +96,6 @@ function instantiateScan(memory: WebAssembly.Memory) {
   const LIMIT = 3;
   const H = 4;
   const get = (local: number) => [0x20, local];
-  const set = (local: number) => [0x21, local];
   const tee = (local: number) => [0x22, local];
   const constant = (value: number) => [0x41, value];
   const ADD = 0x6a;
@@ -164,7 +163,6 @@ function instantiateScan(memory: WebAssembly.Memory) {
     ...constant(0),
     0x0b,
   ];
-  void set;
   const section = (id: number, content: number[]) => [id, content.length, ...content];
   const name = (text: string) => [text.length, ...Buffer.from(text)];
   const module = Uint8Array.from([

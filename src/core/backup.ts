@@ -13,6 +13,7 @@ import { sealManifest } from '../manifest/parse.ts';
 import type { Manifest, ManifestDraft } from '../manifest/types.ts';
 import { backupFolder, backupId } from '../plan/naming.ts';
 import type { Runtime } from '../runtime.ts';
+import { putBytes } from '../storages/write.ts';
 import type { Destination } from './catalog.ts';
 import { holdLease } from './lease.ts';
 import { recoverCommands } from './recover.ts';
@@ -251,9 +252,7 @@ async function commit(
   const published = await Promise.all(
     run.fanout.alive().map(async (target) => {
       try {
-        await target.storage.put(`${target.folder}/${MANIFEST_NAME}`, once(bytes), {
-          sizeBytes: bytes.length,
-        });
+        await putBytes(target.storage, `${target.folder}/${MANIFEST_NAME}`, bytes);
         return true;
       } catch (error) {
         run.fanout.drop(target, error);
@@ -349,9 +348,7 @@ async function giveUp(run: Run, error: DguardError, warnings: Warnings, runtime:
       recover: [],
     };
     const bytes = Buffer.from(sealManifest(draft).text);
-    await quiet(
-      target.storage.put(`${target.folder}/${MANIFEST_NAME}`, once(bytes), { sizeBytes: bytes.length }),
-    );
+    await quiet(putBytes(target.storage, `${target.folder}/${MANIFEST_NAME}`, bytes));
   }
 }
 
@@ -388,8 +385,4 @@ function collectWarnings(request: BackupRequest, runtime: Runtime): Warnings {
     },
     summary: () => ({ count, first, partial }),
   };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -2,6 +2,7 @@ import type { Fanout, Target } from '../archive/fanout.ts';
 import { leaseName } from '../archive/format.ts';
 import { canonicalJson } from '../manifest/canonical.ts';
 import type { Runtime } from '../runtime.ts';
+import { putBytes } from '../storages/write.ts';
 
 const RENEW_MS = 60 * 60 * 1000;
 
@@ -39,7 +40,7 @@ export async function holdLease(
           });
           const bytes = Buffer.from(text);
           try {
-            await target.storage.put(`${target.folder}/${name}`, once(bytes), { sizeBytes: bytes.length });
+            await putBytes(target.storage, `${target.folder}/${name}`, bytes);
             names.get(target)?.set(name, bytes.length);
           } catch (error) {
             fanout.drop(target, error);
@@ -61,8 +62,4 @@ export async function holdLease(
       await renewal;
     },
   };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

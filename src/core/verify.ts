@@ -13,6 +13,7 @@ import { canonicalJson } from '../manifest/canonical.ts';
 import { stamp } from '../plan/naming.ts';
 import type { Runtime } from '../runtime.ts';
 import { readObject } from '../storages/read.ts';
+import { putBytes } from '../storages/write.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
 
@@ -279,13 +280,9 @@ async function storeResult(
   const bytes = Buffer.from(text);
   const key = `${copy.folder}/verified-${stamp(now)}-${millis}-${suffix}.json`;
   try {
-    await copy.destination.storage.put(key, once(bytes), { sizeBytes: bytes.length });
+    await putBytes(copy.destination.storage, key, bytes);
   } catch (error) {
     const message = `the result of verify could not be stored: ${errorText(error)}`;
     runtime.emit({ type: 'log', level: 'warning', subject: copy.manifest!.id, message });
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -82,7 +82,8 @@ describe('content-defined chunking', () => {
   });
 
   it('is the same on every machine: a golden cut list', () => {
-    expect(cuts(noise(3000), SMALL, 3000).lengths).toEqual(referenceCuts(noise(3000), SMALL));
-    expect([...gearTable().slice(0, 2)]).toEqual([...gearTable().slice(0, 2)]);
+    expect(cuts(noise(3000), SMALL, 3000).lengths).toEqual([268, 76, 108, 404, 800, 808, 158, 179, 199]);
+    // The table's numbers by Python's hashlib.
+    expect([...gearTable().slice(0, 2)]).toEqual([486646146, 3552599594]);
   });
 });
