@@ -25,6 +25,7 @@ export async function openContent(
   resolve: (id: string) => Promise<StoredBackup | undefined>,
   signal?: AbortSignal,
 ): Promise<BackupContent & { readonly chain: Chain }> {
+  const { manifest } = backup;
   const chain = createChain(backup, resolve, signal);
   const own = await chain.link(chain.own);
   const subject = `${backup.folder}/${INDEX_NAME}`;
@@ -123,7 +124,11 @@ export async function openContent(
 
   return {
     chain,
-    facts: (backup.manifest.facts ?? { consistency: 'none' }) as DumpFacts,
+    facts: (manifest.facts ?? { consistency: 'none' }) as DumpFacts,
+    ...(manifest.database === undefined ? {} : { database: manifest.database }),
+    ...(manifest.patterns ? { patterns: manifest.patterns } : {}),
+    // A suspect backup is restored only where a person chose or accepted it: it is as whole as it says.
+    whole: (manifest.status === 'completed' || manifest.status === 'suspect') && !manifest.patterns,
     sources: own.header.sources,
     entries,
     async entry(path) {

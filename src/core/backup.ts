@@ -78,6 +78,7 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
         tempDir,
         host: { ...runtime.host, name: request.hostName },
         now: runtime.now,
+        env: runtime.env,
         warn: warnings.add,
       },
       {

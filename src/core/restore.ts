@@ -65,6 +65,7 @@ export async function restoreCopy(
               tempDir,
               host: runtime.host,
               now: runtime.now,
+              env: runtime.env,
               warn,
             },
           }
@@ -78,6 +79,8 @@ export async function restoreCopy(
       ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
       only: options.only,
       overwrite: options.overwrite,
+      deleteExtra: false,
+      scratch: false,
       dryRun: options.dryRun,
       privileged: options.privileged,
       backupId: manifest.id,

@@ -242,6 +242,8 @@ async function checkRestore(
       toPath: join(tempDir, 'restored'),
       only: [],
       overwrite: false,
+      deleteExtra: false,
+      scratch: true,
       dryRun: false,
       privileged: false,
       backupId: stored.manifest.id,

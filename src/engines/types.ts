@@ -29,6 +29,63 @@ export interface Engine<Options = unknown> {
    * integrity check, a dump's end marker, a tar's walk)? Returns one finding per problem.
    */
   inspect(content: BackupContent, request: InspectRequest): Promise<readonly string[]>;
+
+  /** The databases that a datasource names (a list, or `all`), each to be a backup of its own. */
+  databases?(source: EngineSource<Options>): Promise<readonly string[]>;
+
+  /** How a replaced target is kept and taken back; absent where the engine replaces nothing. */
+  readonly swaps?: TargetSwaps<Options>;
+}
+
+/**
+ * What a swap leaves beside a target. Only what carries dguard's own mark is ever looked at or removed, and
+ * all of it passes over everything else.
+ */
+export interface TargetSwaps<Options = unknown> {
+  /**
+   * Finishes or reverts swaps of this target that were interrupted, by their journal, so that it is old or
+   * new. Cheap where there is none, and safe to repeat. Returns what was done, in words.
+   */
+  recover(target: TargetRequest<Options>): Promise<readonly string[]>;
+  /** The undo copies of this target, newest first. */
+  undoCopies(target: TargetRequest<Options>): Promise<readonly UndoCopy[]>;
+  /** Puts the newest undo copy back by a swap of the same kind; what it replaces becomes an undo copy. */
+  undo(target: TargetRequest<Options>): Promise<UndoOutcome>;
+  /** Removes undo copies beyond the newest `keep`. Returns what was removed. */
+  dropUndo(target: TargetRequest<Options>, keep: number): Promise<readonly UndoCopy[]>;
+  /** Removes scratch places of earlier test restores that were killed. Returns what was removed, in words. */
+  dropScratch?(target: TargetRequest<Options>): Promise<readonly string[]>;
+}
+
+/** A place that was or will be restored to. */
+export interface TargetRequest<Options = unknown> {
+  /** The datasource that it is, or whose server it is at; undefined for a bare path. */
+  readonly source?: EngineSource<Options>;
+  /** A path (files, sqlite) or a database name; both undefined: the source's own place. */
+  readonly toPath?: string;
+  readonly toDatabase?: string;
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+  readonly host: HostFacts;
+  readonly tempDir: string;
+  readonly warn: (warning: Warning) => void;
+}
+
+export interface UndoCopy {
+  /** A path, or a database name. */
+  readonly name: string;
+  /** The backup whose restore replaced it. */
+  readonly backupId: string;
+  readonly createdAt: Date;
+  readonly sizeBytes?: number;
+}
+
+export interface UndoOutcome {
+  readonly target: string;
+  /** The undo copy that is back in place. */
+  readonly restored: UndoCopy;
+  /** Where the data that it replaced is kept. */
+  readonly undo?: string;
 }
 
 export interface EngineCapabilities {
@@ -48,6 +105,8 @@ export interface EngineSource<Options> {
   readonly tempDir: string;
   readonly host: HostFacts;
   readonly now: () => Date;
+  /** What child processes inherit. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly warn: (warning: Warning) => void;
 }
 
@@ -69,6 +128,8 @@ export type Health = {
 };
 
 export interface DumpRequest {
+  /** Which of the source's databases; undefined for what has only one, or none. */
+  readonly database?: string;
   readonly format: 'native' | 'jsonl';
   /** Globs of tables, or patterns of paths, on top of the datasource's own. Empty: all. */
   readonly include: readonly string[];
@@ -116,6 +177,8 @@ export interface DumpFacts {
   readonly rows?: number;
   readonly files_count?: number;
   readonly engine_output?: string;
+  /** What the engine's own restore needs to know of the source: owner, encoding, settings … Plain JSON. */
+  readonly engine?: Readonly<Record<string, unknown>>;
 }
 
 export type Member = StreamMember | TreeMember;
@@ -218,6 +281,12 @@ export interface EntryRecord {
 /** A backup's proven content: every block's hash held before its bytes come out of here. */
 export interface BackupContent {
   readonly facts: DumpFacts;
+  /** The database that it is of, where its source has several. */
+  readonly database?: string;
+  /** The patterns that its source was reduced by; undefined: none. */
+  readonly patterns?: { readonly include: readonly string[]; readonly exclude: readonly string[] };
+  /** A completed backup of all of its source: only such a one may take the place of a whole target. */
+  readonly whole: boolean;
   readonly sources: readonly SourceRoot[];
   /** All entries in order; `only` filters by path or glob, with the folders above what matches. */
   entries(options?: { only?: readonly string[] }): AsyncIterable<ContentEntry>;
@@ -272,22 +341,21 @@ export interface Slice {
   readonly length: number;
 }
 
-export interface RestoreRequest<Options> {
-  readonly source?: EngineSource<Options>;
-  readonly signal: AbortSignal;
-  readonly now: () => Date;
-  readonly host: HostFacts;
-  readonly tempDir: string;
-  readonly warn: (warning: Warning) => void;
-  /** Where to: a path (files, sqlite) or a database name; undefined is the source's own place. */
-  readonly toPath?: string;
-  readonly toDatabase?: string;
+export interface RestoreRequest<Options> extends TargetRequest<Options> {
   /** Paths or table globs; empty: everything. */
   readonly only: readonly string[];
+  /** What is at the target may be replaced: as a whole where `content.whole`, else object by object. */
   readonly overwrite: boolean;
+  /** A merge also removes (keeps for undo) what the backup does not hold. */
+  readonly deleteExtra: boolean;
   readonly dryRun: boolean;
   /** Set-uid bits and devices are restored (as root). */
   readonly privileged: boolean;
+  /**
+   * A test restore (`verify --level restore`): into a marked scratch place of the engine's own (or `toPath`,
+   * where there is one), compared with what was recorded, removed again before this resolves or throws.
+   */
+  readonly scratch: boolean;
   /** The backup's id, for names and marks of staging and undo copies. */
   readonly backupId: string;
   readonly onProgress: (bytesDone: number, filesDone: number) => void;

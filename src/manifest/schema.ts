@@ -37,6 +37,7 @@ const facts = z.looseObject({
   rows: bytes.optional(),
   files_count: bytes.optional(),
   engine_output: text(4096).optional(),
+  engine: z.record(z.string(), z.unknown()).optional(),
   warnings: z.looseObject({ count: bytes, first: z.array(text(2000)).max(20) }).optional(),
 });
 

@@ -236,6 +236,7 @@ export function filesSource(
     tempDir: tmpdir(),
     host: { name: 'testhost', bootId: '', pid: process.pid, privileged: isRoot },
     now: settledNow,
+    env: process.env,
     warn: (warning) => warnings.push(warning),
     warnings,
     ...more,
@@ -262,6 +263,8 @@ export function restoreRequest(
     warn: (warning) => warnings.push(warning),
     only: [],
     overwrite: false,
+    deleteExtra: false,
+    scratch: false,
     dryRun: false,
     privileged: false,
     backupId: 'full-2026-01-02T03-04-05Z-abcd2345',
@@ -329,6 +332,7 @@ export function memoryContent(
   };
   const content: BackupContent = {
     facts: { consistency: 'none', ...(filesCount === undefined ? {} : { files_count: filesCount }) },
+    whole: true,
     sources,
     async *entries(options) {
       const only = options?.only ?? [];

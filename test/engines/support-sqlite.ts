@@ -34,6 +34,7 @@ export async function makeBench(): Promise<Bench> {
     tempDir,
     host: { name: hostname(), bootId: '', pid: process.pid, privileged: process.getuid?.() === 0 },
     now: () => new Date(),
+    env: process.env,
     warn: (warning: Warning) => void warnings.push(warning),
   };
   return {
@@ -48,6 +49,8 @@ export async function makeBench(): Promise<Bench> {
       ...common,
       only: [],
       overwrite: false,
+      deleteExtra: false,
+      scratch: false,
       dryRun: false,
       privileged: false,
       backupId: '20260101T000000Z-abcdef',
@@ -115,6 +118,7 @@ export function withMember(backup: MemoryBackup, path: string, bytes: Buffer): M
 function memoryBackup(facts: DumpFacts, members: Map<string, Buffer>, all: ContentEntry[]): MemoryBackup {
   return {
     facts,
+    whole: true,
     sources: [],
     members,
     paths: [...members.keys()],
