@@ -16,8 +16,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (error.code === 'EPIPE') process.exit(0);
   });
   let status = 0;
-  const program = createProgram(controller.signal, (code) => {
-    status = code;
+  const program = createProgram(async (...command) => {
+    const { runCommand } = await import('./run.ts');
+    status = await runCommand(...command, controller.signal);
   });
   try {
     await program.parseAsync([...argv]);

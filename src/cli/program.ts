@@ -1,138 +1,101 @@
-import { Command, Option } from 'commander';
-import type { Context, GlobalOptions } from './context.ts';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { GlobalOptions } from './context.ts';
+import type { CommandDefinition, OptionDefinition, ValueKind } from './definition.ts';
+import { BACKUP_COMMANDS } from './definitions/backup.ts';
+import { CONFIG_COMMANDS } from './definitions/config.ts';
+import { KEEP_COMMANDS } from './definitions/keep.ts';
+import { LOOK_COMMANDS } from './definitions/look.ts';
+import { RESTORE_COMMANDS } from './definitions/restore.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 nothing good came of it; 2 usage, configuration or unknown name; 3 partial;
 4 bad bytes; 5 locked; 6 nothing there; 7 client tool missing; 8 wrong key; 9 stale; 75 optional
 destination offline; 130, 143 interrupted.`;
 
-const list = (value: string, previous: readonly string[] = []) => [...previous, value];
+const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
+  { flags: '-c, --config <file>', description: 'configuration file' },
+  { flags: '--json', description: 'one JSON document on stdout' },
+  { flags: '-q, --quiet', description: 'only results, warnings and errors' },
+  { flags: '-v, --verbose', description: 'more about what happens' },
+  { flags: '--no-color', description: 'no colours' },
+  { flags: '--no-progress', description: 'no progress' },
+  { flags: '--trust-config', description: "run commands of a configuration that is someone else's, as root" },
+  { flags: '--version', description: 'print the version' },
+];
 
-type Run = (context: Context, ...args: never[]) => Promise<number>;
+const COMMANDS = [
+  ...BACKUP_COMMANDS,
+  ...LOOK_COMMANDS,
+  ...RESTORE_COMMANDS,
+  ...KEEP_COMMANDS,
+  ...CONFIG_COMMANDS,
+];
 
-/** The command line. Nothing but commander is loaded until a command runs. */
-export function createProgram(signal: AbortSignal, setStatus: (code: number) => void): Command {
+/** Runs one command: its definition, its full name, the global options, its arguments and options. */
+export type Runner = (
+  definition: CommandDefinition,
+  name: string,
+  options: GlobalOptions,
+  words: readonly unknown[],
+) => Promise<void>;
+
+/** The command line. Nothing but commander and the definitions is loaded until a command runs. */
+export function createProgram(run: Runner): Command {
   const program = new Command('dguard')
     .description('Stateless, verifiable backups of databases and files')
-    .option('-c, --config <file>', 'configuration file')
-    .option('--json', 'one JSON document on stdout')
-    .option('-q, --quiet', 'only results, warnings and errors')
-    .option('-v, --verbose', 'more about what happens')
-    .option('--no-color', 'no colours')
-    .option('--no-progress', 'no progress')
-    .option('--trust-config', "run commands of a configuration that is someone else's, as root")
-    .option('--version', 'print the version')
     .addHelpText('after', EXIT_CODES)
     .exitOverride()
     .showHelpAfterError('(dguard --help shows what there is)');
+  for (const option of GLOBAL_OPTIONS) program.addOption(optionOf(option));
   program.action(async (options: { version?: boolean }) => {
     if (!options.version) return program.help();
     const { dguardVersion } = await import('./context.ts');
     process.stdout.write(`${dguardVersion()}\n`);
   });
-
-  /** Loads the command's module when it runs, and hands it the context. */
-  const run =
-    (name: string, load: () => Promise<Run>) =>
-    async (...args: unknown[]): Promise<void> => {
-      const { createContext } = await import('./context.ts');
-      const context = createContext(program.opts<GlobalOptions>(), signal);
-      const command = await load();
-      const words = args.slice(0, -1) as never[];
-      try {
-        setStatus(await command(context, ...words));
-      } catch (thrown) {
-        const { toDguardError } = await import('../errors.ts');
-        const error = toDguardError(thrown, 'internal', { operation: name });
-        context.finish();
-        const { errorLines, jsonDocument } = await import('./render/outcome.ts');
-        if (context.options.json) context.print(jsonDocument(name, error.exitStatus, {}, [error]));
-        context.note(errorLines(error, context.options.verbose === true));
-        setStatus(error.exitStatus);
-      } finally {
-        context.finish();
-      }
-    };
-  const command = (usage: string, description: string) =>
-    program.command(usage).description(description).exitOverride().addHelpText('after', EXIT_CODES);
-  const from = new Option(
-    '--from <destination>',
-    'read from this destination: a name, or a folder (./backups)',
-  );
-  const fromToo = new Option('--destination <destination>', 'the same as --from').hideHelp();
-
-  command('backup [jobs...]', 'run jobs')
-    .option('--all', 'every job of the configuration')
-    .addOption(new Option('--type <type>', 'kind of backup').choices(['full', 'snapshot', 'checkpoint']))
-    .option('--tag <k=v>', 'tag it (repeatable)', list)
-    .option('--only <pattern>', 'only this table or path (repeatable)', list)
-    .option('--exclude <pattern>', 'without this table or path (repeatable)', list)
-    .option('--to <destination>', 'only to this destination')
-    .option('--dry-run', 'say what would be done')
-    .action(run('backup', async () => (await import('./commands/backup.ts')).backupCommand as Run));
-  command('list [job]', 'backups, newest first')
-    .addOption(new Option('--destination <destination>', 'a name, or a folder (./backups)'))
-    .option('--from <destination>', 'the same as --destination')
-    .option('--datasource <name>')
-    .option('--type <type>')
-    .option('--status <status>')
-    .option('--tag <tag>')
-    .option('--since <time>')
-    .option('--until <time>')
-    .option('--limit <n>', 'at most so many', Number)
-    .action(run('list', async () => (await import('./commands/list.ts')).listCommand as Run));
-  command('show <id>', 'everything about one backup')
-    .addOption(from)
-    .addOption(fromToo)
-    .action(run('show', async () => (await import('./commands/list.ts')).showCommand as Run));
-  command('ls <id> [path]', 'what is inside')
-    .addOption(from)
-    .addOption(fromToo)
-    .action(run('ls', async () => (await import('./commands/inside.ts')).lsCommand as Run));
-  command('cat <id> <member>', 'one file or member to stdout')
-    .addOption(from)
-    .addOption(fromToo)
-    .action(run('cat', async () => (await import('./commands/inside.ts')).catCommand as Run));
-  command('diff <older> <newer>', 'what was added, removed, changed')
-    .addOption(from)
-    .addOption(fromToo)
-    .action(run('diff', async () => (await import('./commands/inside.ts')).diffCommand as Run));
-  command('restore <job-or-id>', 'restore a backup, or the newest good run of a job')
-    .addOption(from)
-    .addOption(fromToo)
-    .option('--at <time>', 'the newest good one not after this')
-    .option('--datasource <name>', 'only this datasource (repeatable)', list)
-    .option('--only <pattern>', 'only this path or table (repeatable)', list)
-    .option('--to-path <path>', 'restore there')
-    .option('--overwrite', 'replace what is there; the old is kept beside it')
-    .option('--privileged', 'set-uid bits and devices too, as root')
-    .option('--dry-run', 'say what would be done')
-    .option('--yes', 'do not ask')
-    .action(run('restore', async () => (await import('./commands/restore.ts')).restoreCommand as Run));
-  command('verify [job-or-id]', 'prove that backups can be restored')
-    .addOption(from)
-    .addOption(fromToo)
-    .addOption(
-      new Option('--level <level>', 'how far')
-        .choices(['exists', 'checksum', 'content', 'restore'])
-        .default('content'),
-    )
-    .option('--all', 'every backup, not only the newest of each datasource')
-    .option('--newest <n>', 'the newest so many of each datasource', Number)
-    .action(run('verify', async () => (await import('./commands/verify.ts')).verifyCommand as Run));
-  command('delete <ids...>', 'delete backups')
-    .addOption(from)
-    .addOption(fromToo)
-    .option('--yes', 'do not ask')
-    .action(run('delete', async () => (await import('./commands/delete.ts')).deleteCommand as Run));
-  const config = command('config', 'look at the configuration');
-  for (const name of ['validate', 'show', 'schema'] as const) {
-    config
-      .command(name)
-      .exitOverride()
-      .action(
-        run(`config ${name}`, async () => (await import('./commands/config.ts')).configCommands[name] as Run),
-      );
-  }
+  const globals = () => program.opts<GlobalOptions>();
+  for (const definition of COMMANDS) add(program, definition, '', globals, run);
   return program;
 }
+
+function add(
+  parent: Command,
+  definition: CommandDefinition,
+  prefix: string,
+  globals: () => GlobalOptions,
+  run: Runner,
+): void {
+  const command = parent
+    .command(definition.usage, { hidden: definition.hidden === true })
+    .description(definition.description)
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride();
+  const name = `${prefix}${command.name()}`;
+  for (const option of definition.options ?? []) command.addOption(optionOf(option));
+  if (definition.load) {
+    // Commander hands over the arguments, the options and itself.
+    command.action((...words: unknown[]) => run(definition, name, globals(), words.slice(0, -1)));
+  }
+  for (const child of definition.commands ?? []) add(command, child, `${name} `, globals, run);
+}
+
+function optionOf(definition: OptionDefinition): Option {
+  const option = new Option(definition.flags, definition.description);
+  if (definition.choices) option.choices(definition.choices);
+  if (definition.default !== undefined) option.default(definition.default);
+  if (definition.value) option.argParser(PARSERS[definition.value]);
+  return definition.hidden ? option.hideHelp() : option;
+}
+
+const PARSERS: Readonly<Record<ValueKind, (value: string, previous: unknown) => unknown>> = {
+  list: (value, previous) => [...((previous as readonly string[] | undefined) ?? []), value],
+  count(value) {
+    const count = Number(value);
+    if (/^\d+$/.test(value) && count > 0 && Number.isSafeInteger(count)) return count;
+    throw new InvalidArgumentError('It must be a whole number, 1 or more.');
+  },
+  percent(value) {
+    const percent = Number(value.replace(/%$/, ''));
+    if (/^\d+(\.\d+)?%?$/.test(value) && percent > 0 && percent <= 100) return percent;
+    throw new InvalidArgumentError('It must be a share over 0 and up to 100, like 10%.');
+  },
+};

@@ -1,0 +1,52 @@
+import { type CommandDefinition, FROM } from '../definition.ts';
+
+/** Commands that look at backups and change nothing. */
+export const LOOK_COMMANDS: readonly CommandDefinition[] = [
+  {
+    usage: 'list [job]',
+    description: 'backups, newest first',
+    options: [
+      { flags: '--destination <destination>', description: 'a name, or a folder (./backups)' },
+      { flags: '--from <destination>', description: 'the same as --destination' },
+      { flags: '--datasource <datasource>', description: 'only of this datasource' },
+      {
+        flags: '--type <type>',
+        description: 'only of this kind',
+        choices: ['full', 'incremental', 'differential', 'snapshot', 'checkpoint'],
+      },
+      { flags: '--status <status>', description: 'only with this status' },
+      { flags: '--tag <tag>', description: 'only with this tag' },
+      { flags: '--since <time>', description: 'not before this' },
+      { flags: '--until <time>', description: 'not after this' },
+      { flags: '--limit <n>', description: 'at most so many', value: 'count' },
+    ],
+    empty: { backups: [] },
+    load: async () => (await import('../commands/list.ts')).listCommand,
+  },
+  {
+    usage: 'show <id>',
+    description: 'everything about one backup',
+    options: FROM,
+    load: async () => (await import('../commands/list.ts')).showCommand,
+  },
+  {
+    usage: 'ls <id> [path]',
+    description: 'what is inside',
+    options: FROM,
+    empty: { entries: [] },
+    load: async () => (await import('../commands/inside.ts')).lsCommand,
+  },
+  {
+    usage: 'cat <id> <member>',
+    description: 'one file or member to stdout',
+    options: FROM,
+    load: async () => (await import('../commands/inside.ts')).catCommand,
+  },
+  {
+    usage: 'diff <older> <newer>',
+    description: 'what was added, removed, changed',
+    options: FROM,
+    empty: { changes: [] },
+    load: async () => (await import('../commands/inside.ts')).diffCommand,
+  },
+];

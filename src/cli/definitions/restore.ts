@@ -1,0 +1,39 @@
+import { type CommandDefinition, FROM } from '../definition.ts';
+
+/** Commands that restore, and that prove that it can be done. */
+export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
+  {
+    usage: 'restore <job-or-id>',
+    description: 'restore a backup, or the newest good run of a job',
+    options: [
+      ...FROM,
+      { flags: '--at <time>', description: 'the newest good one not after this' },
+      { flags: '--datasource <datasource>', description: 'only this datasource (repeatable)', value: 'list' },
+      { flags: '--only <pattern>', description: 'only this path or table (repeatable)', value: 'list' },
+      { flags: '--to-path <path>', description: 'restore there' },
+      { flags: '--overwrite', description: 'replace what is there; the old is kept beside it' },
+      { flags: '--privileged', description: 'set-uid bits and devices too, as root' },
+      { flags: '--dry-run', description: 'say what would be done' },
+      { flags: '--yes', description: 'do not ask' },
+    ],
+    empty: { restored: [] },
+    load: async () => (await import('../commands/restore.ts')).restoreCommand,
+  },
+  {
+    usage: 'verify [job-or-id]',
+    description: 'prove that backups can be restored',
+    options: [
+      ...FROM,
+      {
+        flags: '--level <level>',
+        description: 'how far',
+        choices: ['exists', 'checksum', 'content', 'restore'],
+        default: 'content',
+      },
+      { flags: '--all', description: 'every backup, not only the newest of each datasource' },
+      { flags: '--newest <n>', description: 'the newest so many of each datasource', value: 'count' },
+    ],
+    empty: { checks: [] },
+    load: async () => (await import('../commands/verify.ts')).verifyCommand,
+  },
+];
