@@ -1,4 +1,43 @@
-/** The only user of execa. */
+import { abortError, DguardError, type ErrorCode, errnoOf, errorText } from './errors.ts';
+
+/** The only user of execa: programs are started here, without a shell, in a process group of their own. */
+
+export interface ChildOptions {
+  /** All that the child inherits; nothing is added. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborting kills the child's process group: SIGTERM, and SIGKILL after `KILL_AFTER_MS`. */
+  readonly signal: AbortSignal;
+  readonly cwd?: string;
+  /** Written to the child's stdin; undefined: it gets none. What it throws ends the child, and is the error. */
+  readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Secrets: taken out of what the child said before it gets into an error. */
+  readonly redact?: readonly string[];
+  /** What a failure of the child is; default `source_failed` with the program as operation. */
+  readonly failure?: {
+    readonly code: ErrorCode;
+    readonly operation?: string;
+    readonly subject?: string;
+    readonly hint?: string;
+  };
+}
+
+export interface Child {
+  /** In chunks of about 1 MiB. Throws, never merely ends, when the child failed. Read once. */
+  readonly stdout: AsyncIterable<Uint8Array>;
+  /** Settles when the child is gone and its output was read; rejects like `stdout`. Nobody has to look at it. */
+  readonly done: Promise<ChildEnd>;
+  /** Undefined where it could not be started. */
+  readonly pid: number | undefined;
+}
+
+export interface ChildEnd {
+  /** The end of what it wrote to stderr, redacted. */
+  readonly stderr: string;
+  /** It closed its stdin, or ended, before it had read everything. */
+  readonly stdinCutShort: boolean;
+  /** The reader of stdout went away early, and the child was stopped for it. */
+  readonly stopped: boolean;
+}
 
 export interface ChildResult {
   readonly failed: boolean;
@@ -6,26 +45,283 @@ export interface ChildResult {
   readonly message: string;
 }
 
-const TAIL = 2000;
+const STDERR_TAIL_CHARS = 4000;
+const KILL_AFTER_MS = 5000;
+/** Every wake-up costs more than the copy into a larger chunk. */
+const CHUNK_BYTES = 1024 * 1024;
+const QUEUE_BYTES = 4 * CHUNK_BYTES;
 
-/** Runs a program (no shell) to its end; its output goes to our stderr only as the tail of an error. */
+/** Groups of running children, killed should dguard itself exit before they do. */
+const running = new Set<number>();
+process.once('exit', () => {
+  for (const pid of running) killGroup(pid, 'SIGTERM');
+});
+
+/**
+ * Starts a program (no shell) whose output is read as a stream. Errors, by `stdout` and `done` alike:
+ * `tool_missing` when there is no such program, the signal's reason on abort, the error of `stdin`, else
+ * `failure.code` with the exit status and the end of stderr.
+ */
+export async function openChild(argv: readonly string[], options: ChildOptions): Promise<Child> {
+  if (options.signal.aborted) throw abortError(options.signal);
+  const { execa } = await import('execa');
+  const [program = '', ...args] = argv;
+  const subprocess = execa(program, args, {
+    env: options.env as Record<string, string>,
+    extendEnv: false,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    stdin: options.stdin === undefined ? 'ignore' : 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    buffer: false,
+    reject: false,
+    detached: true,
+    stripFinalNewline: false,
+  });
+  const { pid } = subprocess;
+  if (pid !== undefined) running.add(pid);
+  const state: State = { stderr: '', stdinCutShort: false, stopped: false, inputError: undefined };
+  let killTimer: NodeJS.Timeout | undefined;
+  const stop = () => {
+    if (pid === undefined || killTimer !== undefined) return;
+    killGroup(pid, 'SIGTERM');
+    killTimer = setTimeout(() => killGroup(pid, 'SIGKILL'), KILL_AFTER_MS);
+  };
+  options.signal.addEventListener('abort', stop, { once: true });
+  // Drained whatever happens: a child blocks once its stderr is full.
+  subprocess.stderr.setEncoding('utf8').on('data', (text: string) => {
+    state.stderr = (state.stderr + text).slice(-2 * STDERR_TAIL_CHARS);
+  });
+  const input = options.stdin === undefined ? undefined : feed(subprocess.stdin!, options.stdin, state, stop);
+  const queue = queueOf(subprocess.stdout);
+
+  const done = (async (): Promise<ChildEnd> => {
+    // Not merely the exit: the pipes may still hold its last words.
+    const [result] = await Promise.all([subprocess, queue.ended, endOf(subprocess.stderr)]);
+    await input;
+    clearTimeout(killTimer);
+    options.signal.removeEventListener('abort', stop);
+    if (pid !== undefined) running.delete(pid);
+    const stderr = redacted(state.stderr, options.redact).slice(-STDERR_TAIL_CHARS).trim();
+    if (options.signal.aborted) throw abortError(options.signal);
+    if (state.inputError !== undefined) throw state.inputError;
+    if (result.failed && !state.stopped) throw childError(program, result, stderr, options);
+    return { stderr, stdinCutShort: state.stdinCutShort, stopped: state.stopped };
+  })();
+  done.catch(() => {});
+
+  async function* read(): AsyncGenerator<Uint8Array> {
+    let ended = false;
+    try {
+      for (;;) {
+        const chunk = await queue.take();
+        if (chunk === undefined) break;
+        yield chunk;
+      }
+      ended = true;
+    } finally {
+      if (!ended) {
+        state.stopped = true;
+        stop();
+        queue.discard();
+        await done.catch(() => {});
+      }
+    }
+    await done;
+  }
+  return { stdout: { [Symbol.asyncIterator]: read }, done, pid };
+}
+
+/** The output of a small program as text. Errors: those of `openChild`; `failure.code` beyond `maxBytes`. */
+export async function readChild(
+  argv: readonly string[],
+  options: ChildOptions & { readonly maxBytes: number },
+): Promise<string> {
+  const child = await openChild(argv, options);
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of child.stdout) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > options.maxBytes) {
+      throw new DguardError(
+        options.failure?.code ?? 'source_failed',
+        `${argv[0]} wrote more than ${options.maxBytes} bytes`,
+        { operation: options.failure?.operation ?? `run ${argv[0]}` },
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Runs a program (no shell) to its end; its output goes nowhere but, stderr's tail, into the message. */
 export async function runChild(
   argv: readonly string[],
   options: { env: Readonly<Record<string, string | undefined>>; signal: AbortSignal },
 ): Promise<ChildResult> {
-  const { execa } = await import('execa');
-  const [program = '', ...args] = argv;
-  const result = await execa(program, args, {
-    env: options.env as Record<string, string>,
-    extendEnv: false,
-    cancelSignal: options.signal,
-    reject: false,
-    stdin: 'ignore',
-    maxBuffer: 1024 * 1024,
+  try {
+    const child = await openChild(argv, options);
+    for await (const _ of child.stdout);
+    return { failed: false, message: (await child.done).stderr };
+  } catch (error) {
+    return { failed: true, message: errorText(error) };
+  }
+}
+
+interface State {
+  stderr: string;
+  stdinCutShort: boolean;
+  stopped: boolean;
+  inputError: unknown;
+}
+
+/** Writes the input; that the child no longer reads is no error here: its own end tells why. */
+async function feed(
+  stdin: NodeJS.WritableStream,
+  input: AsyncIterable<Uint8Array>,
+  state: State,
+  stop: () => void,
+): Promise<void> {
+  let closed = false;
+  let wake = () => {};
+  const onClosed = () => {
+    closed = true;
+    wake();
+  };
+  stdin
+    .on('error', onClosed)
+    .on('close', onClosed)
+    .on('drain', () => wake());
+  try {
+    for await (const chunk of input) {
+      if (closed) break;
+      if (stdin.write(chunk)) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (closed) resolve();
+      });
+      if (closed) break;
+    }
+    if (closed) state.stdinCutShort = true;
+    else await closeInput(stdin, state);
+  } catch (error) {
+    state.inputError = error;
+    stop();
+    (stdin as NodeJS.WritableStream & { destroy(): void }).destroy();
+  }
+}
+
+/** Closes stdin; a child that goes away with input left unread breaks the pipe even now. */
+function closeInput(stdin: NodeJS.WritableStream, state: State): Promise<void> {
+  return new Promise((resolve) => {
+    const cutShort = () => {
+      state.stdinCutShort = true;
+      resolve();
+    };
+    stdin.once('error', cutShort);
+    stdin.once('close', resolve);
+    stdin.end(resolve);
   });
-  const said = String(result.stderr ?? '')
-    .slice(-TAIL)
-    .trim();
-  const how = result.exitCode === undefined ? 'it could not be run' : `exit status ${result.exitCode}`;
-  return { failed: result.failed, message: said === '' ? how : `${how}: ${said}` };
+}
+
+interface Queue {
+  /** The next chunk; undefined at the end of the output. */
+  take(): Promise<Uint8Array | undefined>;
+  readonly ended: Promise<void>;
+  /** Lets the rest run through unread, so that the child's end is seen. */
+  discard(): void;
+}
+
+function queueOf(stdout: NodeJS.ReadableStream): Queue {
+  let chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  let ended = false;
+  let discarding = false;
+  let wake = () => {};
+  stdout.on('data', (chunk: Uint8Array) => {
+    if (discarding) return;
+    chunks.push(chunk);
+    sizeBytes += chunk.length;
+    if (sizeBytes >= QUEUE_BYTES) stdout.pause();
+    if (sizeBytes >= CHUNK_BYTES) wake();
+  });
+  const whenEnded = endOf(stdout).then(() => {
+    ended = true;
+    wake();
+  });
+  return {
+    async take() {
+      while (sizeBytes < CHUNK_BYTES && !ended) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      if (sizeBytes === 0) return undefined;
+      const taken = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, sizeBytes);
+      chunks = [];
+      sizeBytes = 0;
+      stdout.resume();
+      return taken;
+    },
+    ended: whenEnded,
+    discard() {
+      discarding = true;
+      chunks = [];
+      sizeBytes = 0;
+      stdout.resume();
+    },
+  };
+}
+
+/** When a pipe of the child has nothing more to give; broken or not is told by the child's own end. */
+function endOf(stream: NodeJS.ReadableStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream
+      .once('end', resolve)
+      .once('close', resolve)
+      .once('error', () => resolve());
+  });
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if (errnoOf(error) !== 'ESRCH' && errnoOf(error) !== 'EPERM') throw error;
+  }
+}
+
+function redacted(text: string, secrets: readonly string[] = []): string {
+  return secrets
+    .filter((secret) => secret !== '')
+    .reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
+}
+
+function childError(
+  program: string,
+  result: {
+    readonly exitCode?: number | undefined;
+    readonly signal?: string | undefined;
+    readonly code?: string | undefined;
+    readonly originalMessage?: string | undefined;
+  },
+  stderr: string,
+  { failure, redact, cwd }: ChildOptions,
+): DguardError {
+  const details = {
+    operation: failure?.operation ?? `run ${program}`,
+    ...(failure?.subject === undefined ? {} : { subject: failure.subject }),
+    ...(failure?.hint === undefined ? {} : { hint: failure.hint }),
+  };
+  if (result.exitCode === undefined && result.signal === undefined) {
+    const why = redacted(result.originalMessage ?? result.code ?? 'unknown reason', redact);
+    if (result.code === 'ENOENT' && cwd === undefined) {
+      const hint = failure?.hint ?? `install it, or put its folder into PATH`;
+      return new DguardError('tool_missing', `there is no program ${program}`, { ...details, hint });
+    }
+    return new DguardError('tool_missing', `${program} could not be started: ${why}`, details);
+  }
+  const how = result.signal === undefined ? `exit status ${result.exitCode}` : `killed by ${result.signal}`;
+  const message = stderr === '' ? `${program}: ${how}` : `${program}: ${how}: ${stderr}`;
+  return new DguardError(failure?.code ?? 'source_failed', message, details);
 }

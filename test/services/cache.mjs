@@ -1,13 +1,16 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Where everything that was downloaded or built is kept: `~/.cache/dguard-test`, or DGUARD_TEST_CACHE.
+ * Where everything that was downloaded or built is kept: DGUARD_TEST_CACHE, else `~/.cache/dguard-test`. Root's home is
+ * closed to others, and servers that refuse to run as root have to reach their programs: `/var/cache/dguard-test` then.
  * @returns {string}
  */
 export function cacheFolder() {
-  return process.env.DGUARD_TEST_CACHE || join(homedir(), '.cache', 'dguard-test');
+  if (process.env.DGUARD_TEST_CACHE) return process.env.DGUARD_TEST_CACHE;
+  const closed = process.getuid?.() === 0 && (statSync(homedir()).mode & 0o001) === 0;
+  return closed ? '/var/cache/dguard-test' : join(homedir(), '.cache', 'dguard-test');
 }
 
 /**
