@@ -1,4 +1,7 @@
 import type { BackupType, RetentionPolicy } from '../config/types.ts';
+import { applyCaps } from './retention-caps.ts';
+import { applyFloors } from './retention-floors.ts';
+import { applyPolicy } from './retention-policy.ts';
 
 /** A backup's state as listing computes it: the manifest's status, or what overrides it. */
 export type PolicyState =
@@ -40,6 +43,11 @@ export interface RetentionDecision {
   readonly keep: boolean;
   /** Never empty. */
   readonly reasons: readonly string[];
+  /**
+   * What keeps it: a `rule` of the policy, which a cap may overrule; a `floor`, which nothing does; or
+   * only the `need` of another that stays. Undefined for what is removed.
+   */
+  readonly hold?: 'rule' | 'floor' | 'need' | undefined;
 }
 
 export interface RetentionPlan {
@@ -51,13 +59,18 @@ export interface RetentionPlan {
 
 /**
  * The whole plan of one group: policy, then floors, then caps. Pure: the same input gives the same plan,
- * in whatever order the backups come. `timeZone` is the IANA name in which days, weeks and months begin.
+ * in whatever order the backups come, and a plan of what a plan keeps keeps all of it. `timeZone` is the
+ * IANA name in which days, weeks and months begin.
+ *
+ * An empty policy removes no backup; what goes without any rule is an expired snapshot, and the record of
+ * a failed run that is neither among the newest 20 nor younger than 90 days.
  */
 export function planRetention(
-  _policy: RetentionPolicy,
-  _backups: readonly PolicyBackup[],
-  _now: Date,
-  _timeZone: string,
+  policy: RetentionPolicy,
+  backups: readonly PolicyBackup[],
+  now: Date,
+  timeZone: string,
 ): RetentionPlan {
-  throw new Error('retention is not built yet');
+  const decided = applyPolicy(policy, backups, now, timeZone);
+  return applyCaps(policy, backups, applyFloors(policy, backups, decided, now));
 }
