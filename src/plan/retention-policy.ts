@@ -65,8 +65,10 @@ function chooseByRules(
     return chosen;
   }
   const names = new Map(rotation.map((backup) => [backup.id, periodsOf(backup.createdAt, timeZone)]));
-  for (const [rule, period] of counts)
-    chooseByCount(rule, policy[rule] ?? 0, period, rotation, names, choose);
+  for (const [rule, period] of counts) {
+    const nameOf = period && ((backup: PolicyBackup) => names.get(backup.id)![period]);
+    chooseByCount(rule, policy[rule] ?? 0, nameOf, rotation, choose);
+  }
   const newest = newestOf(rotation);
   if (policy.keep_within_ms !== undefined && newest !== undefined) {
     const after = newest.createdAt.getTime() - policy.keep_within_ms;
