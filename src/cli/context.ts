@@ -4,46 +4,34 @@ import { isAbsolute, resolve } from 'node:path';
 import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
 import { DguardError } from '../errors.ts';
-import type { Emit } from '../events.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
-import { createProgress } from './render/progress.ts';
+import { createOutput, type Output, type OutputOptions } from './output.ts';
 
-export interface GlobalOptions {
+export interface GlobalOptions extends OutputOptions {
   readonly config?: string;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
-  readonly color?: boolean;
-  readonly progress?: boolean;
   readonly trustConfig?: boolean;
 }
 
 /** What a command works with: the outside world, handed down. */
-export interface Context {
+export interface Context extends Output {
   readonly options: GlobalOptions;
   readonly runtime: Runtime;
   /** The configuration; loaded at the first call. Errors: config_invalid, config_unsafe. */
   readonly config: () => Promise<Config>;
-  /** Results, on stdout. */
-  readonly print: (text: string) => void;
-  /** Everything else, on stderr. */
-  readonly note: (text: string) => void;
-  readonly finish: () => void;
 }
 
 const TEMPLATE = '{job}/{datasource}/{id}';
 
 export function createContext(options: GlobalOptions, signal: AbortSignal): Context {
-  const note = (text: string) => void process.stderr.write(`${text}\n`);
-  const progress = createProgress(options, note);
-  const emit: Emit = progress.emit;
+  const output = createOutput(options);
   let loaded: Promise<Config> | undefined;
   return {
+    ...output,
     options,
     runtime: {
       now: () => new Date(),
-      emit,
+      emit: output.emit,
       signal,
       env: process.env,
       host: {
@@ -56,16 +44,13 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
       version: dguardVersion(),
     },
     config: () => {
-      loaded ??= loadConfiguration(options, note);
+      loaded ??= loadConfiguration(options, output);
       return loaded;
     },
-    print: (text) => void process.stdout.write(`${text}\n`),
-    note,
-    finish: progress.finish,
   };
 }
 
-async function loadConfiguration(options: GlobalOptions, note: (text: string) => void): Promise<Config> {
+async function loadConfiguration(options: GlobalOptions, output: Output): Promise<Config> {
   const { loadConfig } = await import('../config/load.ts');
   const { formatProblem } = await import('../config/problems.ts');
   const { config, warnings } = await loadConfig(options.config, {
@@ -75,13 +60,16 @@ async function loadConfiguration(options: GlobalOptions, note: (text: string) =>
     trustConfig: options.trustConfig === true,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
-  for (const warning of warnings) if (!options.quiet) note(formatProblem(warning));
+  output.setTimeZone(config.defaults.timezone);
+  for (const warning of warnings)
+    output.emit({ type: 'log', level: 'warning', message: formatProblem(warning) });
   return config;
 }
 
 /** A configured destination, or a folder given alone: what looks like a path is one. */
 export async function openDestination(context: Context, name: string): Promise<Destination> {
-  const warn = (message: string) => context.note(`warning: ${name}: ${message}`);
+  const warn = (message: string) =>
+    context.runtime.emit({ type: 'log', level: 'warning', subject: name, message });
   if (name.includes('/') || name === '.' || name === '..') {
     const path = isAbsolute(name) ? name : resolve(process.cwd(), name);
     const { existsSync } = await import('node:fs');

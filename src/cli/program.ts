@@ -14,10 +14,14 @@ destination offline; 130, 143 interrupted.`;
 
 const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   { flags: '-c, --config <file>', description: 'configuration file' },
-  { flags: '--json', description: 'one JSON document on stdout' },
+  {
+    flags: '--json',
+    description: 'one JSON document on stdout; stderr is JSON lines: progress, warnings, errors',
+  },
   { flags: '-q, --quiet', description: 'only results, warnings and errors' },
   { flags: '-v, --verbose', description: 'more about what happens' },
-  { flags: '--no-color', description: 'no colours' },
+  { flags: '--log-dir <folder>', description: 'append a log of JSON lines there, one file per job and day' },
+  { flags: '--no-color', description: 'no colours and no other escape codes' },
   { flags: '--no-progress', description: 'no progress' },
   { flags: '--trust-config', description: "run commands of a configuration that is someone else's, as root" },
   { flags: '--version', description: 'print the version' },

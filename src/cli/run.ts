@@ -1,7 +1,7 @@
-import { toDguardError } from '../errors.ts';
+import { EXIT_STATUS, toDguardError } from '../errors.ts';
 import { createContext, type GlobalOptions } from './context.ts';
 import type { CommandDefinition } from './definition.ts';
-import { errorLines, jsonDocument } from './render/outcome.ts';
+import { jsonDocument } from './render/outcome.ts';
 
 /** Runs one command and returns its exit status; what it throws is printed, as a document too with `--json`. */
 export async function runCommand(
@@ -12,16 +12,18 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<number> {
   const context = createContext(options, signal);
+  let status = EXIT_STATUS.internal;
   try {
     const action = await definition.load?.();
-    return (await action?.(context, ...(words as never[]))) ?? 0;
+    status = (await action?.(context, ...(words as never[]))) ?? 0;
   } catch (thrown) {
     const error = toDguardError(thrown, 'internal', { operation: name });
+    status = error.exitStatus;
     context.finish();
-    if (options.json) context.print(jsonDocument(name, error.exitStatus, definition.empty ?? {}, [error]));
-    context.note(errorLines(error, options.verbose === true));
-    return error.exitStatus;
+    context.report(error);
+    if (options.json) context.print(jsonDocument(name, status, definition.empty ?? {}, [error]));
   } finally {
-    context.finish();
+    context.end(name, status);
   }
+  return status;
 }

@@ -1,6 +1,11 @@
 import { inspect } from 'node:util';
 
 const REDACTED = '[redacted]';
+/** What is shorter is no secret, and taking it out of every text would make them unreadable. */
+const MIN_REDACTED_LENGTH = 4;
+
+/** Every secret of this process, and what a driver may repeat of it, the longest first. */
+const known: string[] = [];
 
 /**
  * A secret text. Whatever prints, serialises or inspects it gets `[redacted]`; only `reveal` opens it,
@@ -11,6 +16,7 @@ export class Secret {
 
   constructor(value: string) {
     this.#value = value;
+    remember(value);
   }
 
   /** The secret itself. Never for argv, logs, errors, manifests or notifications. */
@@ -28,5 +34,37 @@ export class Secret {
 
   [inspect.custom](): string {
     return REDACTED;
+  }
+}
+
+/**
+ * A text without any secret that this process has opened: for what others say (drivers, client tools,
+ * hooks), which may repeat what it was given. To be applied where text leaves: terminal, logs, manifests,
+ * notifications.
+ */
+export function redact(text: string): string {
+  let clean = text;
+  for (const secret of known) if (clean.includes(secret)) clean = clean.replaceAll(secret, REDACTED);
+  return clean;
+}
+
+/** The value, without the space around it too, as URLs write it, and the password inside a URI. */
+function remember(value: string): void {
+  const password = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*?:([^/?#]*)@/i.exec(value)?.[1];
+  const texts = [value, value.trim(), ...(password === undefined ? [] : [password])];
+  for (const text of texts) {
+    for (const form of [text, orSame(encodeURIComponent, text), orSame(decodeURIComponent, text)]) {
+      if (form.length >= MIN_REDACTED_LENGTH && !known.includes(form)) known.push(form);
+    }
+  }
+  known.sort((a, b) => b.length - a.length);
+}
+
+/** Both refuse what is not well formed. */
+function orSame(convert: (text: string) => string, text: string): string {
+  try {
+    return convert(text);
+  } catch {
+    return text;
   }
 }

@@ -1,3 +1,4 @@
+import { redact } from '../../config/secret.ts';
 import { type DguardError, toDguardError } from '../../errors.ts';
 import { plainText } from './text.ts';
 
@@ -8,7 +9,8 @@ export function errorLines(thrown: unknown, verbose: boolean): string {
   const lines = [`error: ${where ? `${where}: ` : ''}${error.message}`];
   if (error.hint) lines.push(`  next: ${error.hint}`);
   if (verbose && error.stack) lines.push(error.stack);
-  return lines.map((line) => line.split('\n').map(plainText).join('\n')).join('\n');
+  const text = redact(lines.join('\n'));
+  return text.split('\n').map(plainText).join('\n');
 }
 
 /** An error as `--json` prints it. */
@@ -17,9 +19,9 @@ export function errorJson(thrown: unknown) {
   return {
     code: error.code,
     operation: error.operation ?? null,
-    subject: error.subject ?? null,
-    message: error.message,
-    hint: error.hint ?? null,
+    subject: error.subject === undefined ? null : redact(error.subject),
+    message: redact(error.message),
+    hint: error.hint === undefined ? null : redact(error.hint),
   };
 }
 

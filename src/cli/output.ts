@@ -1,0 +1,114 @@
+import { redact } from '../config/secret.ts';
+import type { DguardEvent, Emit } from '../events.ts';
+import { createLog } from './log.ts';
+import { errorJson, errorLines } from './render/outcome.ts';
+import { createProgress, jsonLine, type ProgressStyle } from './render/progress.ts';
+import { plainText } from './render/text.ts';
+
+export interface OutputOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly color?: boolean;
+  readonly progress?: boolean;
+  readonly logDir?: string;
+}
+
+/**
+ * The one place where text leaves: results on stdout; progress, warnings and errors on stderr, and in the
+ * log of `--log-dir`. With `--json` all of stderr is JSON lines. No secret passes, and no escape codes
+ * but the spinner's, which only a terminal with colours gets.
+ */
+export interface Output {
+  /** A result, on stdout. */
+  readonly print: (text: string) => void;
+  /** Something else to read, on stderr. */
+  readonly note: (text: string) => void;
+  /** An error that does not end the command; what a command throws is reported for it. */
+  readonly report: (thrown: unknown) => void;
+  readonly emit: Emit;
+  /** The progress is over; the next event begins it anew. */
+  readonly finish: () => void;
+  /** The time zone of the log's days. */
+  readonly setTimeZone: (timeZone: string) => void;
+  /** The last call: the command's outcome, for the log. */
+  readonly end: (command: string, exitCode: number) => void;
+}
+
+export function createOutput(options: OutputOptions): Output {
+  const now = () => new Date();
+  const begunMs = performance.now();
+  const progress = createProgress({
+    style: styleOf(options),
+    write: toStderr,
+    columns: () => process.stderr.columns,
+    now,
+  });
+  const log =
+    options.logDir === undefined
+      ? undefined
+      : createLog({
+          folder: options.logDir,
+          now,
+          timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+          warn: (message) => show({ type: 'log', level: 'warning', message }),
+        });
+
+  function toStderr(text: string): void {
+    progress.clear();
+    process.stderr.write(`${redact(text)}\n`);
+  }
+  function show(event: DguardEvent & { type: 'log' }): void {
+    const { level, job, subject, message, data } = event;
+    if (level === 'debug' && !options.verbose) return;
+    if (level === 'info' && (options.quiet || !options.verbose)) return;
+    const of = subject === undefined ? '' : `${plainText(subject)}: `;
+    const fields = { level, job, subject, message, data };
+    toStderr(
+      options.json
+        ? jsonLine(now(), 'log', fields)
+        : `${level}: ${of}${redact(message).split('\n').map(plainText).join('\n')}`,
+    );
+  }
+  return {
+    print(text) {
+      progress.clear();
+      process.stdout.write(`${text}\n`);
+    },
+    note(text) {
+      log?.write({ level: 'info', message: text });
+      toStderr(options.json ? jsonLine(now(), 'log', { level: 'info', message: text }) : text);
+    },
+    report(thrown) {
+      const { message, subject, ...data } = errorJson(thrown);
+      log?.write({ level: 'error', subject: subject ?? undefined, message, data });
+      const fields = { level: 'error', subject: subject ?? undefined, message, data };
+      toStderr(options.json ? jsonLine(now(), 'log', fields) : errorLines(thrown, options.verbose === true));
+    },
+    emit(event) {
+      log?.event(event);
+      if (event.type === 'log') show(event);
+      else progress.emit(event);
+    },
+    finish: progress.finish,
+    setTimeZone: (timeZone) => log?.setTimeZone(timeZone),
+    end(command, exitCode) {
+      progress.finish();
+      const level = exitCode === 0 ? 'info' : [3, 75].includes(exitCode) ? 'warning' : 'error';
+      const data = { command, exit_code: exitCode, duration_ms: Math.round(performance.now() - begunMs) };
+      const message = `${command}: exit ${exitCode}`;
+      const jobs = log?.jobs() ?? [];
+      for (const job of jobs.length > 0 ? jobs : [undefined]) log?.write({ level, job, message, data });
+      log?.close();
+    },
+  };
+}
+
+/** A spinner moves the cursor: escape codes too, so `--no-color` and NO_COLOR get lines. */
+function styleOf(options: OutputOptions): ProgressStyle {
+  if (options.progress === false || options.quiet) return 'none';
+  if (options.json) return 'json';
+  const { NO_COLOR, TERM } = process.env;
+  const plain = options.color === false || (NO_COLOR !== undefined && NO_COLOR !== '') || TERM === 'dumb';
+  return process.stderr.isTTY === true && !plain ? 'spinner' : 'lines';
+}
