@@ -7,9 +7,10 @@
 import { cacheFolder } from './cache.mjs';
 import { commands } from './commands.mjs';
 import { kopia } from './kopia.mjs';
+import { postgresServices } from './postgres.mjs';
 import { restic } from './restic.mjs';
 
-const SERVICES = [commands, restic, kopia];
+const SERVICES = [commands, ...postgresServices, restic, kopia];
 const ALWAYS = 'test';
 
 main(
