@@ -13,6 +13,8 @@ export interface Runtime {
   readonly host: HostFacts;
   /** A folder for staging, made on demand with mode 0700; its own contents are dguard's to remove. */
   readonly tempDir: string;
+  /** Where locks lie, made on demand: a folder of this host and user that all runs share. */
+  readonly lockDir: string;
   /** dguard's own version, for manifests. */
   readonly version: string;
 }
@@ -22,6 +24,8 @@ export interface HostFacts {
   /** Changes at every boot; empty where the system has none. */
   readonly bootId: string;
   readonly pid: number;
+  /** When the process `pid` started, in the system's own words, where it tells (`processStart`). */
+  readonly pidStart?: string;
   /** True where dguard runs with the privileges to give files away (root). */
   readonly privileged: boolean;
 }

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
-import { isAbsolute, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
+import { processStart } from '../core/owner.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
@@ -38,9 +39,11 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
         name: hostname(),
         bootId: readText('/proc/sys/kernel/random/boot_id'),
         pid: process.pid,
+        pidStart: processStart(process.pid),
         privileged: process.getuid?.() === 0,
       },
       tempDir: tmpdir(),
+      lockDir: lockFolder(),
       version: dguardVersion(),
     },
     config: () => {
@@ -72,7 +75,6 @@ export async function openDestination(context: Context, name: string): Promise<D
     context.runtime.emit({ type: 'log', level: 'warning', subject: name, message });
   if (name.includes('/') || name === '.' || name === '..') {
     const path = isAbsolute(name) ? name : resolve(process.cwd(), name);
-    const { existsSync } = await import('node:fs');
     if (!existsSync(path)) {
       throw new DguardError('unknown_name', `there is no folder ${path}`, {
         operation: 'open destination',
@@ -109,6 +111,16 @@ export async function openDestinations(context: Context, name: string | undefine
 export function dguardVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Of the system for root, of the session for others, so that all runs of one user meet there. */
+function lockFolder(): string {
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0 && existsSync('/run/lock')) return '/run/lock/dguard';
+  const session = process.env['XDG_RUNTIME_DIR'];
+  return session !== undefined && isAbsolute(session)
+    ? join(session, 'dguard')
+    : join(tmpdir(), `dguard-locks-${uid}`);
 }
 
 function readText(path: string): string {

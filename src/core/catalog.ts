@@ -5,6 +5,8 @@ import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
 import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
 import { readObject } from '../storages/read.ts';
 import type { Storage, StoredObject } from '../storages/types.ts';
+import { type Lease, leaseKeys, readLease } from './lease.ts';
+import { markKeys, newestMark } from './marks.ts';
 
 /** A destination that was opened. */
 export interface Destination {
@@ -37,14 +39,42 @@ export interface CatalogEntry {
   /** Why it is broken or damaged. */
   readonly problems: readonly string[];
   readonly verified: VerifyResult | undefined;
+  /** A suspect one that a person has accepted. */
+  readonly accepted: boolean;
+  /** A checkpoint, or pinned by name, and not unpinned since. */
+  readonly pinned: boolean;
+  /** It carries the mark of a prune or delete that has not ended, or was interrupted. */
+  readonly deleting: boolean;
+  /** All its bytes are there as far as listing and verify know, and those of all that it refers to. */
+  readonly intact: boolean;
+  /** Intact, and completed or accepted. */
   readonly good: boolean;
+}
+
+/** A folder without a manifest in which a lease lies: a run under way, or what one has left. */
+export interface UnfinishedFolder {
+  readonly destination: Destination;
+  readonly folder: string;
+  readonly objects: readonly StoredObject[];
+  /** Undefined where no lease can be read, or none names this very folder: never ours to sweep. */
+  readonly lease: Lease | undefined;
+  /** Of its newest object, by the storage's own clock. */
+  readonly newestAt: Date;
+}
+
+/** All that is dguard's at one destination. */
+export interface Catalog {
+  readonly destination: Destination;
+  /** Newest first. */
+  readonly entries: readonly CatalogEntry[];
+  readonly unfinished: readonly UnfinishedFolder[];
 }
 
 const BESIDES = /^(lease|verified|accepted|pinned|deleting|key)-[A-Za-z0-9._-]+\.json$/;
 const CONCURRENT_READS = 16;
 
-/** All backups of a destination, newest first. A listing error throws: it is never an empty catalog. */
-export async function readCatalog(destination: Destination, signal: AbortSignal): Promise<CatalogEntry[]> {
+/** All backups of a destination. A listing error throws: it is never an empty catalog. */
+export async function readCatalog(destination: Destination, signal: AbortSignal): Promise<Catalog> {
   const folders = new Map<string, StoredObject[]>();
   for await (const object of destination.storage.list('', { signal })) {
     const slash = object.key.lastIndexOf('/');
@@ -56,23 +86,40 @@ export async function readCatalog(destination: Destination, signal: AbortSignal)
     }
     objects.push(object);
   }
-  const held = [...folders].filter(
-    ([folder, objects]) => folder !== '' && objects.some(({ key }) => key === `${folder}/${MANIFEST_NAME}`),
-  );
-  const entries: CatalogEntry[] = [];
-  for (let at = 0; at < held.length; at += CONCURRENT_READS) {
-    const batch = held.slice(at, at + CONCURRENT_READS);
-    entries.push(
-      ...(await Promise.all(
-        batch.map(([folder, objects]) => readEntry(destination, folder, objects, signal)),
-      )),
-    );
+  folders.delete('');
+  const held: [string, StoredObject[]][] = [];
+  const leased: [string, StoredObject[]][] = [];
+  for (const [folder, objects] of folders) {
+    if (objects.some(({ key }) => key === `${folder}/${MANIFEST_NAME}`)) held.push([folder, objects]);
+    else if (leaseKeys(objects).length > 0) leased.push([folder, objects]);
   }
-  return withReferences(entries).sort((a, b) => {
-    const left = a.manifest?.created_at ?? '';
-    const right = b.manifest?.created_at ?? '';
-    return left === right ? (a.folder < b.folder ? 1 : -1) : left < right ? 1 : -1;
-  });
+  const entries = await inBatches(held, ([folder, objects]) =>
+    readEntry(destination, folder, objects, signal),
+  );
+  const unfinished = await inBatches(leased, async ([folder, objects]) => ({
+    destination,
+    folder,
+    objects,
+    lease: await readLease(destination.storage, folder, objects, signal),
+    newestAt: new Date(Math.max(...objects.map(({ modifiedAt }) => modifiedAt.getTime()))),
+  }));
+  return { destination, entries: withReferences(entries).sort(newestFirst), unfinished };
+}
+
+/** Newest first; what cannot be read comes last. */
+export function newestFirst(a: CatalogEntry, b: CatalogEntry): number {
+  const left = a.manifest?.created_at ?? '';
+  const right = b.manifest?.created_at ?? '';
+  if (left === right) return a.folder < b.folder ? 1 : a.folder > b.folder ? -1 : 0;
+  return left < right ? 1 : -1;
+}
+
+async function inBatches<T, R>(items: readonly T[], read: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += CONCURRENT_READS) {
+    results.push(...(await Promise.all(items.slice(at, at + CONCURRENT_READS).map(read))));
+  }
+  return results;
 }
 
 async function readEntry(
@@ -82,7 +129,7 @@ async function readEntry(
   signal: AbortSignal,
 ): Promise<CatalogEntry> {
   const key = `${folder}/${MANIFEST_NAME}`;
-  const base = { destination, folder, objects };
+  const base = { destination, folder, objects, deleting: markKeys(objects, 'deleting').length > 0 };
   let bytes: Uint8Array | undefined;
   let manifest: Manifest;
   try {
@@ -100,28 +147,47 @@ async function readEntry(
       state: 'damaged',
       problems: [error.message],
       verified: undefined,
+      accepted: false,
+      pinned: false,
+      intact: false,
       good: false,
     };
   }
+  const { storage } = destination;
   const { problems, foreign } = compareObjects(manifest, folder, objects);
-  const verified = await newestResult(destination.storage, objects, signal);
-  const state =
-    problems.length > 0
-      ? 'broken'
-      : verified?.result === 'fail'
-        ? 'verify failed'
-        : (manifest.status as BackupState);
+  const verified = await newestMark(storage, objects, 'verified', bytes, verifyResult, signal);
+  const accepted =
+    manifest.status === 'suspect' &&
+    (await newestMark(storage, objects, 'accepted', bytes, () => true, signal)) === true;
+  const pinned =
+    (await newestMark(storage, objects, 'pinned', bytes, pinnedOf, signal)) ?? manifest.type === 'checkpoint';
+  const intact = problems.length === 0 && verified?.result !== 'fail' && manifest.status !== 'failed';
   return {
     ...base,
     manifest,
     manifestBytes: bytes,
     error: undefined,
     foreign,
-    state,
+    state: problems.length > 0 ? 'broken' : verified?.result === 'fail' ? 'verify failed' : manifest.status,
     problems,
     verified,
-    good: state === 'completed',
+    accepted,
+    pinned,
+    intact,
+    good: intact && (manifest.status === 'completed' || accepted),
   };
+}
+
+function verifyResult(value: Readonly<Record<string, unknown>>): VerifyResult | undefined {
+  const { level, result, made_at } = value;
+  const known = typeof level === 'string' && typeof made_at === 'string';
+  return known && (result === 'pass' || result === 'fail')
+    ? { level, result, checked_at: made_at }
+    : undefined;
+}
+
+function pinnedOf(value: Readonly<Record<string, unknown>>): boolean | undefined {
+  return typeof value['pinned'] === 'boolean' ? value['pinned'] : undefined;
 }
 
 /** The manifest against the folder's listing: what is missing or of another size, and what is foreign. */
@@ -154,47 +220,28 @@ export function compareObjects(manifest: Manifest, folder: string, objects: read
   return { problems, foreign: [] };
 }
 
-async function newestResult(
-  storage: Storage,
-  objects: readonly StoredObject[],
-  signal: AbortSignal,
-): Promise<VerifyResult | undefined> {
-  const names = objects.map(({ key }) => key).filter((key) => /\/verified-[^/]+\.json$/.test(key));
-  const newest = names.sort().at(-1);
-  if (newest === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(
-      (await readObject(storage, newest, 64 * 1024, signal)).toString('utf8'),
-    );
-    const { level, result, checked_at } = value as Record<string, unknown>;
-    if (
-      typeof level === 'string' &&
-      (result === 'pass' || result === 'fail') &&
-      typeof checked_at === 'string'
-    ) {
-      return { level, result, checked_at };
-    }
-  } catch {
-    // An unreadable result says nothing about the backup.
-  }
-  return undefined;
-}
-
-/** A backup whose ancestor is missing or not intact is itself broken. */
+/** A backup that refers to one which is missing or not intact is not intact either, however far up that is. */
 function withReferences(entries: readonly CatalogEntry[]): CatalogEntry[] {
   const byId = new Map(
     entries.flatMap((entry) => (entry.manifest ? [[entry.manifest.id, entry] as const] : [])),
   );
+  const known = new Map<string, boolean>();
+  const isIntact = (id: string): boolean => {
+    const before = known.get(id);
+    if (before !== undefined) return before;
+    known.set(id, false); // what refers to itself is not intact
+    const entry = byId.get(id);
+    const intact = entry?.intact === true && entry.manifest!.references.every((ref) => isIntact(ref.id));
+    known.set(id, intact);
+    return intact;
+  };
   return entries.map((entry) => {
-    const lost = (entry.manifest?.references ?? []).filter(({ id }) => {
-      const ancestor = byId.get(id);
-      return !ancestor || ancestor.state === 'broken' || ancestor.state === 'verify failed';
-    });
+    const lost = (entry.manifest?.references ?? []).filter(({ id }) => !isIntact(id));
     if (lost.length === 0) return entry;
     const problems = [
       ...entry.problems,
       ...lost.map(({ id }) => `the backup ${id}, which it needs, is not intact`),
     ];
-    return { ...entry, problems, state: 'broken' as const, good: false };
+    return { ...entry, problems, state: 'broken' as const, intact: false, good: false };
   });
 }

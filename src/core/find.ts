@@ -1,24 +1,29 @@
 import type { StoredBackup } from '../archive/chain.ts';
 import { DguardError } from '../errors.ts';
-import { type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
+import type { Manifest } from '../manifest/types.ts';
+import { isFromTheFuture } from '../plan/clock.ts';
+import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
 
 /** The catalogs of several destinations; one that cannot be read is reported, the others serve. */
 export async function readCatalogs(
   destinations: readonly Destination[],
   signal: AbortSignal,
-): Promise<{ entries: CatalogEntry[]; errors: { destination: string; error: unknown }[] }> {
-  const entries: CatalogEntry[] = [];
+): Promise<{
+  catalogs: Catalog[];
+  /** Of all of them, newest first. */
+  entries: CatalogEntry[];
+  errors: { destination: string; error: unknown }[];
+}> {
+  const catalogs: Catalog[] = [];
   const errors: { destination: string; error: unknown }[] = [];
   for (const destination of destinations) {
     try {
-      entries.push(...(await readCatalog(destination, signal)));
+      catalogs.push(await readCatalog(destination, signal));
     } catch (error) {
       errors.push({ destination: destination.name, error });
     }
   }
-  const createdAt = (entry: CatalogEntry) => entry.manifest?.created_at ?? '';
-  entries.sort((a, b) => (createdAt(a) < createdAt(b) ? 1 : createdAt(a) > createdAt(b) ? -1 : 0));
-  return { entries, errors };
+  return { catalogs, entries: catalogs.flatMap(({ entries }) => entries).sort(newestFirst), errors };
 }
 
 /** All copies of the backup of that id (or of that origin, or damaged folder name). */
@@ -44,19 +49,21 @@ export function pickCopy(entries: readonly CatalogEntry[], name: string): Catalo
 
 /**
  * The newest run of a job in which every wanted datasource has a good backup, one copy each; `at` leaves
- * out what is younger. Errors: nothing_there.
+ * out what is younger. Never chosen: what is dated ahead of `now`, safety backups, selections (`--only`).
+ * Errors: nothing_there.
  */
 export function newestGoodRun(
   entries: readonly CatalogEntry[],
   job: string,
-  options: { datasources?: readonly string[]; at?: Date } = {},
+  options: { now: Date; datasources?: readonly string[]; at?: Date },
 ): CatalogEntry[] {
   const ofJob = entries.filter(
     ({ manifest, good }) =>
       good &&
       manifest?.job === job &&
-      (!options.at || new Date(manifest.created_at) <= options.at) &&
-      !manifest.tags.includes('safety'),
+      !(options.at && new Date(manifest.created_at) > options.at) &&
+      !isFromTheFuture(new Date(manifest.created_at), options.now) &&
+      !isOutsideHistory(manifest),
   );
   const known = new Set(
     entries.flatMap(({ manifest }) => (manifest?.job === job ? [manifest.datasource.name] : [])),
@@ -73,6 +80,11 @@ export function newestGoodRun(
     subject: job,
     hint: `\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,
   });
+}
+
+/** A safety backup, or one of what was picked at the command line: restored only by its id. */
+export function isOutsideHistory(manifest: Manifest): boolean {
+  return manifest.tags.includes('safety') || manifest.selection !== undefined;
 }
 
 /** How a chain finds the backups that it refers to: at the same destination. */

@@ -2,9 +2,28 @@ import type { Fanout, Target } from '../archive/fanout.ts';
 import { leaseName } from '../archive/format.ts';
 import { canonicalJson } from '../manifest/canonical.ts';
 import type { Runtime } from '../runtime.ts';
+import { readObject } from '../storages/read.ts';
+import type { Storage, StoredObject } from '../storages/types.ts';
 import { putBytes } from '../storages/write.ts';
 
 const RENEW_MS = 60 * 60 * 1000;
+/** A lease that was not renewed for this long is nobody's any more: two renewals were missed. */
+export const LEASE_EXPIRES_MS = 2.5 * RENEW_MS;
+const MAX_LEASE_BYTES = 1024 * 1024;
+
+/** Who writes a backup, and what it will refer to. */
+export interface Lease {
+  readonly id: string;
+  readonly namespace: string;
+  readonly job: string;
+  readonly datasource: string;
+  readonly host: string;
+  readonly boot_id: string;
+  readonly pid: number;
+  readonly pid_start: string;
+  readonly started_at: string;
+  readonly references: readonly string[];
+}
 
 /**
  * Says at every destination who writes here and what it will refer to: the first object of a folder,
@@ -13,12 +32,13 @@ const RENEW_MS = 60 * 60 * 1000;
 export async function holdLease(
   fanout: Fanout,
   targets: readonly Target[],
-  facts: { id: string; job: string; datasource: string; startedAt: Date; references: readonly string[] },
+  facts: Omit<Lease, 'host' | 'boot_id' | 'pid' | 'pid_start' | 'started_at'> & { startedAt: Date },
   runtime: Runtime,
 ) {
   let number = 0;
-  const names = new Map<Target, Map<string, number>>(targets.map((target) => [target, new Map()]));
+  const objects = new Map<Target, Map<string, StoredObject>>(targets.map((target) => [target, new Map()]));
   let renewal: Promise<void> = Promise.resolve();
+  const { startedAt, ...known } = facts;
 
   async function put(): Promise<void> {
     const name = leaseName(number++);
@@ -28,20 +48,18 @@ export async function holdLease(
         .map(async (target) => {
           const text = canonicalJson({
             format: 1,
-            id: facts.id,
+            ...known,
+            references: [...known.references],
             folder: target.folder,
-            job: facts.job,
-            datasource: facts.datasource,
             host: runtime.host.name,
             boot_id: runtime.host.bootId,
             pid: runtime.host.pid,
-            started_at: facts.startedAt.toISOString(),
-            references: [...facts.references],
+            pid_start: runtime.host.pidStart ?? '',
+            started_at: startedAt.toISOString(),
           });
-          const bytes = Buffer.from(text);
           try {
-            await putBytes(target.storage, `${target.folder}/${name}`, bytes);
-            names.get(target)?.set(name, bytes.length);
+            const key = `${target.folder}/${name}`;
+            objects.get(target)?.set(name, await putBytes(target.storage, key, Buffer.from(text)));
           } catch (error) {
             fanout.drop(target, error);
           }
@@ -55,11 +73,63 @@ export async function holdLease(
   }, RENEW_MS);
   timer.unref();
   return {
-    /** Names and sizes of the leases at a destination. */
-    objects: (target: Target): ReadonlyMap<string, number> => names.get(target) ?? new Map(),
+    /** The leases at a destination, by name. */
+    objects: (target: Target): ReadonlyMap<string, StoredObject> => objects.get(target) ?? new Map(),
     async stop(): Promise<void> {
       clearInterval(timer);
       await renewal;
     },
+  };
+}
+
+/** The keys of a folder's leases, newest first. A reader's lease (`lease-read-…`) is not a writer's. */
+export function leaseKeys(objects: readonly StoredObject[]): string[] {
+  return objects
+    .map(({ key }) => key)
+    .filter((key) => /\/lease-\d{4,}\.json$/.test(key))
+    .sort()
+    .reverse();
+}
+
+/** The newest lease that names this very folder, or undefined: then the folder is not known to be ours. */
+export async function readLease(
+  storage: Storage,
+  folder: string,
+  objects: readonly StoredObject[],
+  signal?: AbortSignal,
+): Promise<Lease | undefined> {
+  for (const key of leaseKeys(objects)) {
+    const bytes = await readObject(storage, key, MAX_LEASE_BYTES, signal).catch((error: unknown) => {
+      const code = (error as { code?: string }).code;
+      if (code === 'corrupt' || code === 'storage_not_found') return undefined;
+      throw error;
+    });
+    const lease = bytes && parseLease(bytes, folder);
+    if (lease) return lease;
+  }
+  return undefined;
+}
+
+function parseLease(bytes: Buffer, folder: string): Lease | undefined {
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  const text = (field: string) => (typeof value[field] === 'string' ? (value[field] as string) : '');
+  const { references, pid } = value;
+  if (value['folder'] !== folder || text('id') === '' || !Array.isArray(references)) return undefined;
+  return {
+    id: text('id'),
+    namespace: text('namespace'),
+    job: text('job'),
+    datasource: text('datasource'),
+    host: text('host'),
+    boot_id: text('boot_id'),
+    pid: typeof pid === 'number' ? pid : 0,
+    pid_start: text('pid_start'),
+    started_at: text('started_at'),
+    references: references.filter((id): id is string => typeof id === 'string'),
   };
 }

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseBlockLine } from '../archive/chain.ts';
@@ -9,13 +9,11 @@ import { openContent } from '../archive/reader.ts';
 import { createEngine } from '../engines/registry.ts';
 import type { ContentEntry } from '../engines/types.ts';
 import { DguardError, errorText, toDguardError } from '../errors.ts';
-import { canonicalJson } from '../manifest/canonical.ts';
-import { stamp } from '../plan/naming.ts';
 import type { Runtime } from '../runtime.ts';
 import { readObject } from '../storages/read.ts';
-import { putBytes } from '../storages/write.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
+import { putMark } from './marks.ts';
 
 export type VerifyLevel = 'exists' | 'checksum' | 'content' | 'restore';
 export type CheckName = 'exists' | 'integrity' | 'content' | 'restore' | 'completeness';
@@ -267,24 +265,13 @@ async function storeResult(
   result: 'pass' | 'fail',
   runtime: Runtime,
 ): Promise<void> {
-  const now = runtime.now();
-  const suffix = hash('sha256', `${now.getTime()}:${runtime.host.pid}:${level}`, 'hex').slice(0, 8);
-  const millis = String(now.getMilliseconds()).padStart(3, '0');
-  const text = canonicalJson({
-    format: 1,
-    id: copy.manifest!.id,
-    level,
-    result,
-    checked_at: now.toISOString(),
-    manifest_sha256: hash('sha256', copy.manifestBytes!, 'hex'),
-    references: copy.manifest!.references.map(({ id, root_sha256 }) => ({ id, root_sha256 })),
-  });
-  const bytes = Buffer.from(text);
-  const key = `${copy.folder}/verified-${stamp(now)}-${millis}-${suffix}.json`;
+  const manifest = copy.manifest!;
+  const references = manifest.references.map(({ id, root_sha256 }) => ({ id, root_sha256 }));
+  const fields = { id: manifest.id, manifestBytes: copy.manifestBytes, level, result, references };
   try {
-    await putBytes(copy.destination.storage, key, bytes);
+    await putMark(copy.destination.storage, copy.folder, 'verified', fields, runtime);
   } catch (error) {
     const message = `the result of verify could not be stored: ${errorText(error)}`;
-    runtime.emit({ type: 'log', level: 'warning', subject: copy.manifest!.id, message });
+    runtime.emit({ type: 'log', level: 'warning', subject: manifest.id, message });
   }
 }

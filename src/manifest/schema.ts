@@ -55,6 +55,10 @@ export const manifestSchema = z.looseObject({
   patterns: z
     .looseObject({ include: z.array(text(4096)).max(1000), exclude: z.array(text(4096)).max(1000) })
     .optional(),
+  selection: z
+    .looseObject({ only: z.array(text(4096)).max(1000), exclude: z.array(text(4096)).max(1000) })
+    .optional(),
+  doubts: z.array(text(1000)).max(20).optional(),
   tags: z.array(text(300)).max(200),
   extra: z.record(z.string(), z.unknown()).optional(),
   type: z.enum(['full', 'incremental', 'differential', 'snapshot', 'checkpoint']),

@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
 import type { BackupType, Config, JobConfig } from '../../config/types.ts';
-import { type BackupOutcome, backupDatasource } from '../../core/backup.ts';
-import type { Destination } from '../../core/catalog.ts';
-import { runHooks } from '../../core/hooks.ts';
+import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
+import type { BackupOutcome } from '../../core/backup/run.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
+import { parseDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
 import { errorJson, errorLines, jsonDocument } from '../render/outcome.ts';
+import { printPrune, pruneJson } from '../render/prune.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 
 interface Options {
@@ -17,6 +16,8 @@ interface Options {
   readonly exclude?: readonly string[];
   readonly to?: string;
   readonly dryRun?: boolean;
+  readonly waitLock?: string;
+  readonly ignoreClock?: boolean;
 }
 
 export async function backupCommand(
@@ -26,62 +27,59 @@ export async function backupCommand(
 ): Promise<number> {
   const config = await context.config();
   const jobs = chooseJobs(config, names, options.all === true);
-  const outcomes: BackupOutcome[] = [];
-  const errors: DguardError[] = [];
-  const statuses: number[] = [];
+  const jobOptions: JobOptions = {
+    ...(options.type === undefined ? {} : { type: options.type }),
+    ...(options.to === undefined ? {} : { to: options.to }),
+    tags: options.tag ?? [],
+    only: options.only ?? [],
+    exclude: options.exclude ?? [],
+    waitLockMs: waitOf(options.waitLock),
+    ignoreClock: options.ignoreClock === true,
+    openDestination: (name) => openDestination(context, name),
+  };
+  if (options.dryRun) return dryRun(context, jobs, options);
+  const done: JobOutcome[] = [];
   for (const job of jobs) {
-    if (options.dryRun) {
-      const to = job.destinations.map(({ name }) => name).join(', ');
-      context.print(`${job.name}: ${job.datasources.join(', ')} -> ${to}, ${options.type ?? job.type}`);
-      continue;
-    }
-    const done = await runJob(context, config, job, options).catch((thrown: unknown) => {
-      const error =
-        thrown instanceof DguardError
-          ? thrown
-          : new DguardError('internal', String(thrown), { cause: thrown });
-      errors.push(error);
-      if (!context.options.json) context.note(errorLines(error, context.options.verbose === true));
-      statuses.push(error.exitStatus);
-      return [];
-    });
-    outcomes.push(...done);
+    const outcome = await runJob(config, job, jobOptions, context.runtime);
+    done.push(outcome);
+    context.finish();
+    if (!context.options.json) printJob(context, job, outcome);
+    if (context.runtime.signal.aborted) break;
   }
-  context.finish();
-  for (const outcome of outcomes) {
-    statuses.push(statusOf(outcome));
-    if (!context.options.json) printOutcome(context, outcome);
-  }
-  const good = outcomes.some(({ status }) => status !== 'failed');
-  const failed = outcomes.some(({ status }) => status === 'failed');
-  // Some datasources are good and some are not: that is partial, whatever the failure was.
-  const status = combineExitStatus(
-    good && failed ? statuses.map((code) => (code === 1 ? 3 : code)) : statuses,
-  );
+  const status = combineExitStatus(done.map(jobStatus));
   if (context.options.json) {
-    const backups = outcomes.flatMap(({ manifest, copies, warnings }) =>
-      manifest
-        ? [
-            {
-              ...manifest,
-              computed: {
-                copies: copies.map(({ error, ...copy }) => ({
-                  ...copy,
-                  ...(error ? { error: errorJson(error) } : {}),
-                })),
-                warnings,
-              },
-            },
-          ]
-        : [],
-    );
-    errors.push(...outcomes.flatMap(({ error }) => (error ? [error] : [])));
-    context.print(jsonDocument('backup', status, { backups }, errors));
+    const errors = done.flatMap(({ error, outcomes, missing }) => [
+      ...(error ? [error] : []),
+      ...outcomes.flatMap((each) => (each.error ? [each.error] : [])),
+      ...missing.map((each) => each.error),
+    ]);
+    const fields = {
+      backups: done.flatMap(backupsJson),
+      pruned: done.flatMap(({ pruned }) => pruned.map(pruneJson)),
+    };
+    context.print(jsonDocument('backup', status, fields, errors));
   }
   return status;
 }
 
-function chooseJobs(config: Config, names: readonly string[], all: boolean): JobConfig[] {
+function dryRun(context: Context, jobs: readonly JobConfig[], options: Options): number {
+  for (const job of jobs) {
+    const to = options.to ?? job.destinations.map(({ name }) => name).join(', ');
+    if (!context.options.json)
+      context.print(`${job.name}: ${job.datasources.join(', ')} -> ${to}, ${options.type ?? job.type}`);
+  }
+  if (context.options.json) context.print(jsonDocument('backup', 0, { backups: [], pruned: [] }, []));
+  return 0;
+}
+
+export function waitOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const waitMs = parseDuration(text);
+  if (waitMs !== undefined) return waitMs;
+  throw new DguardError('usage', `${text} is no duration`, { hint: 'write 90s, 30m, 2h or 1d12h' });
+}
+
+export function chooseJobs(config: Config, names: readonly string[], all: boolean): JobConfig[] {
   if (all) return Object.values(config.jobs);
   const known = Object.keys(config.jobs).join(', ');
   if (names.length === 0) {
@@ -101,88 +99,47 @@ function chooseJobs(config: Config, names: readonly string[], all: boolean): Job
   });
 }
 
-async function runJob(
-  context: Context,
-  config: Config,
-  job: JobConfig,
-  options: Options,
-): Promise<BackupOutcome[]> {
-  const { runtime } = context;
-  const type =
-    options.type ?? (job.type === 'incremental' || job.type === 'differential' ? 'full' : job.type);
-  if (type !== (options.type ?? job.type))
-    context.note(`note: ${job.name}: ${job.type} backups are not built yet; this is a full`);
-  if (job.encryption) {
-    throw new DguardError('unsupported', 'encryption is not built into this version yet', {
-      operation: 'backup',
-      subject: job.name,
-      hint: 'nothing was written; take `encryption` out of the job, or wait for a version that has it',
-    });
+/** The exit status of one job: of several datasources some good and some not is partial, whatever the failure. */
+function jobStatus({ error, outcomes, missing }: JobOutcome): number {
+  const statuses = outcomes.map((outcome) => (outcome.error ? outcome.error.exitStatus : 0));
+  if (error) statuses.push(error.exitStatus);
+  const good = outcomes.filter(({ status }) => status !== 'failed');
+  const interrupted = statuses.some((status) => status === 130 || status === 143);
+  if (good.length > 0 && !interrupted && statuses.some((status) => status !== 0)) return 3;
+  for (const { status, copies } of good) {
+    if (status !== 'completed' || copies.some((copy) => copy.error)) statuses.push(3);
   }
-  const runId = randomUUID();
-  const facts = { DGUARD_JOB: job.name, DGUARD_RUN_ID: runId, DGUARD_TYPE: type };
-  await runHooks('before', job.hooks.before, facts, runtime);
-  const wanted = options.to === undefined ? job.destinations.map(({ name }) => name) : [options.to];
-  const destinations = await Promise.all(wanted.map((name) => openDestination(context, name)));
-  const ownPaths = Object.values(config.destinations).flatMap((d) =>
-    d.type === 'local' ? [resolve(d.path)] : [],
-  );
-  const request = (name: string, to: readonly Destination[]) => ({
-    job,
-    datasource: config.datasources[name]!,
-    destinations: to,
-    type,
-    runId,
-    tags: [
-      ...config.datasources[name]!.tags,
-      ...Object.entries(job.tags).map(([k, v]) => `${k}=${v}`),
-      ...(options.tag ?? []),
-    ],
-    only: options.only ?? [],
-    exclude: options.exclude ?? [],
-    timeZone: job.timezone,
-    namespace: config.defaults.namespace,
-    hostName: config.defaults.host ?? runtime.host.name,
-    ownPaths,
-  });
-  const one = async (name: string): Promise<BackupOutcome> => {
-    if (job.strategy !== 'priority') return backupDatasource(request(name, destinations), runtime);
-    let outcome: BackupOutcome | undefined;
-    for (const destination of destinations) {
-      outcome = await backupDatasource(request(name, [destination]), runtime);
-      if (outcome.status !== 'failed' || runtime.signal.aborted) break;
-    }
-    return outcome!;
-  };
-  const outcomes: BackupOutcome[] = [];
-  const queue = [...job.datasources];
-  const workers = Array.from(
-    { length: Math.min(queue.length, config.defaults.max_concurrent_backups) },
-    async () => {
-      for (let name = queue.shift(); name !== undefined; name = queue.shift()) outcomes.push(await one(name));
-    },
-  );
-  await Promise.all(workers);
-  for (const { storage } of destinations) await storage.close();
-  const failed = outcomes.some(({ status }) => status === 'failed');
-  const result = { ...facts, DGUARD_STATUS: failed ? 'failed' : 'completed' };
-  for (const [stage, commands] of [
-    [failed ? 'on_error' : 'on_success', failed ? job.hooks.on_error : job.hooks.on_success],
-    ['after', job.hooks.after],
-  ] as const) {
-    await runHooks(stage, commands, result, runtime).catch((error: unknown) =>
-      context.note(`warning: ${String(error)}`),
-    );
-  }
-  return outcomes.sort(
-    (a, b) => job.datasources.indexOf(a.datasource) - job.datasources.indexOf(b.datasource),
-  );
+  // A destination that may be offline is no failure as long as the data went somewhere.
+  for (const each of missing) statuses.push(each.optional ? 75 : good.length > 0 ? 3 : 1);
+  return combineExitStatus(statuses);
 }
 
-function statusOf(outcome: BackupOutcome): number {
-  if (outcome.status === 'failed') return outcome.error?.exitStatus ?? 1;
-  const missing = outcome.copies.some(({ error }) => error);
-  return outcome.status === 'partial' || missing ? 3 : 0;
+function backupsJson({ outcomes }: JobOutcome): object[] {
+  return outcomes.flatMap(({ manifest, copies, warnings }) => {
+    if (!manifest) return [];
+    const computed = {
+      copies: copies.map(({ error, ...copy }) => ({
+        ...copy,
+        ...(error ? { error: errorJson(error) } : {}),
+      })),
+      warnings,
+    };
+    return [{ ...manifest, computed }];
+  });
+}
+
+function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned, error }: JobOutcome): void {
+  const verbose = context.options.verbose === true;
+  if (error) context.note(errorLines(error, verbose));
+  for (const outcome of outcomes) printOutcome(context, outcome);
+  for (const each of missing) {
+    context.print(`  NOT at ${each.destination}: ${plainText(each.error.message)}`);
+  }
+  const lacking = missing.length > 0 || outcomes.some(({ copies }) => copies.some((copy) => copy.error));
+  if (lacking && job.strategy === 'all') {
+    context.note(`job ${job.name} failed its strategy \`all\`: not every destination has its copy`);
+  }
+  for (const each of pruned) printPrune(context, each, false);
 }
 
 function printOutcome(context: Context, outcome: BackupOutcome): void {
@@ -197,6 +154,8 @@ function printOutcome(context: Context, outcome: BackupOutcome): void {
       ? ''
       : `, ${manifest.facts.tables_count} tables, ${manifest.facts.rows} rows`;
   context.print(`${outcome.datasource}: ${outcome.status}: ${manifest.id}`);
+  for (const doubt of manifest.doubts ?? []) context.print(`  SUSPECT: ${doubt}`);
+  if (manifest.status === 'suspect') context.print(`  if that is right: dguard accept ${manifest.id}`);
   context.print(
     `  ${sizeText(manifest.size_bytes)}${files}${rows} -> ${sizeText(manifest.stored_size_bytes)} in ${durationText(manifest.duration_ms)}`,
   );

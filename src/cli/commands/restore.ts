@@ -27,7 +27,7 @@ export async function restoreCommand(context: Context, name: string, options: Op
   const destinations = await openDestinations(context, from);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
-  const copies = choose(entries, name, options);
+  const copies = choose(entries, name, options, context.runtime.now());
   const config = await configOrNone(context, from !== undefined);
   if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
     mkdirSync(resolve(options.toPath), { recursive: true, mode: 0o700 });
@@ -91,13 +91,14 @@ export async function restoreCommand(context: Context, name: string, options: Op
   return status;
 }
 
-function choose(entries: readonly CatalogEntry[], name: string, options: Options): CatalogEntry[] {
+function choose(entries: readonly CatalogEntry[], name: string, options: Options, now: Date): CatalogEntry[] {
   if (!entries.some(({ manifest }) => manifest?.job === name)) return [pickCopy(entries, name)];
   const at = options.at === undefined ? undefined : new Date(options.at);
   if (at && Number.isNaN(at.getTime())) {
     throw new DguardError('usage', `${options.at} is no time`, { hint: 'write 2026-01-31T23:00:00Z' });
   }
   return newestGoodRun(entries, name, {
+    now,
     ...(options.datasource ? { datasources: options.datasource } : {}),
     ...(at ? { at } : {}),
   });

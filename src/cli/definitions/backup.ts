@@ -12,9 +12,11 @@ export const BACKUP_COMMANDS: readonly CommandDefinition[] = [
       { flags: '--only <pattern>', description: 'only this table or path (repeatable)', value: 'list' },
       { flags: '--exclude <pattern>', description: 'without this table or path (repeatable)', value: 'list' },
       { flags: '--to <destination>', description: 'only to this destination' },
+      { flags: '--wait-lock <duration>', description: 'wait so long for another run of it (30m)' },
+      { flags: '--ignore-clock', description: 'take the clock as it is' },
       { flags: '--dry-run', description: 'say what would be done' },
     ],
-    empty: { backups: [] },
+    empty: { backups: [], pruned: [] },
     load: async () => (await import('../commands/backup.ts')).backupCommand,
   },
 ];

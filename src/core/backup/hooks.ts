@@ -1,7 +1,7 @@
-import { runChild } from '../child.ts';
-import type { HookCommand } from '../config/types.ts';
-import { DguardError } from '../errors.ts';
-import type { Runtime } from '../runtime.ts';
+import { runChild } from '../../child.ts';
+import type { HookCommand } from '../../config/types.ts';
+import { DguardError } from '../../errors.ts';
+import type { Runtime } from '../../runtime.ts';
 
 /**
  * Runs a job's hooks of one kind, in order. Facts come by environment variables, never in the command.

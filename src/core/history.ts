@@ -1,0 +1,67 @@
+import type { Manifest } from '../manifest/types.ts';
+import { isFromTheFuture } from '../plan/clock.ts';
+import { type IdentityHistory, judgeIdentities } from '../plan/identity.ts';
+import type { CatalogEntry } from './catalog.ts';
+import { isOutsideHistory } from './find.ts';
+
+/** What belongs together: parents, retention, gate and "the newest" are within one group. */
+export interface Group {
+  readonly namespace: string;
+  readonly job: string;
+  /** The datasource's name; of one that holds several databases `{datasource}.{database}`. */
+  readonly datasource: string;
+  /** Earlier `job/datasource` names of the same history. */
+  readonly formerly: readonly string[];
+}
+
+/** Past runs of one group, each backup once, whatever number of copies it has. */
+export interface History {
+  /** Newest first; failed runs and what is dated in the future among them. */
+  readonly manifests: readonly Manifest[];
+  /** The newest good backup of the whole datasource, by any copy. */
+  readonly lastGood: Manifest | undefined;
+  /** Suspect ones since then, newest first. */
+  readonly suspects: readonly Manifest[];
+  readonly identities: readonly string[];
+  readonly identity: IdentityHistory;
+}
+
+export function isOfGroup(manifest: Manifest, group: Group): boolean {
+  if ((manifest.namespace ?? '') !== group.namespace) return false;
+  const name = `${manifest.job}/${manifest.datasource.name}`;
+  return name === `${group.job}/${group.datasource}` || group.formerly.includes(name);
+}
+
+/** The history of a group out of what listing found; `entries` may be of several destinations. */
+export function historyOf(entries: readonly CatalogEntry[], group: Group, now: Date): History {
+  const byId = new Map<string, { manifest: Manifest; good: boolean; accepted: boolean }>();
+  for (const { manifest, good, accepted } of entries) {
+    if (!manifest || !isOfGroup(manifest, group)) continue;
+    const known = byId.get(manifest.id);
+    byId.set(manifest.id, {
+      manifest,
+      good: good || known?.good === true,
+      accepted: accepted || known?.accepted === true,
+    });
+  }
+  const runs = [...byId.values()].sort((a, b) => (a.manifest.created_at < b.manifest.created_at ? 1 : -1));
+  const judged = runs.filter(
+    ({ manifest }) => !isOutsideHistory(manifest) && !isFromTheFuture(new Date(manifest.created_at), now),
+  );
+  const lastGood = judged.find(({ good }) => good)?.manifest;
+  const suspects = judged
+    .filter(({ manifest, accepted }) => manifest.status === 'suspect' && !accepted)
+    .map(({ manifest }) => manifest)
+    .filter((manifest) => !lastGood || manifest.created_at > lastGood.created_at);
+  const identities = judged
+    .filter(({ manifest }) => manifest.status !== 'failed')
+    .map(({ manifest }) => manifest.source_identity)
+    .reverse();
+  return {
+    manifests: runs.map(({ manifest }) => manifest),
+    lastGood,
+    suspects,
+    identities,
+    identity: judgeIdentities(identities),
+  };
+}

@@ -1,0 +1,166 @@
+import { hash, randomBytes } from 'node:crypto';
+import { link, lstat, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { abortError, DguardError, errnoOf, toDguardError } from '../errors.ts';
+import { formatDuration } from '../plan/duration.ts';
+import type { Runtime } from '../runtime.ts';
+import { type Owner, ownerOf, ownerState, ownerText } from './owner.ts';
+
+/** Who holds a lock, and what for. */
+export interface LockHolder extends Owner {
+  /** What is locked: a group of backups, a restore target. */
+  readonly name: string;
+  readonly operation: string;
+  readonly taken_at: string;
+}
+
+const POLL_MS = 250;
+/** A takeover is a matter of milliseconds; one that lies there longer was itself cut short. */
+const TAKEOVER_EXPIRES_MS = 10_000;
+
+/**
+ * Takes the lock `name` of this host, so that no other dguard does the same work at the same time. One whose
+ * owner is provably dead is taken over with a warning. Waits up to `waitMs` for a living one. Errors: locked.
+ * `release` never throws.
+ */
+export async function takeLock(
+  name: string,
+  operation: string,
+  waitMs: number,
+  runtime: Runtime,
+): Promise<{ release(): Promise<void> }> {
+  await makeLockFolder(runtime.lockDir);
+  const path = lockPath(name, runtime);
+  const holder: LockHolder = {
+    ...ownerOf(runtime.host),
+    name,
+    operation,
+    taken_at: runtime.now().toISOString(),
+  };
+  const giveUpAt = performance.now() + waitMs;
+  for (;;) {
+    if (await publish(path, holder)) return { release: () => unlink(path).catch(() => undefined) };
+    const current = await readHolder(path);
+    if (current && ownerState(current, runtime.host) === 'dead') {
+      if (await removeDead(path, runtime)) {
+        const message = `the lock of ${ownerText(current)}, which is gone, is taken over (${current.operation} since ${current.taken_at})`;
+        runtime.emit({ type: 'log', level: 'warning', subject: name, message });
+      }
+      continue;
+    }
+    if (performance.now() >= giveUpAt) throw locked(name, current, waitMs);
+    await sleep(POLL_MS, undefined, { signal: runtime.signal }).catch(() => {
+      throw abortError(runtime.signal);
+    });
+  }
+}
+
+/** Who holds the lock `name` of this host, or undefined. */
+export function lockHolder(name: string, runtime: Runtime): Promise<LockHolder | undefined> {
+  return readHolder(lockPath(name, runtime));
+}
+
+/** Removes the lock `name`, whoever holds it. True where there was one. */
+export async function breakLock(name: string, runtime: Runtime): Promise<boolean> {
+  try {
+    await unlink(lockPath(name, runtime));
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw toDguardError(error, 'internal', { operation: 'unlock', subject: name });
+  }
+}
+
+function lockPath(name: string, runtime: Runtime): string {
+  const readable = name.replace(/[^A-Za-z0-9._-]+/g, '_').slice(0, 60);
+  return join(runtime.lockDir, `${readable}-${hash('sha256', name, 'hex').slice(0, 12)}.lock`);
+}
+
+/** A shared folder could be laid out by somebody else: then what lies in it proves nothing. */
+async function makeLockFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const facts = await lstat(folder);
+    const uid = process.getuid?.();
+    if (!facts.isDirectory() || (uid !== undefined && facts.uid !== uid)) {
+      throw new Error('it is not a folder of this user');
+    }
+  } catch (error) {
+    throw new DguardError('internal', `locks cannot be kept in ${folder}: ${(error as Error).message}`, {
+      operation: 'lock',
+      subject: folder,
+      hint: 'make it a folder of this user, mode 0700 (or set XDG_RUNTIME_DIR to one)',
+      cause: error,
+    });
+  }
+}
+
+/** Whole or not at all, and only where nothing is: a link, not a write. */
+async function publish(path: string, holder: LockHolder): Promise<boolean> {
+  const temp = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    await writeFile(temp, `${JSON.stringify(holder, null, 2)}\n`, { flag: 'wx', mode: 0o600 });
+    await link(temp, path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw toDguardError(error, 'internal', { operation: 'lock', subject: path });
+  } finally {
+    await unlink(temp).catch(() => undefined);
+  }
+}
+
+async function readHolder(path: string): Promise<LockHolder | undefined> {
+  try {
+    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<LockHolder>;
+    const text = (field: unknown) => (typeof field === 'string' ? field : '');
+    return {
+      name: text(value.name),
+      operation: text(value.operation),
+      taken_at: text(value.taken_at),
+      host: text(value.host),
+      boot_id: text(value.boot_id),
+      pid: typeof value.pid === 'number' ? value.pid : 0,
+      pid_start: text(value.pid_start),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Removes a dead owner's lock. Two that find it at once must not remove each other's new one: who removes
+ * holds `PATH.takeover` meanwhile, and looks again under it.
+ */
+async function removeDead(path: string, runtime: Runtime): Promise<boolean> {
+  const mutex = `${path}.takeover`;
+  try {
+    await writeFile(mutex, '', { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw toDguardError(error, 'internal', { operation: 'lock' });
+    const facts = await lstat(mutex).catch(() => undefined);
+    if (facts && runtime.now().getTime() - facts.mtimeMs > TAKEOVER_EXPIRES_MS) {
+      await unlink(mutex).catch(() => undefined);
+    } else await sleep(POLL_MS);
+    return false;
+  }
+  try {
+    const current = await readHolder(path);
+    if (!current || ownerState(current, runtime.host) !== 'dead') return false;
+    await unlink(path);
+    return true;
+  } finally {
+    await unlink(mutex).catch(() => undefined);
+  }
+}
+
+function locked(name: string, holder: LockHolder | undefined, waitMs: number): DguardError {
+  const who = holder ? `${ownerText(holder)} (${holder.operation} since ${holder.taken_at})` : 'another run';
+  const waited = waitMs > 0 ? ` and did not let go within ${formatDuration(waitMs)}` : '';
+  return new DguardError('locked', `${who} holds the lock${waited}`, {
+    operation: 'lock',
+    subject: name,
+    hint: 'wait for it (--wait-lock 30m); if it is certain that it does not run any more: `dguard unlock`',
+  });
+}

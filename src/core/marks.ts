@@ -1,0 +1,74 @@
+import { hash } from 'node:crypto';
+import { canonicalJson } from '../manifest/canonical.ts';
+import { stamp } from '../plan/naming.ts';
+import type { Runtime } from '../runtime.ts';
+import { readObject } from '../storages/read.ts';
+import type { Storage, StoredObject } from '../storages/types.ts';
+import { putBytes } from '../storages/write.ts';
+
+/** What is judged after the fact: small objects beside a backup, each put once and never changed. */
+export type MarkKind = 'verified' | 'accepted' | 'pinned' | 'deleting';
+
+const MAX_MARK_BYTES = 64 * 1024;
+
+/**
+ * Puts a mark beside a backup. Its name sorts by the time it was made. `manifestBytes` binds it to the very
+ * manifest that was judged; undefined for a folder without one.
+ */
+export async function putMark(
+  storage: Storage,
+  folder: string,
+  kind: MarkKind,
+  fields: { id: string; manifestBytes: Uint8Array | undefined } & Readonly<Record<string, unknown>>,
+  runtime: Runtime,
+): Promise<StoredObject> {
+  const now = runtime.now();
+  const { manifestBytes, ...rest } = fields;
+  const text = canonicalJson({
+    format: 1,
+    ...rest,
+    made_at: now.toISOString(),
+    host: runtime.host.name,
+    ...(manifestBytes ? { manifest_sha256: hash('sha256', manifestBytes, 'hex') } : {}),
+  });
+  const millis = String(now.getMilliseconds()).padStart(3, '0');
+  const suffix = hash('sha256', `${runtime.host.name}:${runtime.host.pid}:${text}`, 'hex').slice(0, 8);
+  return putBytes(storage, `${folder}/${kind}-${stamp(now)}-${millis}-${suffix}.json`, Buffer.from(text));
+}
+
+/** The keys of a folder's marks of one kind, newest first. */
+export function markKeys(objects: readonly StoredObject[], kind: MarkKind): string[] {
+  return objects
+    .map(({ key }) => key)
+    .filter((key) => key.slice(key.lastIndexOf('/') + 1).startsWith(`${kind}-`) && key.endsWith('.json'))
+    .sort()
+    .reverse();
+}
+
+/**
+ * The newest mark of a kind that is about this very manifest, and that `read` understands. One that cannot
+ * be read, or is about another manifest, says nothing: the next older one is looked at.
+ */
+export async function newestMark<T>(
+  storage: Storage,
+  objects: readonly StoredObject[],
+  kind: MarkKind,
+  manifestBytes: Uint8Array,
+  read: (value: Readonly<Record<string, unknown>>) => T | undefined,
+  signal?: AbortSignal,
+): Promise<T | undefined> {
+  const keys = markKeys(objects, kind);
+  if (keys.length === 0) return undefined;
+  const sha256 = hash('sha256', manifestBytes, 'hex');
+  for (const key of keys) {
+    try {
+      const bytes = await readObject(storage, key, MAX_MARK_BYTES, signal);
+      const value = JSON.parse(bytes.toString('utf8')) as Record<string, unknown> | null;
+      const found = value?.['manifest_sha256'] === sha256 ? read(value) : undefined;
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (signal?.aborted) throw error;
+    }
+  }
+  return undefined;
+}
