@@ -1,13 +1,16 @@
-import { deleteCopy } from '../../core/delete.ts';
+import type { CatalogEntry } from '../../core/catalog.ts';
 import { copiesOf, readCatalogs } from '../../core/find.ts';
-import { DguardError } from '../../errors.ts';
+import { deleteCopies, dependentsOf } from '../../core/prune/delete.ts';
+import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { jsonDocument } from '../render/outcome.ts';
+import { errorLines, jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
 interface Options {
   readonly from?: string;
   readonly destination?: string;
+  readonly withDependents?: boolean;
   readonly yes?: boolean;
 }
 
@@ -17,8 +20,8 @@ export async function deleteCommand(
   options: Options,
 ): Promise<number> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries } = await readCatalogs(destinations, context.runtime.signal);
-  const chosen = ids.map((id) => {
+  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
+  const chosen = ids.flatMap((id) => {
     const copies = copiesOf(entries, id);
     if (copies.length > 0) return copies;
     throw new DguardError('unknown_name', `there is no backup ${id}`, {
@@ -27,28 +30,40 @@ export async function deleteCommand(
       hint: '`dguard list` shows what there is; nothing was deleted',
     });
   });
-  if (!options.yes) await confirm(context, chosen.flat().length);
-  const deleted: string[] = [];
-  for (const copy of chosen.flat()) {
-    const left = await deleteCopy(copy, entries, context.runtime);
-    deleted.push(`${copy.destination.name}:${copy.folder}`);
-    for (const name of left)
-      context.note(`warning: ${copy.folder}/${plainText(name)} is not dguard's and was left alone`);
-    if (!context.options.json)
-      context.print(`deleted ${copy.manifest?.id ?? copy.folder} at ${copy.destination.name}`);
+  const dependents = options.withDependents ? dependentsOf(chosen, entries) : [];
+  for (const copy of dependents) context.note(`with it goes what needs it: ${placeOf(copy)}`);
+  const count = chosen.length + dependents.length;
+  if (!options.yes) await confirm(context, 'delete', `Delete ${count} copies for good?`);
+  const { removed, spared, left } = await deleteCopies(
+    chosen,
+    entries,
+    options.withDependents === true,
+    context.runtime,
+  );
+  const failures = [
+    ...errors.map(({ error }) => toDguardError(error, 'storage_failed')),
+    ...spared.map(
+      ({ entry, reason }) =>
+        new DguardError('target_refused', `not deleted: ${reason}`, {
+          operation: 'delete',
+          subject: placeOf(entry),
+          hint: 'try again when that has ended',
+        }),
+    ),
+  ];
+  const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));
+  for (const key of left) context.note(`warning: ${plainText(key)} is not dguard's and was left alone`);
+  if (context.options.json) {
+    context.print(jsonDocument('delete', status, { deleted: removed.map(placeOf) }, failures));
+    return status;
   }
-  if (context.options.json) context.print(jsonDocument('delete', 0, { deleted }, []));
-  return 0;
+  for (const copy of removed) {
+    context.print(`deleted ${plainText(copy.manifest?.id ?? copy.folder)} at ${copy.destination.name}`);
+  }
+  for (const error of failures) context.note(errorLines(error, context.options.verbose === true));
+  return status;
 }
 
-async function confirm(context: Context, count: number): Promise<void> {
-  const refused = new DguardError('usage', 'not deleted: it was not confirmed', {
-    operation: 'delete',
-    hint: 'add --yes',
-  });
-  if (!process.stdin.isTTY) throw refused;
-  const prompts = await import('@inquirer/prompts');
-  context.finish();
-  if (!(await prompts.confirm({ message: `Delete ${count} copies for good?`, default: false })))
-    throw refused;
+function placeOf(copy: CatalogEntry): string {
+  return `${copy.destination.name}:${copy.folder}`;
 }

@@ -6,7 +6,7 @@ import { createEngine } from '../../engines/registry.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import { doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
-import type { Catalog, Destination } from '../catalog.ts';
+import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
 import { readCatalogs } from '../find.ts';
 import { type Group, historyOf } from '../history.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
@@ -314,6 +314,31 @@ async function withRetries(request: BackupRequest, runtime: Runtime): Promise<Ba
 /** What may be over in a moment; a wrong password or a missing folder is not. */
 function isWorthARetry(error: DguardError): boolean {
   return ['source_failed', 'storage_failed', 'timeout', 'offline', 'internal'].includes(error.code);
+}
+
+/**
+ * The names of a job's groups at one destination: its datasources, and of those with several databases what
+ * backups of them are there, so that nobody has to ask a server which exist.
+ */
+export async function databasesOf(
+  job: JobConfig,
+  destination: Destination,
+  namespace: string,
+  runtime: Runtime,
+): Promise<readonly string[]> {
+  const names = new Set(job.datasources);
+  const { entries, unfinished } = await readCatalog(destination, runtime.signal);
+  const found = [
+    ...entries.flatMap(({ manifest }) =>
+      manifest ? [{ ...manifest, namespace: manifest.namespace ?? '', name: manifest.datasource.name }] : [],
+    ),
+    ...unfinished.flatMap(({ lease }) => (lease ? [{ ...lease, name: lease.datasource }] : [])),
+  ];
+  for (const each of found) {
+    const ofOurs = job.datasources.some((datasource) => each.name.startsWith(`${datasource}.`));
+    if (each.job === job.name && each.namespace === namespace && ofOurs) names.add(each.name);
+  }
+  return [...names];
 }
 
 /** The name of a group's lock at this host. */

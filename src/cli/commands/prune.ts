@@ -1,0 +1,85 @@
+import { databasesOf, groupLock } from '../../core/backup/job.ts';
+import type { Group } from '../../core/history.ts';
+import { takeLock } from '../../core/lock.ts';
+import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
+import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
+import { type Context, openDestination } from '../context.ts';
+import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { printPrune, pruneJson } from '../render/prune.ts';
+import { chooseJobs, waitOf } from './backup.ts';
+
+interface Options {
+  readonly destination?: string;
+  readonly dryRun?: boolean;
+  readonly waitLock?: string;
+  readonly ignoreClock?: boolean;
+}
+
+/** Applies each job's retention at each of its destinations; one that fails does not keep the others from it. */
+export async function pruneCommand(
+  context: Context,
+  names: readonly string[],
+  options: Options,
+): Promise<number> {
+  const config = await context.config();
+  const { runtime } = context;
+  const waitMs = waitOf(options.waitLock);
+  const outcomes: PruneOutcome[] = [];
+  const failures: DguardError[] = [];
+  for (const job of chooseJobs(config, names, names.length === 0)) {
+    for (const { name, retention } of job.destinations) {
+      if (options.destination !== undefined && options.destination !== name) continue;
+      try {
+        const destination = await openDestination(context, name);
+        for (const datasource of await databasesOf(job, destination, config.defaults.namespace, runtime)) {
+          const group: Group = {
+            namespace: config.defaults.namespace,
+            job: job.name,
+            datasource,
+            formerly: job.formerly,
+          };
+          const lock = await takeLock(groupLock(group), `prune ${job.name}`, waitMs, runtime);
+          try {
+            const outcome = await pruneGroup(
+              {
+                destination,
+                group,
+                policy: retention,
+                timeZone: job.timezone,
+                sameSource: job.same_source,
+                ignoreClock: options.ignoreClock === true,
+                dryRun: options.dryRun === true,
+              },
+              runtime,
+            );
+            outcomes.push(outcome);
+            if (!context.options.json)
+              printPrune(context, outcome, options.dryRun === true || context.options.verbose === true);
+          } finally {
+            await lock.release();
+          }
+        }
+        await destination.storage.close();
+      } catch (thrown) {
+        const error = toDguardError(thrown, 'storage_failed', { operation: 'prune', subject: name });
+        failures.push(error);
+        if (!context.options.json) context.note(errorLines(error, context.options.verbose === true));
+      }
+    }
+  }
+  const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));
+  if (context.options.json) {
+    const groups = outcomes.map(pruneJson);
+    const plan = outcomes.flatMap(({ plan: decisions, destination }) =>
+      decisions.map(({ id, keep, reasons }) => ({ id, destination, keep, reasons })),
+    );
+    context.print(jsonDocument('prune', status, { plan, groups }, failures));
+  } else if (
+    outcomes.every(({ removed }) => removed.length === 0) &&
+    failures.length === 0 &&
+    !options.dryRun
+  ) {
+    context.print('nothing to remove');
+  }
+  return status;
+}

@@ -1,0 +1,45 @@
+import { groupLock } from '../../core/backup/job.ts';
+import { breakLock, lockHolder } from '../../core/lock.ts';
+import { ownerState, ownerText } from '../../core/owner.ts';
+import { DguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
+import type { Context } from '../context.ts';
+import { jsonDocument } from '../render/outcome.ts';
+import { chooseJobs } from './backup.ts';
+
+interface Options {
+  readonly force?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Removes the locks of a job's groups at this host; one whose owner runs only with `--force`. */
+export async function unlockCommand(context: Context, name: string, options: Options): Promise<number> {
+  const config = await context.config();
+  const [job] = chooseJobs(config, [name], false);
+  const { runtime } = context;
+  const unlocked: object[] = [];
+  for (const datasource of job!.datasources) {
+    const group = { namespace: config.defaults.namespace, job: name, datasource, formerly: [] };
+    const lock = groupLock(group);
+    const holder = await lockHolder(lock, runtime);
+    if (!holder) continue;
+    const state = ownerState(holder, runtime.host);
+    const about = `${lock}: ${ownerText(holder)} (${holder.operation} since ${holder.taken_at}), ${state === 'alive' ? 'which runs' : state === 'dead' ? 'which is gone' : 'of which this host knows nothing'}`;
+    if (!context.options.json) context.print(about);
+    if (state === 'alive' && !options.force) {
+      throw new DguardError('locked', `${ownerText(holder)} runs`, {
+        operation: 'unlock',
+        subject: lock,
+        hint: `end it first (kill ${holder.pid}), or remove its lock all the same: --force`,
+      });
+    }
+    if (state !== 'dead' && !options.yes) await confirm(context, 'unlock', `Remove the lock ${lock}?`);
+    if (await breakLock(lock, runtime)) unlocked.push({ ...holder, state });
+  }
+  if (context.options.json) context.print(jsonDocument('unlock', 0, { unlocked }, []));
+  else
+    context.print(
+      unlocked.length === 0 ? `nothing is locked of ${name}` : `${unlocked.length} locks removed`,
+    );
+  return 0;
+}
