@@ -56,7 +56,10 @@ export function newestGood(backups: readonly PolicyBackup[], now: Date): PolicyB
   );
 }
 
-/** Everything that what stays refers to, directly or through others: by how many, and the first of them. */
+/**
+ * Everything that what stays refers to, directly or through others: by how many, and the first of them.
+ * The record of a failed run holds no data, and needs none.
+ */
 function neededBy(
   backups: readonly PolicyBackup[],
   stays: (id: string) => boolean,
@@ -67,6 +70,7 @@ function neededBy(
   const reached = new Set(open);
   // The list grows while it is walked; what was reached once is not walked again, so a cycle ends.
   for (const backup of open) {
+    if (backup.state === 'failed') continue;
     for (const id of new Set(backup.references)) {
       const ancestor = byId.get(id);
       if (ancestor === undefined || ancestor === backup) continue;
