@@ -23,4 +23,15 @@ export const CONFIG_COMMANDS: readonly CommandDefinition[] = [
       { usage: 'schema', description: 'the JSON Schema for editors', load: () => load('schema') },
     ],
   },
+  {
+    usage: 'completion <shell>',
+    description: 'the completion script for bash, zsh or fish',
+    load: async () => (await import('../commands/completion.ts')).completionCommand,
+  },
+  {
+    usage: '__complete <kind>',
+    description: 'names for the completion scripts',
+    hidden: true,
+    load: async () => (await import('../commands/completion.ts')).namesCommand,
+  },
 ];
