@@ -1,0 +1,239 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { newestGoodRun } from '../../src/core/find.ts';
+import { putMark } from '../../src/core/marks.ts';
+import { makeWorld, objectsOf, type World } from './world.ts';
+
+const policy = ', retention: { keep_last: 1, auto_delete: true }';
+const full = Buffer.alloc(40_000, 'text ');
+
+async function newest(world: World) {
+  return (await world.catalog()).entries[0]!;
+}
+
+describe('content gate', () => {
+  it('makes a backup of less than half suspect: never chosen, no prune after it, until it is accepted', async () => {
+    const world = await makeWorld({ job: policy });
+    world.write({ a: full, b: full, c: full, d: full });
+    await world.backup();
+    for (const name of ['a', 'b', 'c']) rmSync(join(world.source, name));
+    world.at('2026-03-02T12:00:00Z');
+    const [outcome] = (await world.backup()).outcomes;
+    expect(outcome).toMatchObject({ status: 'suspect', manifest: { status: 'suspect' } });
+    expect(outcome!.manifest!.doubts!.join()).toMatch(/bytes.*files/s);
+    let { entries } = await world.catalog();
+    expect(entries.map(({ state, good }) => [state, good])).toEqual([
+      ['suspect', false],
+      ['completed', true],
+    ]);
+    const now = world.runtime.now();
+    expect(newestGoodRun(entries, 'prod', { now })[0]!.manifest!.status).toBe('completed');
+
+    const suspect = entries[0]!;
+    const fields = { id: suspect.manifest!.id, manifestBytes: suspect.manifestBytes };
+    await putMark(world.storage, suspect.folder, 'accepted', fields, world.runtime);
+    ({ entries } = await world.catalog());
+    expect(entries[0]).toMatchObject({ accepted: true, good: true });
+    expect(newestGoodRun(entries, 'prod', { now })[0]!.manifest!.id).toBe(suspect.manifest!.id);
+    // The accepted one is what the next is measured against, and what prune keeps.
+    world.at('2026-03-03T12:00:00Z');
+    const third = await world.backup();
+    expect(third.outcomes[0]!.status).toBe('completed');
+    expect((await world.catalog()).entries.map(({ manifest }) => manifest!.id)).toEqual([
+      third.outcomes[0]!.manifest!.id,
+    ]);
+  });
+
+  it('a mark about another manifest accepts nothing', async () => {
+    const world = await makeWorld();
+    world.write({ a: full, b: full, c: full });
+    await world.backup();
+    const other = await newest(world);
+    rmSync(join(world.source, 'a'));
+    rmSync(join(world.source, 'b'));
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const suspect = await newest(world);
+    const fields = { id: suspect.manifest!.id, manifestBytes: other.manifestBytes };
+    await putMark(world.storage, suspect.folder, 'accepted', fields, world.runtime);
+    expect(await newest(world)).toMatchObject({ state: 'suspect', accepted: false, good: false });
+  });
+
+  it('a second run like it ends the doubt where the job says so', async () => {
+    const world = await makeWorld({ job: ', gate: { accept_after: 2 }' });
+    world.write({ a: full, b: full, c: full });
+    await world.backup();
+    rmSync(join(world.source, 'a'));
+    rmSync(join(world.source, 'b'));
+    world.at('2026-03-02T12:00:00Z');
+    expect((await world.backup()).outcomes[0]!.status).toBe('suspect');
+    world.at('2026-03-03T12:00:00Z');
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+  });
+
+  it('does not measure a selection against the whole, nor the whole against a selection', async () => {
+    const world = await makeWorld();
+    world.write({ a: full, b: full, c: full });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    expect((await world.backup({ only: ['a'] })).outcomes[0]!.status).toBe('completed');
+    world.at('2026-03-03T12:00:00Z');
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+    world.at('2026-03-04T12:00:00Z');
+    const selected = (await world.backup({ only: ['a'] })).outcomes[0]!.manifest!;
+    const { entries } = await world.catalog();
+    // Restored by its id only: the newest good run of the job is the whole one before it.
+    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() })[0]!.manifest!.id).not.toBe(
+      selected.id,
+    );
+  });
+});
+
+describe('identity', () => {
+  it('a source that comes back after another is said, and nothing is pruned until that is settled', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    const as = (name: string, time: string) => {
+      world.at(time);
+      const config = { ...world.config, defaults: { ...world.config.defaults, host: name } };
+      return makeBackup(world, config);
+    };
+    await as('alpha', '2026-03-01T12:00:00Z');
+    await as('beta', '2026-03-02T12:00:00Z');
+    expect(messages(world)).toMatch(/another than before/);
+    await as('alpha', '2026-03-03T12:00:00Z');
+    expect(messages(world)).toMatch(/two sources write under one name/);
+    await expect(world.prune({ policy: { keep_last: 1, auto_delete: true } })).rejects.toMatchObject({
+      code: 'config_invalid',
+      exitStatus: 2,
+    });
+    expect((await world.catalog()).entries).toHaveLength(3);
+    const { removed } = await world.prune({ policy: { keep_last: 1, auto_delete: true }, sameSource: true });
+    expect(removed).toHaveLength(2);
+  });
+});
+
+describe('clock', () => {
+  it('refuses to back up and to prune when it lies over an hour behind the newest manifest', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    await world.backup();
+    world.at('2026-03-01T10:59:00Z');
+    const { outcomes } = await world.backup();
+    expect(outcomes[0]).toMatchObject({ status: 'failed', error: { exitStatus: 1 } });
+    expect(outcomes[0]!.error!.message).toMatch(
+      /the clock says 2026-03-01T10:59.*newest backup is of 2026-03-01T12:00/,
+    );
+    await expect(world.prune()).rejects.toThrow(/nothing is pruned/);
+    expect((await world.backup({ ignoreClock: true })).outcomes[0]!.status).toBe('completed');
+    await world.prune({ ignoreClock: true });
+    // What is dated ahead is shown, but is not the newest good one.
+    const { entries } = await world.catalog();
+    expect(entries).toHaveLength(2);
+    const [chosen] = newestGoodRun(entries, 'prod', { now: world.runtime.now() });
+    expect(chosen!.manifest!.created_at).toBe('2026-03-01T10:59:00.000Z');
+  });
+});
+
+describe('verify after rot', () => {
+  it('turns a backup from good to not good for everyone', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const rotten = await newest(world);
+    const key = rotten.objects.find((object) => object.key.endsWith('.tar.zst'))!.key;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of world.storage.get(key)) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    bytes[bytes.length >> 1]! ^= 1;
+    await world.storage.delete(key);
+    await world.storage.put(
+      key,
+      (async function* () {
+        yield bytes;
+      })(),
+    );
+    expect((await newest(world)).good).toBe(true); // nobody has looked yet
+    expect((await world.verify(rotten)).overall).toBe('fail');
+    const { entries } = await world.catalog();
+    expect(entries.map(({ state, good }) => [state, good])).toEqual([
+      ['verify failed', false],
+      ['completed', true],
+    ]);
+    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() })[0]).toBe(entries[1]);
+    // Prune keeps the one that is good, though it is not the newest.
+    world.at('2026-03-03T12:00:00Z');
+    const { plan } = await world.prune({ policy: { keep_last: 1, auto_delete: true } });
+    expect(plan.find(({ id }) => id === entries[1]!.manifest!.id)!.keep).toBe(true);
+
+    // A lost part is seen by listing alone.
+    await world.storage.delete(entries[1]!.objects.find((object) => object.key.endsWith('.tar.zst'))!.key);
+    expect((await world.catalog()).entries.map(({ state }) => state)).toEqual(['verify failed', 'broken']);
+  });
+
+  it('a garbled result does not hide an older one that failed', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    await world.backup();
+    const entry = await newest(world);
+    const fields = { id: entry.manifest!.id, manifestBytes: entry.manifestBytes, level: 'content' };
+    await putMark(world.storage, entry.folder, 'verified', { ...fields, result: 'fail' }, world.runtime);
+    const put = (name: string, text: string) =>
+      world.storage.put(
+        `${entry.folder}/${name}`,
+        (async function* () {
+          yield Buffer.from(text);
+        })(),
+      );
+    await put('verified-9999-garbage.json', '{"result":"pass"');
+    await put(
+      'verified-9999-other.json',
+      '{"result":"pass","level":"content","made_at":"x","manifest_sha256":"00"}',
+    );
+    expect((await newest(world)).state).toBe('verify failed');
+  });
+});
+
+describe('pins', () => {
+  it('a checkpoint is pinned until it is unpinned, anything else when it is pinned', async () => {
+    const world = await makeWorld({ job: policy });
+    world.write({ a: full });
+    await world.backup({ type: 'checkpoint' });
+    const checkpoint = await newest(world);
+    expect(checkpoint.pinned).toBe(true);
+    for (const day of [2, 3, 4]) {
+      world.at(`2026-03-0${day}T12:00:00Z`);
+      await world.backup();
+    }
+    expect((await world.catalog()).entries.map(({ manifest }) => manifest!.type)).toEqual([
+      'full',
+      'checkpoint',
+    ]);
+    const fields = { id: checkpoint.manifest!.id, manifestBytes: checkpoint.manifestBytes };
+    await putMark(world.storage, checkpoint.folder, 'pinned', { ...fields, pinned: false }, world.runtime);
+    world.at('2026-03-05T12:00:00Z');
+    await world.backup();
+    expect((await world.catalog()).entries.map(({ manifest }) => manifest!.type)).toEqual(['full']);
+    expect((await objectsOf(world.storage)).every(({ key }) => !key.includes('checkpoint'))).toBe(true);
+  });
+});
+
+async function makeBackup(world: World, config: World['config']) {
+  const { runJob } = await import('../../src/core/backup/job.ts');
+  const options = {
+    tags: [],
+    only: [],
+    exclude: [],
+    waitLockMs: 0,
+    ignoreClock: false,
+    openDestination: async () => world.destination(),
+  };
+  return runJob(config, config.jobs['prod']!, options, world.runtime);
+}
+
+function messages(world: World): string {
+  return world.events.map((event) => (event.type === 'log' ? event.message : '')).join('\n');
+}
