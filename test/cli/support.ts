@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -8,7 +9,7 @@ import {
   realpathSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../../src/manifest/types.ts';
@@ -22,7 +23,7 @@ export const isRoot = process.getuid?.() === 0;
 export const NOBODY = 65534;
 
 export interface Outcome {
-  /** The exit status; -1 where a signal ended it. */
+  /** The exit status as a shell has it: 128 + n where signal n ended the program. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -61,9 +62,10 @@ export function startDguard(
   child.stderr.on('data', (chunk: Buffer) => said.stderr.push(chunk));
   const ended = new Promise<Outcome>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       const text = (chunks: Buffer[]) => Buffer.concat(chunks).toString('utf8');
-      resolve({ code: code ?? -1, stdout: text(said.stdout), stderr: text(said.stderr) });
+      const status = code ?? 128 + (constants.signals[signal ?? 'SIGHUP'] ?? 0);
+      resolve({ code: status, stdout: text(said.stdout), stderr: text(said.stderr) });
     });
   });
   return { child, ended };
@@ -146,16 +148,13 @@ export function workspace(options: Omit<RunOptions, 'cwd'> = {}): Workspace {
   };
 }
 
-/** Every file below a folder with its bytes, for "nothing was lost, nothing was written". Empty if there is none. */
+/** Every file below a folder with its hash, for "nothing was lost, nothing was written". Empty if there is none. */
 export function snapshotOf(folder: string): Map<string, string> {
   const found = new Map<string, string>();
   if (!existsSync(folder)) return found;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
-    found.set(
-      path.slice(folder.length + 1),
-      entry.isFile() ? readFileSync(path).toString('base64') : 'other',
-    );
+    found.set(path.slice(folder.length + 1), entry.isFile() ? hash('sha256', readFileSync(path)) : 'other');
   }
   return found;
 }
