@@ -36,6 +36,8 @@ export interface World {
   catalog(): Promise<Catalog>;
   prune(request?: Partial<PruneRequest>): Promise<PruneOutcome>;
   verify(entry: CatalogEntry): Promise<VerifyReport>;
+  /** The same world with a copy of its storage: what happens there does not happen here. */
+  fork(): Promise<World>;
 }
 
 /** `job` and `defaults` are YAML flow mappings' insides, added to those of the configuration. */
@@ -57,7 +59,6 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
   );
   const { config } = await loadConfig(file, { env: {}, cwd: folder, uid: process.getuid?.() });
   let clock = new Date('2026-03-01T12:00:00Z');
-  const storage = memoryStorage({ now: () => clock });
   const events: DguardEvent[] = [];
   const runtime: Runtime = {
     now: () => clock,
@@ -69,55 +70,69 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
     lockDir: join(folder, 'locks'),
     version: '0.0.0',
   };
-  const destination = (of: Storage = storage): Destination => ({
-    name: 'store',
-    storage: of,
-    pathTemplate: '{job}/{datasource}/{id}',
-  });
-  return {
-    folder,
-    source,
-    config,
-    storage,
-    runtime,
-    events,
-    at(time) {
-      clock = new Date(time);
-    },
-    write(files) {
-      for (const [name, content] of Object.entries(files)) writeFileSync(join(source, name), content);
-    },
-    destination,
-    backup({ storage: of, runtime: its, ...more } = {}) {
-      const given: JobOptions = {
-        tags: [],
-        only: [],
-        exclude: [],
-        waitLockMs: 0,
-        ignoreClock: false,
-        openDestination: async () => destination(of),
-        ...more,
-      };
-      return runJob(config, config.jobs['prod']!, given, its ?? runtime);
-    },
-    catalog: () => readCatalog(destination(), runtime.signal),
-    prune: (request = {}) =>
-      pruneGroup(
-        {
-          destination: destination(),
-          group: { namespace: config.defaults.namespace, job: 'prod', datasource: 'docs', formerly: [] },
-          policy: config.jobs['prod']!.retention,
-          timeZone: 'UTC',
-          sameSource: false,
+  return around(memoryStorage({ now: () => clock }));
+
+  function around(storage: Storage): World {
+    const destination = (of: Storage = storage): Destination => ({
+      name: 'store',
+      storage: of,
+      pathTemplate: '{job}/{datasource}/{id}',
+    });
+    return {
+      folder,
+      source,
+      config,
+      storage,
+      runtime,
+      events,
+      at(time) {
+        clock = new Date(time);
+      },
+      write(files) {
+        for (const [name, content] of Object.entries(files)) writeFileSync(join(source, name), content);
+      },
+      destination,
+      backup({ storage: of, runtime: its, ...more } = {}) {
+        const given: JobOptions = {
+          tags: [],
+          only: [],
+          exclude: [],
+          waitLockMs: 0,
           ignoreClock: false,
-          dryRun: false,
-          ...request,
-        },
-        runtime,
-      ),
-    verify: async (entry) =>
-      verifyCopy(entry, (await readCatalog(destination(), runtime.signal)).entries, 'content', runtime),
-  };
+          openDestination: async () => destination(of),
+          ...more,
+        };
+        return runJob(config, config.jobs['prod']!, given, its ?? runtime);
+      },
+      catalog: () => readCatalog(destination(), runtime.signal),
+      prune: (request = {}) =>
+        pruneGroup(
+          {
+            destination: destination(),
+            group: { namespace: config.defaults.namespace, job: 'prod', datasource: 'docs', formerly: [] },
+            policy: config.jobs['prod']!.retention,
+            timeZone: 'UTC',
+            sameSource: false,
+            ignoreClock: false,
+            dryRun: false,
+            ...request,
+          },
+          runtime,
+        ),
+      verify: async (entry) =>
+        verifyCopy(entry, (await readCatalog(destination(), runtime.signal)).entries, 'content', runtime),
+      async fork() {
+        const copy = memoryStorage({ now: () => clock });
+        const present = clock;
+        for (const { key, modifiedAt } of await objectsOf(storage)) {
+          clock = modifiedAt;
+          await copy.put(key, storage.get(key));
+        }
+        clock = present;
+        return around(copy);
+      },
+    };
+  }
 }
 
 /** All objects of a storage. */

@@ -97,8 +97,12 @@ function whyNeeded(
     if (doomed.has(folder) || id === undefined) continue;
     if (manifest?.references.some((reference) => reference.id === id)) return `${manifest.id} needs it`;
   }
-  for (const { lease, folder } of now.unfinished) {
-    if (!lease) return `${folder} holds a lease that cannot be read: it may need it`;
+  for (const { lease, folder, newestAt } of now.unfinished) {
+    if (!lease) {
+      // An old one is somebody else's file of that name, or of a run that is long over.
+      if (storageNow.getTime() - newestAt.getTime() >= LEASE_EXPIRES_MS) continue;
+      return `${folder} holds a lease that cannot be read: it may need it`;
+    }
     if (id !== undefined && lease.references.includes(id))
       return `${lease.id}, which is being written, needs it`;
   }

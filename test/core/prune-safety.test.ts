@@ -1,0 +1,324 @@
+import { describe, expect, it } from 'vitest';
+import { createFanout } from '../../src/archive/fanout.ts';
+import { MANIFEST_NAME, SUMS_NAME } from '../../src/archive/format.ts';
+import { assertReferencesStand } from '../../src/core/backup/references.ts';
+import { holdLease } from '../../src/core/lease.ts';
+import { DguardError } from '../../src/errors.ts';
+import { sealManifest } from '../../src/manifest/parse.ts';
+import type { Manifest, ManifestDraft } from '../../src/manifest/types.ts';
+import type { Storage } from '../../src/storages/types.ts';
+import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { withSteps } from '../../src/storages/wrap/steps.ts';
+import { putBytes } from '../../src/storages/write.ts';
+import { makeWorld, objectsOf, type World } from './world.ts';
+
+const keepOne = { keep_last: 1, auto_delete: true };
+const CHILD = 'incremental-2026-03-03T00-00-00Z-childaaa';
+const CHILD_FOLDER = `prod/docs/${CHILD}`;
+
+/** Two backups of which the policy removes the older one. */
+async function twoBackups(): Promise<{ world: World; old: Manifest; folder: string }> {
+  const world = await makeWorld();
+  world.write({ a: Buffer.alloc(5_000, 'a'), b: 'small' });
+  await world.backup();
+  world.at('2026-03-02T12:00:00Z');
+  await world.backup();
+  world.at('2026-03-03T00:00:00Z');
+  const old = (await world.catalog()).entries[1]!;
+  return { world, old: old.manifest!, folder: old.folder };
+}
+
+/**
+ * A writer of an incremental on top of `parent`, as the format demands it: its lease with its references
+ * first, then it reads the parent, and reads it once more right before its manifest.
+ */
+async function writeChild(world: World, storage: Storage, parent: Manifest, parentFolder: string) {
+  const target = { name: 'store', storage, folder: CHILD_FOLDER };
+  const fanout = createFanout([target], { signal: world.runtime.signal, stallMs: 60_000, onDrop: () => {} });
+  const facts = {
+    id: CHILD,
+    namespace: '',
+    job: 'prod',
+    datasource: 'docs',
+    startedAt: world.runtime.now(),
+    references: [parent.id],
+  };
+  const lease = await holdLease(fanout, [target], facts, world.runtime);
+  fanout.alive();
+  const reference = { id: parent.id, folder: parentFolder, root_sha256: parent.index!.root.sha256 };
+  await assertReferencesStand(storage, [reference]);
+  await fanout.put(SUMS_NAME, Buffer.from('nothing of its own\n'));
+  await lease.stop();
+  const { integrity: _, index: __, ...rest } = parent;
+  const draft: ManifestDraft = {
+    ...rest,
+    id: CHILD,
+    type: 'incremental',
+    created_at: '2026-03-03T00:00:00.000Z',
+    parent_backup_id: parent.id,
+    references: [{ id: parent.id, root_sha256: reference.root_sha256 }],
+    artifacts: [],
+  };
+  await assertReferencesStand(storage, [reference]);
+  await putBytes(storage, `${CHILD_FOLDER}/${MANIFEST_NAME}`, Buffer.from(sealManifest(draft).text));
+}
+
+async function isPublished(storage: Storage, folder: string): Promise<boolean> {
+  return (await storage.stat(`${folder}/${MANIFEST_NAME}`)) !== undefined;
+}
+
+/** Never a published backup whose ancestor is gone. */
+async function expectNoOrphanedChild(storage: Storage, parentFolder: string, when: string) {
+  if (await isPublished(storage, CHILD_FOLDER)) {
+    expect(await isPublished(storage, parentFolder), `${when}: the child is there, its parent is gone`).toBe(
+      true,
+    );
+  }
+}
+
+describe('prune against a backup that takes its victim as parent', () => {
+  it('stopped at every step of the writer: one of the two gives way', async () => {
+    let both = 0;
+    const { world: begun, old, folder } = await twoBackups();
+    for (let stop = 1; ; stop++) {
+      const world = await begun.fork();
+      let call = 0;
+      const stepped = withSteps(world.storage, async () => {
+        if (++call === stop) await world.prune({ policy: keepOne });
+      });
+      const failure = await writeChild(world, stepped, old, folder).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      await expectNoOrphanedChild(world.storage, folder, `writer stopped at call ${stop}`);
+      if (failure) expect((failure as DguardError).hint).toMatch(/run the backup again/);
+      else if (await isPublished(world.storage, folder)) both++;
+      if (call < stop) break;
+    }
+    expect(both).toBeGreaterThan(0);
+  });
+
+  it('stopped at every step of prune: one of the two gives way', async () => {
+    let spared = 0;
+    const { world: begun, old, folder } = await twoBackups();
+    for (let stop = 1; ; stop++) {
+      const world = await begun.fork();
+      let call = 0;
+      const stepped = withSteps(world.storage, async () => {
+        if (++call === stop) await writeChild(world, world.storage, old, folder).catch(() => undefined);
+      });
+      const { plan } = await world.prune({ policy: keepOne, destination: world.destination(stepped) });
+      await expectNoOrphanedChild(world.storage, folder, `prune stopped at call ${stop}`);
+      if (plan.find(({ id }) => id === old.id)!.keep) spared++;
+      if (call < stop) break;
+    }
+    expect(spared).toBeGreaterThan(0);
+  });
+
+  it('interleaved step by step in 150 seeded orders', async () => {
+    const { world: begun, old, folder } = await twoBackups();
+    for (let seed = 1; seed <= 150; seed++) {
+      const world = await begun.fork();
+      const turn = interleave(seed);
+      const writer = writeChild(world, withSteps(world.storage, turn.before('writer')), old, folder)
+        .catch(() => undefined)
+        .finally(turn.end('writer'));
+      const pruner = world
+        .prune({
+          policy: keepOne,
+          destination: world.destination(withSteps(world.storage, turn.before('prune'))),
+        })
+        .finally(turn.end('prune'));
+      await Promise.all([writer, pruner]);
+      await expectNoOrphanedChild(world.storage, folder, `seed ${seed}`);
+    }
+  }, 60_000);
+});
+
+/** Lets one of two go on for one step at a time, as a seeded coin falls. */
+function interleave(seed: number) {
+  const waiting: Record<string, (() => void)[]> = { writer: [], prune: [] };
+  const ended = new Set<string>();
+  let state = seed;
+  const coin = () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 16) % 2;
+  };
+  const go = () => {
+    const running = ['writer', 'prune'].filter((name) => !ended.has(name));
+    if (running.some((name) => waiting[name]!.length === 0)) return;
+    const name = running.length === 2 ? running[coin()]! : running[0];
+    if (name !== undefined) waiting[name]!.shift()!();
+  };
+  return {
+    before: (name: string) => () =>
+      new Promise<void>((resolve) => {
+        waiting[name]!.push(resolve);
+        // Later: a command may make several calls at once, and all of them count as one stop.
+        setImmediate(go);
+      }),
+    end: (name: string) => () => {
+      ended.add(name);
+      setImmediate(go);
+    },
+  };
+}
+
+describe('prune fails closed', () => {
+  it('deletes nothing while a manifest that may be of the group cannot be read, and says why', async () => {
+    const { world } = await twoBackups();
+    await putBytes(world.storage, 'prod/docs/unreadable/manifest.json', Buffer.from('{"format": 1'));
+    const before = await objectsOf(world.storage);
+    const outcome = await world.prune({ policy: keepOne });
+    expect(outcome.removed).toEqual([]);
+    expect(outcome.warnings.join()).toMatch(/prod\/docs\/unreadable cannot be read/);
+    expect(outcome.plan.every(({ keep }) => keep)).toBe(true);
+    expect(await objectsOf(world.storage)).toEqual(before);
+  });
+
+  it('one that lies only among another group is no reason to keep everything', async () => {
+    const { world, old } = await twoBackups();
+    await putBytes(world.storage, 'other/place/unreadable/manifest.json', Buffer.from('{"format": 1'));
+    expect((await world.prune({ policy: keepOne })).removed).toEqual([]);
+    // Once backups of another group lie beside it, it is theirs.
+    const others = { ...world.config.jobs['prod']!, name: 'other' };
+    const { runJob } = await import('../../src/core/backup/job.ts');
+    await runJob(
+      { ...world.config, jobs: { other: others } },
+      others,
+      {
+        tags: [],
+        only: [],
+        exclude: [],
+        waitLockMs: 0,
+        ignoreClock: false,
+        openDestination: async () => ({ ...world.destination(), pathTemplate: 'other/place/{id}' }),
+      },
+      world.runtime,
+    );
+    expect((await world.prune({ policy: keepOne })).removed).toEqual([old.id]);
+  });
+
+  it('a listing that fails, or is empty, deletes nothing', async () => {
+    const { world } = await twoBackups();
+    const before = await objectsOf(world.storage);
+    const error = new DguardError('storage_failed', 'no list today');
+    const broken = withFaults(world.storage, { operations: ['list'], fault: { kind: 'throw', error } });
+    await expect(world.prune({ policy: keepOne, destination: world.destination(broken) })).rejects.toThrow(
+      /no list/,
+    );
+    const blind = withFaults(world.storage, {
+      operations: ['list'],
+      atCall: 'every',
+      fault: { kind: 'hide', key: () => true },
+    });
+    const outcome = await world.prune({ policy: keepOne, destination: world.destination(blind) });
+    expect(outcome.removed).toEqual([]);
+    expect(await objectsOf(world.storage)).toEqual(before);
+  });
+
+  it('an empty policy removes no backup', async () => {
+    const { world } = await twoBackups();
+    expect((await world.prune({ policy: { auto_delete: true } })).removed).toEqual([]);
+  });
+
+  it('a dry run writes nothing at all', async () => {
+    const { world, old } = await twoBackups();
+    const before = await objectsOf(world.storage);
+    expect((await world.prune({ policy: keepOne, dryRun: true })).removed).toEqual([old.id]);
+    expect(await objectsOf(world.storage)).toEqual(before);
+  });
+});
+
+describe('what is not ours', () => {
+  const theirs = {
+    'notes.txt': 'top level',
+    'photos/2001/index.zst': 'old',
+    'photos/2001/lease-0000.json': '{"folder":"somewhere/else","id":"x","references":[]}',
+    'project/manifest.json': '{"name":"somebody\'s web app"}',
+    'project/icons/one.png': 'png',
+    'prod/docs/README': 'a note beside our backups',
+    'backup/database.dump.zst': 'another program',
+    'empty-lease/lease-0000.json': '',
+  };
+
+  it('survives every command that deletes, however old it is', async () => {
+    const world = await makeWorld();
+    world.at('2020-01-01T00:00:00Z');
+    for (const [key, text] of Object.entries(theirs)) await putBytes(world.storage, key, Buffer.from(text));
+    world.at('2026-03-01T12:00:00Z');
+    world.write({ a: 'a' });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const { entries } = await world.catalog();
+    const folder = entries[1]!.folder;
+    await putBytes(world.storage, `${folder}/holiday.jpg`, Buffer.from('in our folder, not ours'));
+    const others = { ...world.destination() };
+    // The damaged manifest of the web app lies elsewhere, but nobody knows whose it is: it keeps all.
+    expect((await world.prune({ policy: keepOne })).removed).toEqual([]);
+    const { deleteCopies } = await import('../../src/core/prune/delete.ts');
+    const here = await world.catalog();
+    const { left } = await deleteCopies([here.entries[1]!], here.entries, false, world.runtime);
+    expect(left).toEqual([`${folder}/holiday.jpg`]);
+    const keys = (await objectsOf(others.storage)).map(({ key }) => key);
+    for (const key of [...Object.keys(theirs), `${folder}/holiday.jpg`]) expect(keys).toContain(key);
+    expect(keys.filter((key) => key.startsWith(`${folder}/`))).toEqual([`${folder}/holiday.jpg`]);
+  });
+});
+
+describe('leftovers of a run that never ended', () => {
+  async function interrupted() {
+    const { world } = await twoBackups();
+    const dying = withFaults(world.storage, {
+      operations: ['put'],
+      keys: (key) => key.endsWith('index.zst'),
+      fault: { kind: 'die' },
+    });
+    // Of a process that is gone: the one that runs the test is alive.
+    const host = { ...world.runtime.host, pid: 2 ** 22 + 1, pidStart: '1' };
+    await world.backup({ storage: dying, runtime: { ...world.runtime, host } });
+    const { unfinished } = await world.catalog();
+    expect(unfinished).toHaveLength(1);
+    return { world, orphan: unfinished[0]! };
+  }
+
+  it('are swept past the grace period, and not a minute before', async () => {
+    const { world, orphan } = await interrupted();
+    const policy = { auto_delete: false };
+    world.at('2026-03-03T23:59:00Z');
+    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'kept' });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    world.at('2026-03-04T00:01:00Z');
+    expect((await world.prune({ policy, dryRun: true })).swept[0]).toMatchObject({ outcome: 'swept' });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'swept' });
+    expect((await objectsOf(world.storage)).filter(({ key }) => key.startsWith(orphan.folder))).toEqual([]);
+    expect((await world.catalog()).entries.filter(({ good }) => good)).toHaveLength(2);
+  });
+
+  it("by the destination's own clock: a host whose clock ran ahead sweeps nothing", async () => {
+    const { world } = await interrupted();
+    const ahead = { ...world.runtime, now: () => new Date('2026-04-01T00:00:00Z') };
+    const { sweepUnfinished } = await import('../../src/core/prune/sweep.ts');
+    const [orphan] = (await world.catalog()).unfinished;
+    expect(await sweepUnfinished(orphan!, ahead)).toMatchObject({
+      outcome: 'kept',
+      reason: expect.stringMatching(/destination/),
+    });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    expect((await objectsOf(world.storage)).some(({ key }) => key.includes('deleting-'))).toBe(false);
+  });
+
+  it('of a writer that is alive here are left alone', async () => {
+    const { world, orphan } = await interrupted();
+    world.at('2026-03-09T12:00:00Z');
+    const { processStart } = await import('../../src/core/owner.ts');
+    const { sweepUnfinished } = await import('../../src/core/prune/sweep.ts');
+    const lease = { ...orphan.lease!, pid: process.pid, pid_start: processStart(process.pid) };
+    expect(await sweepUnfinished({ ...orphan, lease }, world.runtime)).toMatchObject({
+      outcome: 'kept',
+      reason: 'its writer runs',
+    });
+  });
+});
