@@ -3,7 +3,6 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../src/engines/files/engine.ts';
-import { recoverSwap } from '../../src/engines/files/swap.ts';
 import type { BackupContent, EntryRecord } from '../../src/engines/types.ts';
 import {
   describeTree,
@@ -169,27 +168,26 @@ describe('the target', () => {
     expect(describeTree(join(undo!, 'data'))).toEqual(old);
   });
 
-  it('is not replaced by a part of its source', async () => {
-    fs.mkdirSync(join(root, 'app'));
-    fs.writeFileSync(join(root, 'app/old'), 'old');
+  it('is not replaced by a part of its source: that is merged', async () => {
     const patterns = filesSource({ source_path: [join(root, 'app')], exclude_patterns: ['*.log'] });
     const some = Object.assign(content(), { patterns: { include: ['x'], exclude: [] } });
+    const partial = Object.assign(content(), { whole: false });
     for (const [what, more] of [
       [content(), { only: ['new'] }],
       [content(), { source: patterns }],
       [some, {}],
+      [partial, {}],
     ] as const) {
-      await expect(
-        filesEngine.restore(what, restoreRequest({ overwrite: true, ...more })),
-      ).rejects.toMatchObject({
-        code: 'target_refused',
-        hint: expect.stringContaining('--to-path'),
-      });
+      fs.mkdirSync(join(root, 'app'));
+      fs.writeFileSync(join(root, 'app/old'), 'old');
+      const { undo } = await filesEngine.restore(what, restoreRequest({ overwrite: true, ...more }));
+      expect(fs.readdirSync(join(root, 'app'))).toEqual(['new', 'old']);
+      fs.rmSync(undo!, { recursive: true });
+      fs.rmSync(join(root, 'app'), { recursive: true });
     }
-    expect(fs.readdirSync(join(root, 'app'))).toEqual(['old']);
   });
 
-  it.each([['/'], ['relative/path'], ['/dev/shm']])('%s is refused', async (toPath) => {
+  it.each([['/'], ['relative/path']])('%s is refused', async (toPath) => {
     const request = restoreRequest({ toPath, overwrite: true });
     await expect(filesEngine.restore(content(), request)).rejects.toMatchObject({ code: 'target_refused' });
   });
@@ -212,8 +210,8 @@ describe('the target', () => {
     expect(fs.readdirSync(root)).toEqual([]);
   });
 
-  it('of which one of several cannot be swapped leaves all as they were', async () => {
-    const sources = ['a', 'b'].map((name) => ({
+  it('of several sources is replaced and taken back as one', async () => {
+    const sources = ['a', 'b', 'c'].map((name) => ({
       path: join(root, name),
       entry: name,
       kind: 'directory' as const,
@@ -223,19 +221,25 @@ describe('the target', () => {
       fs.writeFileSync(join(root, name, 'old'), 'old');
     }
     const before = describeTree(root).slice(1);
-    const both = memoryContent([folder('a'), file('a/new'), folder('b'), file('b/new')], sources);
-    let calls = 0;
-    // Something takes the second target away between staging and swap.
-    const now = () => {
-      calls += 1;
-      if (calls === 3) fs.renameSync(join(root, 'b'), join(root, 'away'));
-      return new Date();
-    };
-    await expect(filesEngine.restore(both, restoreRequest({ overwrite: true, now }))).rejects.toMatchObject({
-      code: 'target_failed',
-    });
-    fs.renameSync(join(root, 'away'), join(root, 'b'));
-    expect(describeTree(root).slice(1)).toEqual(before);
+    const items = ['a', 'b', 'c'].flatMap((name) => [folder(name), file(`${name}/new`)]);
+    const request = restoreRequest({ overwrite: true });
+    const { undo } = await filesEngine.restore(memoryContent(items, sources), request);
+    expect(undo?.split(', ')).toHaveLength(3);
+    expect(['a', 'b', 'c'].flatMap((name) => fs.readdirSync(join(root, name)))).toEqual([
+      'new',
+      'new',
+      'new',
+    ]);
+    const outcome = await filesEngine.swaps!.undo(restoreRequest({ toPath: join(root, 'b') }));
+    expect(outcome.restored.name).toBe(undo);
+    const visible = () =>
+      describeTree(root).filter((line) => !line.includes('"path":"."') && !line.includes('.dguard-'));
+    expect(visible().slice(1)).toEqual(before);
+    // An undo can itself be undone; then all of it is dropped.
+    await filesEngine.swaps!.undo(restoreRequest({ toPath: join(root, 'a') }));
+    expect(fs.readFileSync(join(root, 'c/new'), 'utf8')).toBe('c/new');
+    expect(await filesEngine.swaps!.dropUndo(restoreRequest({ toPath: join(root, 'c') }), 0)).toHaveLength(1);
+    expect(fs.readdirSync(root)).toEqual(['a', 'b', 'c']);
   });
 });
 
@@ -273,36 +277,48 @@ describe('a restore that stops', () => {
     expect(fs.readdirSync('/proc/self/fd').length).toBe(open);
   });
 
-  it('replaces the staging of an earlier one that was killed', async () => {
-    const left = join(root, '.app.dguard-new-full-2026-01-02T03-04-05Z-abcd2345');
-    fs.mkdirSync(join(left, 'data/half'), { recursive: true });
-    const mark = { dguard: 'new', backup: 'x', target: join(root, 'app'), created_at: '2026' };
+  it('removes the staging of an earlier one that was killed, and nothing else of that name', async () => {
+    const left = join(root, '.app.dguard-undo-full-2026-01-02T03-04-05Z-abcd2345');
+    fs.mkdirSync(join(left, 'new/half'), { recursive: true });
+    const mark = {
+      dguard: 'undo',
+      backup: 'x',
+      target: join(root, 'app'),
+      created_at: '2026',
+      members: [{ target: join(root, 'app'), folder: left }],
+    };
     fs.writeFileSync(join(left, 'dguard-mark.json'), JSON.stringify(mark));
-    await filesEngine.restore(contentOf(folder(''), file('a')), restoreRequest());
+    const request = restoreRequest();
+    await filesEngine.restore(contentOf(folder(''), file('a')), request);
     expect(fs.readdirSync(root)).toEqual(['app']);
+    expect(request.warnings[0]?.message).toContain('interrupted');
     // Without our mark it is not ours to remove.
-    fs.mkdirSync(left);
+    fs.mkdirSync(join(left, 'new'), { recursive: true });
     fs.rmSync(join(root, 'app'), { recursive: true });
-    await expect(
-      filesEngine.restore(contentOf(folder(''), file('a')), restoreRequest()),
-    ).rejects.toMatchObject({
-      code: 'target_failed',
-    });
-    expect(fs.existsSync(left)).toBe(true);
+    await filesEngine.restore(contentOf(folder(''), file('a')), restoreRequest());
+    expect(fs.readdirSync(root)).toEqual([`.app.dguard-undo-full-2026-01-02T03-04-05Z-abcd2345`, 'app']);
+    expect(fs.existsSync(join(left, 'new'))).toBe(true);
   });
 
-  it('between its two renames is reverted by the next one', async () => {
+  it('trusts no mark of another user, and none that names folders elsewhere', async () => {
     fs.mkdirSync(join(root, 'app'));
     fs.writeFileSync(join(root, 'app/old'), 'old');
-    const content = contentOf(folder(''), file('a'));
-    const { undo } = await filesEngine.restore(content, restoreRequest({ overwrite: true }));
-    fs.rmSync(join(root, 'app'), { recursive: true });
-    const request = restoreRequest();
-    await expect(filesEngine.restore(content, request)).rejects.toMatchObject({ code: 'target_refused' });
-    expect(fs.readFileSync(join(root, 'app/old'), 'utf8')).toBe('old');
-    expect(fs.existsSync(undo!)).toBe(false);
-    expect(request.warnings[0]?.message).toContain('interrupted');
-    expect(recoverSwap(join(root, 'app'))).toBe(false);
+    const { undo } = await filesEngine.restore(
+      contentOf(folder(''), file('a')),
+      restoreRequest({ overwrite: true }),
+    );
+    const request = restoreRequest({ toPath: join(root, 'app') });
+    const markFile = join(undo!, 'dguard-mark.json');
+    const mark = JSON.parse(fs.readFileSync(markFile, 'utf8'));
+    mark.members[0].folder = join(root, 'elsewhere/.app.dguard-undo-x');
+    fs.writeFileSync(markFile, JSON.stringify(mark));
+    expect(await filesEngine.swaps!.undoCopies(request)).toEqual([]);
+    mark.members[0].folder = undo;
+    fs.writeFileSync(markFile, JSON.stringify(mark));
+    expect(await filesEngine.swaps!.undoCopies(request)).toHaveLength(1);
+    if (!isRoot) return;
+    fs.chownSync(undo!, 1, 1);
+    expect(await filesEngine.swaps!.undoCopies(request)).toEqual([]);
   });
 });
 

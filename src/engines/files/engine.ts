@@ -4,6 +4,7 @@ import { inspectFiles } from './inspect.ts';
 import type { FilesOptions } from './options.ts';
 import { probeFiles } from './probe.ts';
 import { restoreFiles } from './restore.ts';
+import { filesSwaps } from './swaps.ts';
 
 export type { FilesOptions } from './options.ts';
 
@@ -15,4 +16,5 @@ export const filesEngine: Engine<FilesOptions> = {
   dump: dumpFiles,
   restore: restoreFiles,
   inspect: inspectFiles,
+  swaps: filesSwaps,
 };

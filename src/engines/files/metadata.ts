@@ -16,12 +16,10 @@ export interface MetadataOptions {
 
 /** Gives restored things what their entries say: owner, attributes, mode, times, in the order that keeps all. */
 export interface Metadata {
-  /** A file or folder by its descriptor. `orMode`: bits that it needs for now. */
-  applyToOpen(fd: number, entry: Readonly<EntryRecord>, orMode?: number): void;
+  /** A file or folder by its descriptor. */
+  applyToOpen(fd: number, entry: Readonly<EntryRecord>): void;
   applyToSymlink(path: string, entry: Readonly<EntryRecord>): void;
   applyToSpecial(path: string, entry: Readonly<EntryRecord>): void;
-  /** The permission bits that an entry may get here. */
-  modeOf(entry: Readonly<EntryRecord>): number;
   /** One warning for each kind of thing that could not be given back, with its count. */
   report(warn: (warning: Warning) => void): void;
 }
@@ -36,13 +34,13 @@ export function createMetadata(options: MetadataOptions): Metadata {
   let withoutXattrs = 0;
   let xattrError = '';
 
-  return { applyToOpen, applyToSymlink, applyToSpecial, modeOf, report };
+  return { applyToOpen, applyToSymlink, applyToSpecial, report };
 
-  function applyToOpen(fd: number, entry: Readonly<EntryRecord>, orMode = 0): void {
+  function applyToOpen(fd: number, entry: Readonly<EntryRecord>): void {
     changeOwner(entry, (uid, gid) => fchownSync(fd, uid, gid));
     // Before the mode, which may forbid it; after the owner, whose change removes capabilities.
     if (entry.xattrs !== undefined) applyXattrs(fd, entry);
-    fchmodSync(fd, modeOf(entry) | orMode);
+    fchmodSync(fd, modeOf(entry));
     const time = fsTime(entry.mtimeNs);
     futimesSync(fd, time, time);
   }

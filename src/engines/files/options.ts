@@ -11,4 +11,6 @@ export interface FilesOptions {
   readonly exclude_if_present?: readonly string[];
   /** The same for a CACHEDIR.TAG (https://bford.info/cachedir/); default true. */
   readonly exclude_caches?: boolean;
+  /** How many undo copies a restore leaves; undefined: all. */
+  readonly undo_keep?: number | undefined;
 }

@@ -2,6 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync, readSync } from 'node:fs';
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf, errorText } from '../../errors.ts';
+import { looksMarked, readMark } from '../marks.ts';
 import type { EntryKind, EntryRecord, TreeItem, Warning } from '../types.ts';
 import {
   deviceNumbers,
@@ -13,7 +14,6 @@ import {
 } from './fs-calls.ts';
 import { fsPath, joinPath } from './fs-paths.ts';
 import { CHANGED, largeContent, sameStat } from './large-content.ts';
-import { looksMarked, readMark } from './marks.ts';
 import type { Owners } from './owners.ts';
 import type { Selection } from './patterns.ts';
 import { encodedXattrBytes, MAX_XATTR_BYTES, type Xattrs } from './xattrs.ts';

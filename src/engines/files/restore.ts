@@ -1,104 +1,108 @@
-import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { displayPath, fromText } from '../../archive/paths.ts';
+import { createSelection } from '../../archive/select.ts';
 import { DguardError, errnoOf, errorText, throwIfAborted } from '../../errors.ts';
-import type { BackupContent, RestoreOutcome, RestoreRequest } from '../types.ts';
+import { discardUnit } from '../swap-unit.ts';
+import type { BackupContent, RestoreOutcome } from '../types.ts';
+import { checkStaged } from './check-staged.ts';
 import { corrupt } from './corrupt.ts';
 import { createEntryCheck } from './entry-check.ts';
-import { fsPath } from './fs-paths.ts';
+import { findExtras } from './find-extras.ts';
+import { isWithin, joinPath } from './fs-paths.ts';
 import { createMetadata, type Metadata } from './metadata.ts';
-import type { FilesOptions } from './options.ts';
 import { readOwners } from './owners.ts';
+import { createLeftOut, createScope, type FilesRestoreRequest, type LeftOut } from './scope.ts';
 import { type StageOutcome, stage } from './stage.ts';
-import { createStaging, discardStaging, recoverSwap, type Staging, swapIn } from './swap.ts';
+import { createSwap, discardSwap, type Staging, type Swap, swapIn } from './swap.ts';
+import type { SwapStep } from './swap-plan.ts';
+import { entrySteps, mergeSteps, wholeSteps } from './swap-steps.ts';
+import { dropUndo, placeOf, recoverPaths, tidyQuietly } from './swaps.ts';
 import { resolveTargets, type Target } from './targets.ts';
-import { runIn } from './tool.ts';
-import { loadXattrs } from './xattrs.ts';
-
-/** A backup that may not be of all of its source: `patterns` as its manifest records them. */
-export type FilesContent = BackupContent & { readonly patterns?: unknown };
+import { loadXattrs, type Xattrs } from './xattrs.ts';
 
 /**
- * Restores files: everything is written beside the target first, then swapped in by rename; what was there
- * is kept for undo. On any failure the staging is removed and the target is as it was.
+ * Restores files: everything is written beside the target first, then swapped in by renames under a journal;
+ * what was there is kept for undo. All of a source takes the place of all that is there; a part of it
+ * replaces its counterparts alone. On any failure the staging is removed and the target is as it was.
  */
 export async function restoreFiles(
-  content: FilesContent,
-  request: RestoreRequest<FilesOptions>,
+  content: BackupContent,
+  request: FilesRestoreRequest,
 ): Promise<RestoreOutcome> {
   throwIfAborted(request.signal);
-  if (!request.dryRun) recoverTargets(content, request);
-  const targets = resolveTargets(content, request, isWholeSource(content, request));
-  if (request.dryRun) return plan(content, request, targets);
-  const metadata = createMetadata({
-    root: request.host.privileged,
-    privileged: request.privileged,
-    owners: readOwners(),
-    xattrs: await loadXattrs(),
-  });
-  const stagings: Staging[] = [];
-  let staged: StageOutcome;
-  let undo: readonly string[];
-  try {
-    for (const target of targets) stagings.push(createStaging(target, request.backupId, request.now()));
-    staged = await stage(content, stagings, {
-      only: request.only,
-      signal: request.signal,
-      metadata,
-      devices: request.privileged && request.host.privileged,
-      rootOrMode: request.host.privileged ? 0 : OWNER_WRITE,
-      onProgress: throttled(request.onProgress),
-    });
-    if (staged.touched.length === 0) throw nothingThere(request);
-    throwIfAborted(request.signal);
-    makeDurable(staged.touched);
-    undo = swapIn(staged.touched, request.backupId, request.now());
-  } catch (error) {
-    for (const staging of stagings.reverse()) discardStaging(staging);
-    throw targetFailed(error, targets);
-  }
-  for (const staging of stagings) if (!staged.touched.includes(staging)) discardStaging(staging);
-  if (!request.host.privileged) await finishRoots(content, staged.touched, metadata);
-  report(staged, metadata, request);
-  request.onProgress(staged.sizeBytes, staged.filesCount);
-  return {
-    target: names(staged.touched.map(({ target }) => target.path)),
-    filesCount: staged.filesCount,
-    sizeBytes: staged.sizeBytes,
-    ...(undo.length === 0 ? {} : { undo: names(undo) }),
-  };
-}
-
-const OWNER_WRITE = 0o200;
-
-/** An earlier swap of the same target that was cut short is reverted first. */
-function recoverTargets(content: BackupContent, request: RestoreRequest<FilesOptions>): void {
-  const paths =
+  if (request.scratch) return testRestore(content, request);
+  const given =
     request.toPath === undefined
       ? [
           ...content.sources.map(({ path }) => path),
           ...(request.source?.options.source_path ?? []).map(fromText),
         ]
       : [fromText(request.toPath)];
-  for (const path of paths) {
-    if (!recoverSwap(path)) continue;
-    const message = 'an interrupted restore was found: what was there before it is back';
-    request.warn({ message, subject: path, partial: false });
+  if (!request.dryRun) await recoverFirst(given, request);
+  const leftOut = createLeftOut(request);
+  const all = resolveTargets(content, request, isWholeSource(content, request), leftOut);
+  const held = request.deleteExtra ? new Set<string>() : undefined;
+  const { targets, ...counts } = await survey(content, request, all, held);
+  noteMerges(targets, request);
+  if (request.dryRun) return plan(content, request, targets, counts, held, leftOut);
+  const xattrs = await loadXattrs();
+  const metadata = metadataFor(request, xattrs);
+  let staged: StageOutcome;
+  let undo: readonly string[];
+  let swap: Swap | undefined;
+  try {
+    swap = createSwap(targets, request.backupId, request.now());
+    staged = await stageAll(content, swap.stagings, request, metadata);
+    throwIfAborted(request.signal);
+    const extras = await extrasOf(content, request, targets, held, leftOut);
+    const { implied } = staged;
+    const steps = (staging: Staging) => stepsFor(staging, implied, extras, leftOut, xattrs);
+    undo = swapIn(swap, steps, request.now(), xattrs);
+  } catch (error) {
+    if (swap !== undefined) discardSwap(swap);
+    throw targetFailed(error, targets);
   }
+  finish(swap, undo, request);
+  report(staged, metadata, request);
+  request.onProgress(staged.sizeBytes, staged.filesCount);
+  return {
+    target: names(targets.map(({ path }) => path)),
+    filesCount: staged.filesCount,
+    sizeBytes: staged.sizeBytes,
+    ...(undo.length === 0 ? {} : { undo: names(undo) }),
+  };
+}
+
+/** What an earlier restore or undo of these targets left when it was cut short. */
+async function recoverFirst(given: readonly string[], request: FilesRestoreRequest): Promise<void> {
+  const paths = new Set(given.map((path) => placeOf(path)));
+  for (const message of await recoverPaths([...paths])) request.warn({ message, partial: false });
 }
 
 /** Only all of a source may take the place of all that is there. */
-function isWholeSource(content: FilesContent, request: RestoreRequest<FilesOptions>): boolean {
+function isWholeSource(content: BackupContent, request: FilesRestoreRequest): boolean {
   const options = request.source?.options;
   const configured = (options?.include_patterns.length ?? 0) + (options?.exclude_patterns.length ?? 0);
-  return request.only.length === 0 && content.patterns === undefined && configured === 0;
+  return content.whole && request.only.length === 0 && content.patterns === undefined && configured === 0;
 }
 
-async function plan(
+interface Counts {
+  readonly filesCount: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * A first look at the entries, checked as the restore will check them: which targets they are for (of a
+ * selection, not all), and how much they are.
+ */
+async function survey(
   content: BackupContent,
-  request: RestoreRequest<FilesOptions>,
+  request: FilesRestoreRequest,
   targets: readonly Target[],
-): Promise<RestoreOutcome> {
+  held: Set<string> | undefined,
+): Promise<Counts & { targets: Target[] }> {
   const check = createEntryCheck(request.only.length > 0);
+  const touched = new Set<Target>();
   let entries = 0;
   let filesCount = 0;
   let sizeBytes = 0;
@@ -107,14 +111,143 @@ async function plan(
     const wrong = check(entry);
     if (wrong !== undefined) throw corrupt(entry.path, wrong);
     entries += 1;
+    held?.add(entry.path);
+    const target = targets.find((each) => each.entry === '' || isWithin(entry.path, each.entry));
+    if (target !== undefined) touched.add(target);
     if (entry.kind === 'directory' || entry.type === 'table') continue;
     filesCount += 1;
     sizeBytes += entry.size;
   }
   if (entries === 0) throw nothingThere(request);
-  const lines = targets.map(({ path, state }) => {
-    const kept = state === 'occupied' ? '; what is there now is kept beside it for undo' : '';
-    return `restore to ${displayPath(path)}${kept}`;
+  return { filesCount, sizeBytes, targets: targets.filter((target) => touched.has(target)) };
+}
+
+function noteMerges(targets: readonly Target[], request: FilesRestoreRequest): void {
+  for (const { path, leftOut } of targets) {
+    if (leftOut === undefined) continue;
+    const message = `holds what backups leave out (${displayPath(leftOut)}): what the backup has replaces its counterparts, everything else stays`;
+    request.warn({ message, subject: path, partial: false });
+  }
+}
+
+async function stageAll(
+  content: BackupContent,
+  stagings: readonly Staging[],
+  request: FilesRestoreRequest,
+  metadata: Metadata,
+): Promise<StageOutcome> {
+  const chosen = request.only.length === 0 ? () => true : await createSelection(request.only);
+  return stage(content, stagings, {
+    only: request.only,
+    chosen,
+    signal: request.signal,
+    metadata,
+    devices: request.privileged && request.host.privileged,
+    onProgress: throttled(request.onProgress),
+  });
+}
+
+function metadataFor(request: FilesRestoreRequest, xattrs: Xattrs | undefined): Metadata {
+  return createMetadata({
+    root: request.host.privileged,
+    privileged: request.privileged,
+    owners: readOwners(),
+    xattrs,
+  });
+}
+
+/** What goes without a successor, by target. */
+async function extrasOf(
+  content: BackupContent,
+  request: FilesRestoreRequest,
+  targets: readonly Target[],
+  held: ReadonlySet<string> | undefined,
+  leftOut: LeftOut,
+): Promise<ReadonlyMap<Target, readonly string[]>> {
+  if (held === undefined) return new Map();
+  const scope = await createScope(content, request);
+  const merged = targets.filter(({ mode }) => mode === 'merge');
+  return new Map(merged.map((target) => [target, findExtras(target, held, scope, leftOut)]));
+}
+
+function stepsFor(
+  { target, member }: Staging,
+  implied: ReadonlySet<string>,
+  extras: ReadonlyMap<Target, readonly string[]>,
+  { mounts }: LeftOut,
+  xattrs: Xattrs | undefined,
+): Iterable<SwapStep> {
+  if (target.mode === 'swap') return wholeSteps(member);
+  if (target.mode === 'entries') return entrySteps(member, xattrs);
+  return mergeSteps(member, {
+    isImplied: (path) => implied.has(joinPath(target.entry, path)),
+    extras: extras.get(target) ?? [],
+    mounts,
+    xattrs,
+  });
+}
+
+/** The restore is done: what cannot be removed now is removed by the next command. */
+function finish(swap: Swap, undo: readonly string[], request: FilesRestoreRequest): void {
+  const paths = swap.stagings.map(({ target }) => target.path);
+  try {
+    if (undo.length === 0) discardUnit(swap.unit);
+    else tidyQuietly(swap.unit);
+    const keep = request.source?.options.undo_keep;
+    if (keep !== undefined) dropUndo(paths, keep);
+  } catch (error) {
+    const message = `what is no longer needed could not be removed: ${errorText(error)}`;
+    request.warn({ message, subject: paths[0]!, partial: false });
+  }
+}
+
+/** Into a scratch folder, compared with the entries, removed in any case. */
+async function testRestore(content: BackupContent, request: FilesRestoreRequest): Promise<RestoreOutcome> {
+  const path = fromText(request.toPath ?? join(request.tempDir, 'restored'));
+  const target: Target = {
+    entry: '',
+    kind: 'directory',
+    path,
+    state: 'absent',
+    mode: 'swap',
+    place: 'beside',
+  };
+  const metadata = metadataFor(request, await loadXattrs());
+  let swap: Swap | undefined;
+  try {
+    swap = createSwap([target], request.backupId, request.now());
+    const staged = await stageAll(content, swap.stagings, request, metadata);
+    await checkStaged(content, swap.stagings[0]!.data, staged, request);
+    return { target: displayPath(path), filesCount: staged.filesCount, sizeBytes: staged.sizeBytes };
+  } catch (error) {
+    throw targetFailed(error, [target]);
+  } finally {
+    if (swap !== undefined) discardSwap(swap);
+  }
+}
+
+async function plan(
+  content: BackupContent,
+  request: FilesRestoreRequest,
+  targets: readonly Target[],
+  { filesCount, sizeBytes }: Counts,
+  held: ReadonlySet<string> | undefined,
+  leftOut: LeftOut,
+): Promise<RestoreOutcome> {
+  const extras = await extrasOf(content, request, targets, held, leftOut);
+  const lines = targets.flatMap((target) => {
+    const path = displayPath(target.path);
+    const removed = (extras.get(target) ?? []).map(
+      (extra) => `remove, and keep for undo, ${displayPath(joinPath(target.path, extra))}`,
+    );
+    if (target.state !== 'occupied') return [`restore to ${path}`];
+    if (target.mode !== 'merge') {
+      return [`restore to ${path}; what is there now is kept ${target.place} it for undo`];
+    }
+    return [
+      `replace in ${path} what the backup holds, and keep it ${target.place} it for undo; everything else stays`,
+      ...removed,
+    ];
   });
   return {
     target: names(targets.map(({ path }) => path)),
@@ -124,33 +257,7 @@ async function plan(
   };
 }
 
-/** Only where something is moved away for it: a power cut must not leave empty files in its place. */
-function makeDurable(stagings: readonly Staging[]): void {
-  for (const { folder, target } of stagings) {
-    if (target.state !== 'occupied') continue;
-    try {
-      runIn(folder, 'sync', ['-f', '.']);
-    } catch {
-      // A sync(1) that knows no -f; what is replaced stays for undo anyway.
-    }
-  }
-}
-
-/** A folder that its owner may not write to could not have been moved: it gets its mode where it is now. */
-async function finishRoots(
-  content: BackupContent,
-  stagings: readonly Staging[],
-  metadata: Metadata,
-): Promise<void> {
-  for (const { target } of stagings) {
-    if (target.kind !== 'directory') continue;
-    const root = await content.entry(target.entry);
-    if (root?.type !== 'tree' || (root.mode & OWNER_WRITE) !== 0) continue;
-    chmodSync(fsPath(target.path), metadata.modeOf(root));
-  }
-}
-
-function report(staged: StageOutcome, metadata: Metadata, request: RestoreRequest<FilesOptions>): void {
+function report(staged: StageOutcome, metadata: Metadata, request: FilesRestoreRequest): void {
   metadata.report(request.warn);
   if (staged.skippedDevices > 0) {
     const message = `${staged.skippedDevices} devices are left out: they take root and --privileged`;
@@ -182,7 +289,7 @@ function names(paths: readonly string[]): string {
   return paths.map(displayPath).join(', ');
 }
 
-function nothingThere(request: RestoreRequest<FilesOptions>): DguardError {
+function nothingThere(request: FilesRestoreRequest): DguardError {
   const what =
     request.only.length === 0 ? 'the backup is empty' : `nothing in it is named ${request.only.join(', ')}`;
   return new DguardError('nothing_there', what, {

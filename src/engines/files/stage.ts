@@ -16,8 +16,10 @@ export interface StageOptions {
   readonly metadata: Metadata;
   /** Devices are made. */
   readonly devices: boolean;
-  /** Bits that a staged root needs until it is moved (its owner must be able to write to it). */
-  readonly rootOrMode: number;
+  /** Is a folder of the backup itself chosen, or only above what is? */
+  readonly chosen: (entry: ContentEntry) => boolean;
+  /** Gets the path of every entry, whatever becomes of it. */
+  readonly held?: Set<string>;
   readonly onProgress: (bytesDone: number, filesDone: number) => void;
 }
 
@@ -27,8 +29,8 @@ export interface StageOutcome {
   /** What cannot be made here. */
   readonly skippedDevices: number;
   readonly skippedSockets: number;
-  /** Those that anything was written to. */
-  readonly touched: readonly Staging[];
+  /** Folders that were made for what is in them: they say nothing of folders that exist. */
+  readonly implied: ReadonlySet<string>;
 }
 
 /**
@@ -80,12 +82,11 @@ export async function stage(
   }
   if (filesOpen !== 0 || writer !== undefined) throw corrupt('', 'the content of some files is missing');
   for (const { from, to } of hardLinks) linkSync(fsPath(pathOf(from)), fsPath(pathOf(to)));
-  makeSpecials(specials, stagings[0]!.folder);
+  makeSpecials(specials, stagings[0]!.member.folder);
   for (const special of specials) metadata.applyToSpecial(special.path, special.entry);
   await linksAndFolders();
   options.onProgress(sizeBytes, filesCount);
-  const touched = [...parents.touched];
-  return { filesCount, sizeBytes, skippedDevices, skippedSockets, touched };
+  return { filesCount, sizeBytes, skippedDevices, skippedSockets, implied: parents.implied };
 
   async function* foldersAndFiles(): AsyncGenerator<ContentEntry> {
     for await (const entry of content.entries({ only: options.only })) {
@@ -93,7 +94,9 @@ export async function stage(
       const wrong = check(entry);
       if (wrong !== undefined) throw corrupt(entry.path, wrong);
       const met = entry as TreeEntry;
+      options.held?.add(met.path);
       parents.ensure(met);
+      if (met.kind === 'directory' && !options.chosen(met)) parents.implied.add(met.path);
       if (met.kind !== 'directory') filesCount += 1;
       if (met.kind === 'file') {
         if (met.linkGroup !== undefined) restoredAt.set(met.path, met.path);
@@ -170,8 +173,10 @@ export async function stage(
     }
     leave(undefined);
     // A folder that is nobody's source: several sources, or a file, below a folder named by --to-path.
-    for (const { target, data } of parents.touched) {
-      if (target.kind === 'directory' && !rootsMet.has(target.entry)) chmodSync(fsPath(data), 0o755);
+    for (const { target, data } of stagings) {
+      if (target.kind !== 'directory' || rootsMet.has(target.entry)) continue;
+      chmodSync(fsPath(data), 0o755);
+      parents.implied.add(target.entry);
     }
   }
 
@@ -179,9 +184,8 @@ export async function stage(
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const fd = openSync(fsPath(pathOf(folder.path)), flags);
     try {
-      const isRoot = stagings.some(({ target }) => target.entry === folder.path);
-      if (isRoot) rootsMet.add(folder.path);
-      metadata.applyToOpen(fd, folder, isRoot ? options.rootOrMode : 0);
+      if (stagings.some(({ target }) => target.entry === folder.path)) rootsMet.add(folder.path);
+      metadata.applyToOpen(fd, folder);
     } finally {
       closeSync(fd);
     }
@@ -205,15 +209,14 @@ function stagedPaths(stagings: readonly Staging[]): (path: string) => string {
 function createParents(stagings: readonly Staging[], pathOf: (path: string) => string) {
   /** The folders above where the walk is. */
   let above: string[] = [];
-  const touched = new Set<Staging>();
+  const implied = new Set<string>();
   return {
-    touched,
+    implied,
     ensure(entry: TreeEntry): void {
       const staging = stagings.find(
         ({ target }) => target.entry === '' || isWithin(entry.path, target.entry),
       );
       if (staging === undefined) throw corrupt(entry.path, 'lies in none of the sources of its backup');
-      touched.add(staging);
       const root = staging.target.entry;
       if (entry.path === root) {
         if ((entry.kind === 'directory') !== (staging.target.kind === 'directory')) {
@@ -240,6 +243,7 @@ function createParents(stagings: readonly Staging[], pathOf: (path: string) => s
       end = slash === -1 ? to.length : slash;
       const missing = to.slice(0, end);
       mkdirSync(fsPath(pathOf(missing)), 0o755);
+      implied.add(missing);
       above.push(missing);
     }
   }

@@ -1,197 +1,203 @@
+import { lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { DguardError, errorText } from '../../errors.ts';
+import type { UnitMember } from '../marks.ts';
 import {
-  closeSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-} from 'node:fs';
-import { displayPath } from '../../archive/paths.ts';
-import { DguardError, errnoOf } from '../../errors.ts';
+  beginSwap,
+  commitSwap,
+  createUnit,
+  discardUnit,
+  endRevert,
+  exists,
+  journalFacts,
+  keptName,
+  NEW_NAME,
+  type SwapUnit,
+  syncFolder,
+  tidyUnit,
+  unitState,
+} from '../swap-unit.ts';
 import { folderOf, fsPath, joinPath } from './fs-paths.ts';
-import { DATA_NAME, looksMarked, type Mark, markedPath, readMark, writeMark } from './marks.ts';
-import { removeTree } from './remove-tree.ts';
+import { moveBack, moveForward, type SwapSide } from './swap-moves.ts';
+import { type SwapStep, writePlan } from './swap-plan.ts';
 import type { Target } from './targets.ts';
+import { runIn } from './tool.ts';
+import type { Xattrs } from './xattrs.ts';
 
-/** A staged tree beside its target, not yet in its place. */
+/** A staged tree beside (or in) its target, not yet in its place. */
 export interface Staging {
   readonly target: Target;
-  /** The marked folder. */
-  readonly folder: string;
-  /** The staged tree or file in it. */
+  readonly member: UnitMember;
+  /** The staged tree or file. */
   readonly data: string;
-  /** Folders above the target that were made for it, highest first. */
+}
+
+/** All stagings of one restore: swapped together or not at all. */
+export interface Swap {
+  readonly unit: SwapUnit;
+  readonly stagings: readonly Staging[];
+  /** Folders above targets that were made for them, highest first. */
   readonly madeParents: readonly string[];
 }
 
-/** Makes the marked folder for a target (0700), and the folders above it where they are missing. */
-export function createStaging(target: Target, backupId: string, createdAt: Date): Staging {
-  const madeParents = makeParents(folderOf(target.path));
-  const folder = markedPath(target.path, 'new', backupId);
-  const staging = { target, folder, data: joinPath(folder, DATA_NAME), madeParents };
+/** Makes the marked folders (0700), and the folders above the targets where they are missing. */
+export function createSwap(targets: readonly Target[], backupId: string, createdAt: Date): Swap {
+  const madeParents: string[] = [];
   try {
-    // What an earlier restore of this backup left when it was killed.
-    if (readMark(folder)?.role === 'new') removeTree(folder);
-    mkdirSync(fsPath(folder), 0o700);
+    for (const { path } of targets) makeParents(folderOf(path), madeParents);
+    const unit = createUnit(targets, backupId, createdAt);
+    const stagings = targets.map((target, at): Staging => {
+      const member = unit.members[at]!;
+      return { target, member, data: joinPath(member.folder, NEW_NAME) };
+    });
+    const swap = { unit, stagings, madeParents };
+    try {
+      for (const { target, data } of stagings) {
+        if (target.kind === 'directory') mkdirSync(fsPath(data), 0o700);
+      }
+    } catch (error) {
+      discardUnit(unit);
+      throw error;
+    }
+    return swap;
   } catch (error) {
     removeParents(madeParents);
     throw error;
   }
-  try {
-    writeMark(folder, { role: 'new', backupId, target: target.path, createdAt: createdAt.toISOString() });
-    if (target.kind === 'directory') mkdirSync(fsPath(staging.data), 0o700);
-  } catch (error) {
-    discardStaging(staging);
-    throw error;
-  }
-  return staging;
 }
 
-/** Removes what was staged; the target is as it was. */
-export function discardStaging(staging: Staging): void {
-  removeTree(staging.folder);
-  removeParents(staging.madeParents);
+/** Removes what was staged; the targets are as they were. Does nothing to a swap that is half done. */
+export function discardSwap(swap: Swap): void {
+  const state = unitState(swap.unit);
+  if (state !== 'staging' && state !== 'done') return;
+  discardUnit(swap.unit);
+  removeParents(swap.madeParents);
 }
 
 /**
- * Puts each staged tree in its target's place; what was there is kept under a mark for undo. All or none:
- * when one fails, those before it are put back. Returns the marked undo folders.
+ * Puts all staged trees in their places by the steps that are given for each; what was there is kept for
+ * undo. All or none: what was moved is moved back where one step fails. Returns the folders that keep what
+ * was replaced, none where there was nothing.
  */
-export function swapIn(stagings: readonly Staging[], backupId: string, now: Date): string[] {
-  const done: { staging: Staging; undo: string | undefined }[] = [];
+export function swapIn(
+  swap: Swap,
+  stepsOf: (staging: Staging) => Iterable<SwapStep>,
+  at: Date,
+  xattrs: Xattrs | undefined,
+): string[] {
+  const { unit, stagings } = swap;
+  for (const { member } of stagings) makeDurable(member.folder);
+  for (const staging of stagings) writePlan(staging.member.folder, planName(1), stepsOf(staging));
+  const isOccupied = stagings.some(({ target }) => target.state === 'occupied');
+  const keep = () => isOccupied || stagings.some(({ member }) => holdsSomething(member));
+  return exchange(unit, 'swapping', 1, at, xattrs, keep) ? unit.members.map(({ folder }) => folder) : [];
+}
+
+/**
+ * Moves by the plans of one generation, under the journal. Returns whether what was replaced is kept. Where
+ * it throws, the targets are as they were.
+ */
+export function exchange(
+  unit: SwapUnit,
+  step: 'swapping' | 'undoing',
+  generation: number,
+  at: Date,
+  xattrs: Xattrs | undefined,
+  keep: () => boolean = () => true,
+): boolean {
   try {
-    for (const staging of stagings) {
-      const { target } = staging;
-      const undo = target.state === 'occupied' ? keepForUndo(target.path, backupId, now) : undefined;
-      done.push({ staging, undo });
-      if (undo === undefined) refuseNew(target);
-      renameSync(fsPath(staging.data), fsPath(target.path));
-      syncFolder(folderOf(target.path));
+    beginSwap(unit, step, at, { generation });
+    for (const side of sidesOf(unit, generation)) moveForward(side, xattrs);
+    for (const { target, folder } of unit.members) {
+      makeDurable(folder);
+      syncFolder(folderOf(target));
     }
+    const kept = keep();
+    commitSwap(unit, step, kept);
+    return kept;
   } catch (error) {
-    for (const { staging, undo } of done.reverse()) putBack(staging, undo);
+    if (unitState(unit) === step) revert(unit, step, xattrs, error);
     throw error;
   }
-  for (const { folder } of stagings) removeTree(folder);
-  return done.flatMap(({ undo }) => (undo === undefined ? [] : [undo]));
 }
 
 /**
- * Reverts a swap that was cut short: the target is gone, and beside it lies what it was, under our mark.
- * Returns true where something was put back.
+ * A restore is the first generation of its unit, each undo a further one: it moves in what the one before
+ * has kept, and keeps what it replaces.
  */
-export function recoverSwap(target: string): boolean {
-  if (lstatSync(fsPath(target), { throwIfNoEntry: false }) !== undefined) return false;
-  let newest: { folder: string; mark: Mark } | undefined;
-  for (const name of siblingNames(target)) {
-    if (!looksMarked(name)) continue;
-    const folder = joinPath(folderOf(target), name);
-    const mark = readMark(folder);
-    if (mark?.role !== 'undo' || mark.target !== target) continue;
-    if (newest === undefined || mark.createdAt > newest.mark.createdAt) newest = { folder, mark };
-  }
-  if (newest === undefined) return false;
-  const data = joinPath(newest.folder, DATA_NAME);
-  if (lstatSync(fsPath(data), { throwIfNoEntry: false }) === undefined) return false;
-  renameSync(fsPath(data), fsPath(target));
-  removeTree(newest.folder);
-  syncFolder(folderOf(target));
-  return true;
+function sidesOf(unit: SwapUnit, generation: number): SwapSide[] {
+  return unit.members.map((member) => ({
+    member,
+    plan: planName(generation),
+    incoming: generation === 1 ? NEW_NAME : keptName(generation - 1),
+    outgoing: keptName(generation),
+  }));
 }
 
-function siblingNames(target: string): string[] {
+export function planName(generation: number): string {
+  return `plan-${generation}.jsonl`;
+}
+
+/** The newest generation that was committed. */
+export function generationOf(unit: SwapUnit, step: 'swapping' | 'kept' | 'undoing'): number {
+  const { generation } = journalFacts(unit, step);
+  return typeof generation === 'number' ? generation : 1;
+}
+
+/** Takes a swap back that has begun. Where that fails too, the journal stays for `--recover`. */
+export function revert(
+  unit: SwapUnit,
+  step: 'swapping' | 'undoing',
+  xattrs: Xattrs | undefined,
+  reason?: unknown,
+): void {
   try {
-    return readdirSync(fsPath(folderOf(target)), 'latin1');
+    for (const side of sidesOf(unit, generationOf(unit, step)).reverse()) moveBack(side, xattrs);
+    for (const { target } of unit.members) syncFolder(folderOf(target));
+    endRevert(unit, step);
+  } catch (error) {
+    if (reason === undefined) throw error;
+    throw new DguardError(
+      'target_failed',
+      `the swap failed (${errorText(reason)}), and so did taking it back (${errorText(error)})`,
+      {
+        operation: 'restore',
+        subject: unit.members[0]!.target,
+        hint: 'nothing is lost: see to the cause, then `dguard restore --recover`',
+        cause: error,
+      },
+    );
+  }
+}
+
+/** After a commit, or an undo that was taken back: removes what is not of the generation that is kept. */
+export function tidy(unit: SwapUnit): void {
+  const generation = generationOf(unit, 'kept');
+  tidyUnit(unit, [keptName(generation), planName(generation)]);
+}
+
+/** The file system that a folder is on, with all that was written to it. */
+function makeDurable(folder: string): void {
+  try {
+    runIn(folder, 'sync', ['-f', '.']);
   } catch {
-    return [];
+    // A sync(1) that knows no -f; what is replaced stays for undo anyway.
   }
 }
 
-/** The mark is durable before the target moves: an interrupted swap is found by it. */
-function keepForUndo(target: string, backupId: string, now: Date): string {
-  const folder = freeUndoFolder(target, backupId);
-  try {
-    writeMark(folder, { role: 'undo', backupId, target, createdAt: now.toISOString() });
-    syncFolder(folder);
-    syncFolder(folderOf(target));
-    renameSync(fsPath(target), fsPath(joinPath(folder, DATA_NAME)));
-  } catch (error) {
-    removeTree(folder);
-    throw error;
-  }
-  return folder;
+/** An empty folder was the target, and something came up in it until it was moved. */
+function holdsSomething({ folder }: UnitMember): boolean {
+  const old = joinPath(folder, keptName(1));
+  const stat = lstatSync(fsPath(old), { throwIfNoEntry: false });
+  return stat !== undefined && (!stat.isDirectory() || readdirSync(fsPath(old)).length > 0);
 }
 
-/** The same backup may be restored again while an earlier undo copy is still kept. */
-function freeUndoFolder(target: string, backupId: string): string {
-  for (let attempt = 1; ; attempt += 1) {
-    const folder = markedPath(target, 'undo', attempt === 1 ? backupId : `${backupId}-${attempt}`);
-    try {
-      mkdirSync(fsPath(folder), 0o700);
-      return folder;
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST' || attempt >= 1000) throw error;
-    }
-  }
-}
-
-/** A rename replaces an empty folder and, silently, a file that came up meanwhile. */
-function refuseNew(target: Target): void {
-  const now = lstatSync(fsPath(target.path), { throwIfNoEntry: false });
-  if (now === undefined || (target.state === 'empty' && now.isDirectory())) {
-    if (now !== undefined && target.kind === 'file') rmdirSync(fsPath(target.path));
-    return;
-  }
-  throw new DguardError('target_refused', 'something came up at the target while it was restored', {
-    operation: 'restore',
-    subject: displayPath(target.path),
-  });
-}
-
-function putBack(staging: Staging, undo: string | undefined): void {
-  const { target } = staging;
-  const isIn = lstatSync(fsPath(staging.data), { throwIfNoEntry: false }) === undefined;
-  if (isIn) renameSync(fsPath(target.path), fsPath(staging.data));
-  if (undo !== undefined) {
-    renameSync(fsPath(joinPath(undo, DATA_NAME)), fsPath(target.path));
-    removeTree(undo);
-  } else if (
-    target.state === 'empty' &&
-    lstatSync(fsPath(target.path), { throwIfNoEntry: false }) === undefined
-  ) {
-    mkdirSync(fsPath(target.path));
-  }
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(fsPath(path), 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function makeParents(folder: string): string[] {
-  const made: string[] = [];
+function makeParents(folder: string, made: string[]): void {
   const missing: string[] = [];
-  let path = folder;
-  while (path !== '/' && lstatSync(fsPath(path), { throwIfNoEntry: false }) === undefined) {
-    missing.push(path);
-    path = folderOf(path);
+  for (let path = folder; path !== '/' && !exists(path); path = folderOf(path)) missing.push(path);
+  for (const path of missing.reverse()) {
+    mkdirSync(fsPath(path), 0o755);
+    made.push(path);
   }
-  for (const next of missing.reverse()) {
-    try {
-      mkdirSync(fsPath(next), 0o755);
-    } catch (error) {
-      removeParents(made);
-      throw error;
-    }
-    made.push(next);
-  }
-  return made;
 }
 
 function removeParents(made: readonly string[]): void {

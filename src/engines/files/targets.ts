@@ -1,9 +1,9 @@
-import { lstatSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
 import { displayPath, fromBytes, fromText } from '../../archive/paths.ts';
 import { DguardError, errnoOf, errorText } from '../../errors.ts';
-import type { BackupContent, RestoreRequest, SourceRoot } from '../types.ts';
+import type { BackupContent, SourceRoot } from '../types.ts';
 import { folderOf, fsPath } from './fs-paths.ts';
-import type { FilesOptions } from './options.ts';
+import { type FilesRestoreRequest, findLeftOut, type LeftOut } from './scope.ts';
 import { isEmptyFolder } from './sources.ts';
 
 /** Where one part of a backup goes. Byte strings. */
@@ -15,33 +15,78 @@ export interface Target {
   readonly path: string;
   /** `occupied`: a folder with something in it, or anything but a folder. */
   readonly state: 'absent' | 'empty' | 'occupied';
+  /**
+   * `swap`: it is replaced as a whole; `entries`: so is all that is in it, as it cannot itself be moved;
+   * `merge`: what the backup holds replaces its counterpart, the rest stays.
+   */
+  readonly mode: 'swap' | 'entries' | 'merge';
+  /** Where the marked folder for it is. */
+  readonly place: 'beside' | 'inside';
+  /** Why a restore of a whole source merges: something there that backups leave out. */
+  readonly leftOut?: string;
 }
 
 /**
  * The targets of a restore: `toPath` for the whole tree, else the place of each source. Throws
  * `target_refused` where a restore may not go, before anything is written.
+ *
+ * @param isWhole the backup is of a whole source, and all of it is wanted
  */
 export function resolveTargets(
   content: BackupContent,
-  request: RestoreRequest<FilesOptions>,
-  wholeSource: boolean,
+  request: FilesRestoreRequest,
+  isWhole: boolean,
+  leftOut: LeftOut,
 ): Target[] {
-  const places: Omit<Target, 'state'>[] =
+  const places: Pick<Target, 'entry' | 'kind' | 'path'>[] =
     request.toPath === undefined
       ? sourcePlaces(content.sources, request.source?.options.source_path)
       : [{ entry: '', kind: 'directory', path: existingPath(fromText(request.toPath)) }];
   return places.map((place) => {
     const state = stateOf(place.path);
-    refuse(place.path, state, request, wholeSource);
-    return { ...place, state };
+    refuse(place.path, state, request);
+    return { ...place, state, ...manner(place, state, isWhole, leftOut) };
   });
+}
+
+function manner(
+  { path, kind }: Pick<Target, 'path' | 'kind'>,
+  state: Target['state'],
+  isWhole: boolean,
+  leftOut: LeftOut,
+): Pick<Target, 'mode' | 'place' | 'leftOut'> {
+  if (state === 'absent') return { mode: 'swap', place: 'beside' };
+  const isFolder = lstatSync(fsPath(path)).isDirectory();
+  const place = leftOut.mounts.isPoint(path) || (isFolder && isFixedIn(path)) ? 'inside' : 'beside';
+  if (place === 'inside' && !(isFolder && kind === 'directory')) {
+    throw refused(path, 'is a mount point, and not a folder: it cannot be replaced', ELSEWHERE);
+  }
+  const whole = place === 'inside' ? 'entries' : 'swap';
+  // Another kind of thing than a folder has nothing in it that could stay.
+  if (state === 'empty' || !isFolder || kind !== 'directory') return { mode: whole, place };
+  if (!isWhole) return { mode: 'merge', place };
+  const found = findLeftOut(path, leftOut);
+  return found === undefined ? { mode: whole, place } : { mode: 'merge', place, leftOut: found };
+}
+
+/** May the folder not be renamed by this user? Its parent is read-only, or sticky and somebody else's. */
+function isFixedIn(path: string): boolean {
+  const parent = folderOf(path);
+  try {
+    accessSync(fsPath(parent), constants.W_OK | constants.X_OK);
+  } catch {
+    return true;
+  }
+  const own = process.geteuid?.() ?? 0;
+  const { mode, uid } = statSync(fsPath(parent));
+  return (mode & 0o1000) !== 0 && own !== 0 && uid !== own && statSync(fsPath(path)).uid !== own;
 }
 
 /** A datasource whose one path was changed in the configuration is restored to where it is now. */
 function sourcePlaces(
   sources: readonly SourceRoot[],
   configured: readonly string[] | undefined,
-): Omit<Target, 'state'>[] {
+): Pick<Target, 'entry' | 'kind' | 'path'>[] {
   if (sources.length === 0) {
     throw refused('', 'the backup does not say where it came from', 'name a folder: --to-path DIR');
   }
@@ -77,27 +122,12 @@ function stateOf(path: string): Target['state'] {
   }
 }
 
-function refuse(
-  path: string,
-  state: Target['state'],
-  request: RestoreRequest<FilesOptions>,
-  wholeSource: boolean,
-): void {
-  const elsewhere = 'restore beside it: --to-path DIR';
-  if (path === '/') throw refused(path, 'the root of the file system cannot be replaced', elsewhere);
-  if (state === 'absent') return;
+const ELSEWHERE = 'restore beside it: --to-path DIR';
+
+function refuse(path: string, state: Target['state'], request: FilesRestoreRequest): void {
+  if (path === '/') throw refused(path, 'the root of the file system cannot be replaced', ELSEWHERE);
   if (state === 'occupied' && !request.overwrite) {
-    throw refused(path, 'is not empty', `replace it with --overwrite, or ${elsewhere}`);
-  }
-  if (state === 'occupied' && !wholeSource) {
-    throw refused(
-      path,
-      'is not empty, and the restore is not of the whole source: it cannot replace it',
-      elsewhere,
-    );
-  }
-  if (statSync(fsPath(path)).dev !== statSync(fsPath(folderOf(path))).dev) {
-    throw refused(path, 'is a mount point: it cannot be replaced as a whole', elsewhere);
+    throw refused(path, 'is not empty', `replace it with --overwrite, or ${ELSEWHERE}`);
   }
 }
 

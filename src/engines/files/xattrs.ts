@@ -14,14 +14,19 @@ export interface Xattrs {
   read(fd: number, device: bigint, path: string): { name: string; value: Uint8Array }[] | undefined;
   /** Throws the system's error. */
   write(fd: number, name: string, value: Uint8Array): void;
+  /** All that may be read of the folder that a path leads to, by names as texts. */
+  readAt(path: string, device: bigint): [string, Buffer][];
+  writeAt(path: string, name: string, value: Buffer): void;
+  removeAt(path: string, name: string): void;
 }
 
 /** Undefined where this system cannot: not Linux, or the optional package is not installed. */
 export async function loadXattrs(): Promise<Xattrs | undefined> {
   if (process.platform !== 'linux') return undefined;
   try {
-    const { listAttributesSync, getAttributeSync, setAttributeSync } = await import('fs-xattr');
-    return accessors(listAttributesSync, getAttributeSync, setAttributeSync);
+    const found = await import('fs-xattr');
+    const { listAttributesSync, getAttributeSync, setAttributeSync, removeAttributeSync } = found;
+    return accessors(listAttributesSync, getAttributeSync, setAttributeSync, removeAttributeSync);
   } catch {
     return undefined;
   }
@@ -41,6 +46,7 @@ function accessors(
   list: (path: string) => string[],
   get: (path: string, name: string) => Buffer,
   set: (path: string, name: string, value: Buffer) => void,
+  remove: (path: string, name: string) => void,
 ): Xattrs {
   /** File systems that have no attributes are asked once. */
   const without = new Set<bigint>();
@@ -83,6 +89,18 @@ function accessors(
     },
     write: (fd, name, value) =>
       set(`/proc/self/fd/${fd}`, toBytes(name).toString('utf8'), Buffer.from(value)),
+    readAt(path, device) {
+      if (without.has(device)) return [];
+      const found: [string, Buffer][] = [];
+      try {
+        for (const name of list(path).sort()) found.push([name, get(path, name)]);
+      } catch (error) {
+        if (!isNotOurs(error)) throw error;
+      }
+      return found;
+    },
+    writeAt: set,
+    removeAt: remove,
   };
 }
 

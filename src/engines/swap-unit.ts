@@ -1,0 +1,273 @@
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs';
+import { displayPath } from '../archive/paths.ts';
+import { DguardError, errnoOf } from '../errors.ts';
+import { baseName, folderOf, fsPath, joinPath } from './files/fs-paths.ts';
+import {
+  looksMarked,
+  MARK_FILE,
+  type Mark,
+  markedPath,
+  readJson,
+  readMark,
+  UNFINISHED_SUFFIX,
+  type UnitMember,
+  writeJson,
+  writeMark,
+} from './marks.ts';
+import { removeTree } from './remove-tree.ts';
+
+/**
+ * All that one restore replaces, old or new as a whole: a marked folder for each of its targets. The state
+ * is told by which journal lies in the first folder, and changes by one rename or unlink, which needs no room.
+ *
+ *     (no journal)   staging: nothing was moved; may be discarded
+ *     swapping.json  targets are being replaced; an interruption is reverted
+ *     undo.json      done: `data` in each folder is what was replaced
+ *     undoing.json   (beside undo.json) what was replaced is being put back; an interruption is reverted
+ *     done.json      done, and nothing is to be kept; may be discarded
+ */
+export interface SwapUnit {
+  readonly backupId: string;
+  readonly createdAt: string;
+  /** The first is the one with the journal. */
+  readonly members: readonly UnitMember[];
+}
+
+export type UnitState = 'staging' | 'swapping' | 'kept' | 'undoing' | 'done';
+
+/** What is to be at a target, in its marked folder. */
+export const NEW_NAME = 'new';
+
+/** What was replaced: `data` by the restore, `data-2` and so on by an undo of it, and of that. */
+export function keptName(generation: number): string {
+  return generation === 1 ? 'data' : `data-${generation}`;
+}
+
+const JOURNAL = { swapping: 'swapping.json', kept: 'undo.json', undoing: 'undoing.json', done: 'done.json' };
+
+export interface UnitTarget {
+  readonly path: string;
+  readonly place: 'beside' | 'inside';
+}
+
+/** Makes the marked folders of a restore (0700). Leaves nothing where it throws. */
+export function createUnit(targets: readonly UnitTarget[], backupId: string, createdAt: Date): SwapUnit {
+  const members: UnitMember[] = [];
+  const unit = { backupId, createdAt: createdAt.toISOString(), members };
+  try {
+    for (const { path, place } of targets)
+      members.push({ target: path, folder: makeFolder(path, place, backupId) });
+    const [first] = members;
+    for (const { target, folder } of members) {
+      const more = folder === first!.folder ? { members } : { primary: first!.folder };
+      writeMark(folder, { backupId, target, createdAt: unit.createdAt, ...more });
+    }
+    return unit;
+  } catch (error) {
+    discardUnit(unit);
+    throw error;
+  }
+}
+
+/** The same backup may be restored again while an earlier undo copy is still kept. */
+function makeFolder(target: string, place: UnitTarget['place'], backupId: string): string {
+  for (let attempt = 1; ; attempt += 1) {
+    const folder = markedPath(target, place, attempt === 1 ? backupId : `${backupId}-${attempt}`);
+    try {
+      mkdirSync(fsPath(folder), 0o700);
+      return folder;
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST' || attempt >= 1000) throw error;
+    }
+  }
+}
+
+export function unitState(unit: SwapUnit): UnitState {
+  const has = (name: string) => exists(joinPath(primaryOf(unit), name));
+  if (has(JOURNAL.undoing)) return 'undoing';
+  if (has(JOURNAL.kept)) return 'kept';
+  if (has(JOURNAL.swapping)) return 'swapping';
+  return has(JOURNAL.done) ? 'done' : 'staging';
+}
+
+/** Writes the journal, durable before anything moves. `facts`: what the engine needs to revert. */
+export function beginSwap(
+  unit: SwapUnit,
+  step: 'swapping' | 'undoing',
+  at: Date,
+  facts: Readonly<Record<string, unknown>> = {},
+): void {
+  for (const { folder } of [...unit.members].reverse()) {
+    syncFolder(folder);
+    syncFolder(folderOf(folder));
+  }
+  writeJson(primaryOf(unit), JOURNAL[step], {
+    dguard: 'journal',
+    step,
+    backup: unit.backupId,
+    created_at: at.toISOString(),
+    targets: unit.members.map(({ target }) => displayPath(target)),
+    facts,
+  });
+  syncFolder(primaryOf(unit));
+}
+
+/** The commit point: all targets are new from here on. `keep`: what was replaced stays for undo. */
+export function commitSwap(unit: SwapUnit, step: 'swapping' | 'undoing', keep: boolean): void {
+  moveJournal(unit, step, keep ? 'kept' : 'done');
+  try {
+    syncFolder(primaryOf(unit));
+  } catch {
+    // It is renamed: whoever looks finds it done. A power cut now may revert, which is whole as well.
+  }
+}
+
+/** After everything was moved back. */
+export function endRevert(unit: SwapUnit, step: 'swapping' | 'undoing'): void {
+  unlinkSync(fsPath(joinPath(primaryOf(unit), JOURNAL[step])));
+}
+
+/** What `beginSwap` was told by the engine. */
+export function journalFacts(unit: SwapUnit, step: 'swapping' | 'kept' | 'undoing'): Record<string, unknown> {
+  return (readJson(primaryOf(unit), JOURNAL[step])?.['facts'] ?? {}) as Record<string, unknown>;
+}
+
+/** When what a unit keeps was replaced. */
+export function keptSince(unit: SwapUnit): string {
+  const at = readJson(primaryOf(unit), JOURNAL.kept)?.['created_at'];
+  return typeof at === 'string' ? at : unit.createdAt;
+}
+
+/** Removes the folders of a unit with all that is in them. Its targets must be whole: not while it is swapping. */
+export function discardUnit(unit: SwapUnit): void {
+  const first = unit.members[0];
+  // From here on a crash leaves what the next command discards.
+  if (first !== undefined && exists(joinPath(first.folder, JOURNAL.kept))) moveJournal(unit, 'kept', 'done');
+  for (const { folder } of [...unit.members].reverse()) removeMarked(folder);
+}
+
+/** Removes all from a unit's folders but its mark, its journal, and what is named. May be repeated. */
+export function tidyUnit(unit: SwapUnit, keep: readonly string[]): void {
+  const kept = [MARK_FILE, JOURNAL.kept, ...keep];
+  for (const { folder } of unit.members) {
+    for (const name of namesIn(folder)) if (!kept.includes(name)) removeTree(joinPath(folder, name));
+  }
+}
+
+/** The mark goes last: without it nobody would dare to remove the rest. */
+function removeMarked(folder: string): void {
+  const last = [JOURNAL.done, MARK_FILE];
+  for (const name of namesIn(folder)) if (!last.includes(name)) removeTree(joinPath(folder, name));
+  for (const name of last) removeTree(joinPath(folder, name));
+  try {
+    rmdirSync(fsPath(folder));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/**
+ * The units that a target is part of, newest first, whatever their state. Only those of this user: in a folder
+ * that others may write to, a mark could tell us to move what is not ours.
+ */
+export function findUnits(target: string): SwapUnit[] {
+  const units = new Map<string, SwapUnit>();
+  for (const folder of markedFolders(target)) {
+    const mark = trustedMark(folder);
+    if (mark?.target !== target) continue;
+    const primary = mark.primary ?? folder;
+    const unit = unitOf(primary);
+    if (unit?.members.some((member) => member.folder === folder && member.target === target)) {
+      units.set(primary, unit);
+    }
+  }
+  return [...units.values()].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+}
+
+/** Folders that a crash left before they had their mark: empty, so that nothing can be lost. */
+export function sweepUnmarked(target: string): void {
+  for (const folder of markedFolders(target)) {
+    if (!isFolderFor(folder, target)) continue;
+    const names = namesIn(folder);
+    if (names.some((name) => name !== MARK_FILE + UNFINISHED_SUFFIX)) continue;
+    for (const name of names) removeTree(joinPath(folder, name));
+    rmdirSync(fsPath(folder));
+  }
+}
+
+function isFolderFor(folder: string, target: string): boolean {
+  const name = baseName(folder);
+  const id = /\.dguard-undo-([A-Za-z0-9._-]+)$/.exec(name)?.[1] ?? '';
+  const place = folderOf(folder) === target ? 'inside' : 'beside';
+  return markedPath(target, place, id) === folder;
+}
+
+function markedFolders(target: string): string[] {
+  return [folderOf(target), target].flatMap((parent) =>
+    namesIn(parent)
+      .filter(looksMarked)
+      .map((name) => joinPath(parent, name)),
+  );
+}
+
+function unitOf(primary: string): SwapUnit | undefined {
+  const mark = trustedMark(primary);
+  if (mark?.members === undefined) return undefined;
+  const whole = mark.members.every(({ target, folder }) => {
+    const parent = folderOf(folder);
+    return (parent === folderOf(target) || parent === target) && looksMarked(baseName(folder));
+  });
+  return whole && mark.members[0]?.folder === primary
+    ? { backupId: mark.backupId, createdAt: mark.createdAt, members: mark.members }
+    : undefined;
+}
+
+function trustedMark(folder: string): Mark | undefined {
+  const stat = lstatSync(fsPath(folder), { throwIfNoEntry: false });
+  const own = process.geteuid?.();
+  if (stat?.isDirectory() !== true || (own !== undefined && stat.uid !== own)) return undefined;
+  return readMark(folder);
+}
+
+function moveJournal(unit: SwapUnit, from: keyof typeof JOURNAL, to: keyof typeof JOURNAL): void {
+  const folder = primaryOf(unit);
+  renameSync(fsPath(joinPath(folder, JOURNAL[from])), fsPath(joinPath(folder, JOURNAL[to])));
+}
+
+function primaryOf(unit: SwapUnit): string {
+  const first = unit.members[0];
+  if (first === undefined) throw new DguardError('internal', 'a swap without a target');
+  return first.folder;
+}
+
+export function exists(path: string): boolean {
+  return lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Makes the names in a folder survive a power cut. */
+export function syncFolder(path: string): void {
+  const fd = openSync(fsPath(path), 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(fsPath(folder), 'latin1');
+  } catch {
+    return [];
+  }
+}
