@@ -16,10 +16,11 @@ _dguard_value() {
     'list':--from) kind='destinations' ;;
     'list':--datasource) kind='datasources' ;;
     'list':--type) kind='words full incremental differential snapshot checkpoint' ;;
-    'list':--status) kind='none' ;;
+    'list':--status) kind='words good completed partial suspect failed broken damaged verify-failed' ;;
     'list':--tag) kind='none' ;;
     'list':--since) kind='none' ;;
     'list':--until) kind='none' ;;
+    'list':--prefix) kind='none' ;;
     'list':--limit) kind='none' ;;
     'show':--from) kind='destinations' ;;
     'ls':--from) kind='destinations' ;;
@@ -32,7 +33,13 @@ _dguard_value() {
     'restore':--to-path) kind='file' ;;
     'verify':--from) kind='destinations' ;;
     'verify':--level) kind='words exists checksum content restore' ;;
+    'verify':--sample) kind='none' ;;
     'verify':--newest) kind='none' ;;
+    'prune':--destination) kind='destinations' ;;
+    'prune':--wait-lock) kind='none' ;;
+    'accept':--from) kind='destinations' ;;
+    'pin':--from) kind='destinations' ;;
+    'unpin':--from) kind='destinations' ;;
     'delete':--from) kind='destinations' ;;
   esac
 }
@@ -52,6 +59,11 @@ _dguard_argument() {
     'diff':1) kind='none' ;;
     'restore':0) kind='jobs' ;;
     'verify':0) kind='jobs' ;;
+    'prune':*) kind='jobs' ;;
+    'accept':0) kind='none' ;;
+    'pin':0) kind='none' ;;
+    'unpin':0) kind='none' ;;
+    'unlock':0) kind='jobs' ;;
     'delete':*) kind='none' ;;
     'completion':0) kind='words bash zsh fish' ;;
   esac
@@ -61,14 +73,19 @@ _dguard_options() {
   case "$1" in
     '') words='-c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version -h --help' ;;
     'backup') words='--all --type --tag --only --exclude --to --wait-lock --ignore-clock --dry-run -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
-    'list') words='--destination --from --datasource --type --status --tag --since --until --limit -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'list') words='--destination --from --datasource --type --status --tag --since --until --prefix --limit -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'show') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'ls') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'cat') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'diff') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'restore') words='--from --at --datasource --only --to-path --overwrite --privileged --dry-run --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
-    'verify') words='--from --level --all --newest -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
-    'delete') words='--from --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'verify') words='--from --level --all --sample --newest -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'prune') words='--destination --dry-run --wait-lock --ignore-clock -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'accept') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'pin') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'unpin') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'unlock') words='--force --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'delete') words='--from --with-dependents --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'config') words='-h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'config validate') words='-h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'config show') words='-h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
@@ -80,7 +97,7 @@ _dguard_options() {
 _dguard_commands() {
   words=
   case "$1" in
-    '') words='backup list show ls cat diff restore verify delete config completion' ;;
+    '') words='backup list show ls cat diff restore verify prune accept pin unpin unlock delete config completion' ;;
     'config') words='validate show schema' ;;
   esac
 }

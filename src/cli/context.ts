@@ -7,7 +7,9 @@ import { processStart } from '../core/owner.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
+import type { Storage } from '../storages/types.ts';
 import { createOutput, type Output, type OutputOptions } from './output.ts';
+import { dguardVersion } from './version.ts';
 
 export interface GlobalOptions extends OutputOptions {
   readonly config?: string;
@@ -20,6 +22,8 @@ export interface Context extends Output {
   readonly runtime: Runtime;
   /** The configuration; loaded at the first call. Errors: config_invalid, config_unsafe. */
   readonly config: () => Promise<Config>;
+  /** Opened storages; the end of the command closes them. */
+  readonly opened: Storage[];
 }
 
 const TEMPLATE = '{job}/{datasource}/{id}';
@@ -30,6 +34,7 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
   return {
     ...output,
     options,
+    opened: [],
     runtime: {
       now: () => new Date(),
       emit: output.emit,
@@ -71,8 +76,13 @@ async function loadConfiguration(options: GlobalOptions, output: Output): Promis
 
 /** A configured destination, or a folder given alone: what looks like a path is one. */
 export async function openDestination(context: Context, name: string): Promise<Destination> {
-  const warn = (message: string) =>
-    context.runtime.emit({ type: 'log', level: 'warning', subject: name, message });
+  const destination = await connect(context, name);
+  context.opened.push(destination.storage);
+  return destination;
+}
+
+async function connect(context: Context, name: string): Promise<Destination> {
+  const warn = (message: string) => context.warn(message, name);
   if (name.includes('/') || name === '.' || name === '..') {
     const path = isAbsolute(name) ? name : resolve(process.cwd(), name);
     if (!existsSync(path)) {
@@ -106,11 +116,6 @@ export async function openDestinations(context: Context, name: string | undefine
   if (name !== undefined) return [await openDestination(context, name)];
   const config = await context.config();
   return Promise.all(Object.keys(config.destinations).map((each) => openDestination(context, each)));
-}
-
-export function dguardVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Of the system for root, of the session for others, so that all runs of one user meet there. */

@@ -1,7 +1,6 @@
 import { CommanderError } from 'commander';
 import { DguardError } from '../errors.ts';
 import { createProgram } from './program.ts';
-import { errorLines } from './render/outcome.ts';
 
 /** Runs one command and returns its exit status. Signals abort it: children end, partial work is removed. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -15,17 +14,29 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
   });
+  // Nobody listens any more: no reason to stop a backup.
+  process.stderr.on('error', () => undefined);
+  const end = argv.indexOf('--');
+  const json = argv.slice(0, end === -1 ? undefined : end).includes('--json');
   let status = 0;
-  const program = createProgram(async (...command) => {
-    const { runCommand } = await import('./run.ts');
-    status = await runCommand(...command, controller.signal);
+  let failed = { name: 'dguard', empty: {} };
+  const program = createProgram({
+    silent: json,
+    onExit: (name, empty) => {
+      failed = { name, empty };
+    },
+    run: async (...command) => {
+      const { runCommand } = await import('./run.ts');
+      status = await runCommand(...command, controller.signal);
+    },
   });
   try {
     await program.parseAsync([...argv]);
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    process.stderr.write(`${errorLines(thrown, argv.includes('-v') || argv.includes('--verbose'))}\n`);
-    return thrown instanceof DguardError ? thrown.exitStatus : 1;
+    if (thrown instanceof CommanderError && (thrown.exitCode === 0 || !json))
+      return thrown.exitCode === 0 ? 0 : 2;
+    const { reportUsage } = await import('./run.ts');
+    return reportUsage(failed.name, failed.empty, json, thrown);
   }
   return status;
 }

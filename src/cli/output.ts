@@ -1,6 +1,6 @@
 import { redact } from '../config/secret.ts';
 import type { DguardEvent, Emit } from '../events.ts';
-import { createLog } from './log.ts';
+import { createLog, type LogRecord } from './log.ts';
 import { errorJson, errorLines } from './render/outcome.ts';
 import { createProgress, jsonLine, type ProgressStyle } from './render/progress.ts';
 import { plainText } from './render/text.ts';
@@ -24,8 +24,12 @@ export interface Output {
   readonly print: (text: string) => void;
   /** Something else to read, on stderr. */
   readonly note: (text: string) => void;
+  /** A warning, on stderr and in the log. */
+  readonly warn: (message: string, subject?: string) => void;
   /** An error that does not end the command; what a command throws is reported for it. */
-  readonly report: (thrown: unknown) => void;
+  readonly report: (thrown: unknown, job?: string) => void;
+  /** For the log only. */
+  readonly record: (record: LogRecord) => void;
   readonly emit: Emit;
   /** The progress is over; the next event begins it anew. */
   readonly finish: () => void;
@@ -70,6 +74,11 @@ export function createOutput(options: OutputOptions): Output {
         : `${level}: ${of}${redact(message).split('\n').map(plainText).join('\n')}`,
     );
   }
+  const emit: Emit = (event) => {
+    log?.event(event);
+    if (event.type === 'log') show(event);
+    else progress.emit(event);
+  };
   return {
     print(text) {
       progress.clear();
@@ -79,17 +88,16 @@ export function createOutput(options: OutputOptions): Output {
       log?.write({ level: 'info', message: text });
       toStderr(options.json ? jsonLine(now(), 'log', { level: 'info', message: text }) : text);
     },
-    report(thrown) {
+    warn: (message, subject) =>
+      emit({ type: 'log', level: 'warning', message, ...(subject === undefined ? {} : { subject }) }),
+    report(thrown, job) {
       const { message, subject, ...data } = errorJson(thrown);
-      log?.write({ level: 'error', subject: subject ?? undefined, message, data });
-      const fields = { level: 'error', subject: subject ?? undefined, message, data };
+      const fields = { level: 'error', job, subject: subject ?? undefined, message, data } as const;
+      log?.write(fields);
       toStderr(options.json ? jsonLine(now(), 'log', fields) : errorLines(thrown, options.verbose === true));
     },
-    emit(event) {
-      log?.event(event);
-      if (event.type === 'log') show(event);
-      else progress.emit(event);
-    },
+    record: (record) => log?.write(record),
+    emit,
     finish: progress.finish,
     setTimeZone: (timeZone) => log?.setTimeZone(timeZone),
     end(command, exitCode) {

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { GlobalOptions } from './context.ts';
 import type { CommandDefinition, OptionDefinition, ValueKind } from './definition.ts';
 import { BACKUP_COMMANDS } from './definitions/backup.ts';
@@ -6,6 +6,7 @@ import { CONFIG_COMMANDS } from './definitions/config.ts';
 import { KEEP_COMMANDS } from './definitions/keep.ts';
 import { LOOK_COMMANDS } from './definitions/look.ts';
 import { RESTORE_COMMANDS } from './definitions/restore.ts';
+import { dguardVersion } from './version.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 nothing good came of it; 2 usage, configuration or unknown name; 3 partial;
@@ -43,21 +44,28 @@ export type Runner = (
   words: readonly unknown[],
 ) => Promise<void>;
 
+export interface ProgramOptions {
+  readonly run: Runner;
+  /** Called when a command line is wrong (or only asks for help), before commander throws. */
+  readonly onExit?: (name: string, empty: object) => void;
+  /** With `--json` what commander says is printed by the caller. */
+  readonly silent?: boolean;
+}
+
 /** The command line. Nothing but commander and the definitions is loaded until a command runs. */
-export function createProgram(run: Runner): Command {
+export function createProgram(options: ProgramOptions): Command {
   const program = new Command('dguard')
     .description('Stateless, verifiable backups of databases and files')
     .addHelpText('after', EXIT_CODES)
-    .exitOverride()
-    .showHelpAfterError('(dguard --help shows what there is)');
+    .configureOutput({ ...(options.silent ? { writeErr: () => undefined } : {}) });
+  finishCommand(program, undefined, 'dguard', options);
   for (const option of GLOBAL_OPTIONS) program.addOption(optionOf(option));
-  program.action(async (options: { version?: boolean }) => {
-    if (!options.version) return program.help();
-    const { dguardVersion } = await import('./context.ts');
+  program.on('option:version', () => {
     process.stdout.write(`${dguardVersion()}\n`);
+    throw new CommanderError(0, 'commander.version', '');
   });
   const globals = () => program.opts<GlobalOptions>();
-  for (const definition of COMMANDS) add(program, definition, '', globals, run);
+  for (const definition of COMMANDS) add(program, definition, '', globals, options);
   return program;
 }
 
@@ -66,20 +74,33 @@ function add(
   definition: CommandDefinition,
   prefix: string,
   globals: () => GlobalOptions,
-  run: Runner,
+  options: ProgramOptions,
 ): void {
   const command = parent
     .command(definition.usage, { hidden: definition.hidden === true })
     .description(definition.description)
-    .addHelpText('after', EXIT_CODES)
-    .exitOverride();
+    .addHelpText('after', EXIT_CODES);
   const name = `${prefix}${command.name()}`;
+  finishCommand(command, definition, name, options);
   for (const option of definition.options ?? []) command.addOption(optionOf(option));
   if (definition.load) {
     // Commander hands over the arguments, the options and itself.
-    command.action((...words: unknown[]) => run(definition, name, globals(), words.slice(0, -1)));
+    command.action((...words: unknown[]) => options.run(definition, name, globals(), words.slice(0, -1)));
   }
-  for (const child of definition.commands ?? []) add(command, child, `${name} `, globals, run);
+  for (const child of definition.commands ?? []) add(command, child, `${name} `, globals, options);
+}
+
+function finishCommand(
+  command: Command,
+  definition: CommandDefinition | undefined,
+  name: string,
+  { onExit }: ProgramOptions,
+): void {
+  command.showHelpAfterError(`  next: ${definition ? `dguard ${name}` : name} --help`);
+  command.exitOverride((error) => {
+    onExit?.(name, definition?.empty ?? {});
+    throw error;
+  });
 }
 
 function optionOf(definition: OptionDefinition): Option {

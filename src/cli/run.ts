@@ -1,6 +1,8 @@
-import { EXIT_STATUS, toDguardError } from '../errors.ts';
+import { CommanderError } from 'commander';
+import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import { createContext, type GlobalOptions } from './context.ts';
 import type { CommandDefinition } from './definition.ts';
+import { createOutput } from './output.ts';
 import { jsonDocument } from './render/outcome.ts';
 
 /** Runs one command and returns its exit status; what it throws is printed, as a document too with `--json`. */
@@ -23,7 +25,27 @@ export async function runCommand(
     context.report(error);
     if (options.json) context.print(jsonDocument(name, status, definition.empty ?? {}, [error]));
   } finally {
+    for (const storage of context.opened) await storage.close().catch(() => undefined);
     context.end(name, status);
   }
   return status;
+}
+
+/** What never became a command: a wrong command line, or a fault of our own. */
+export function reportUsage(name: string, empty: object, json: boolean, thrown: unknown): number {
+  const error =
+    thrown instanceof CommanderError
+      ? new DguardError('usage', usageText(thrown), {
+          operation: name,
+          hint: `${name === 'dguard' ? name : `dguard ${name}`} --help`,
+        })
+      : toDguardError(thrown, 'internal', { operation: name });
+  const output = createOutput({ json, verbose: true });
+  output.report(error);
+  if (json) output.print(jsonDocument(name, error.exitStatus, empty, [error]));
+  return error.exitStatus;
+}
+
+function usageText({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
 }

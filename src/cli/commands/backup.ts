@@ -4,7 +4,7 @@ import type { BackupOutcome } from '../../core/backup/run.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import { parseDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
-import { errorJson, errorLines, jsonDocument } from '../render/outcome.ts';
+import { errorJson, jsonDocument } from '../render/outcome.ts';
 import { printPrune, pruneJson } from '../render/prune.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 
@@ -43,6 +43,8 @@ export async function backupCommand(
     const outcome = await runJob(config, job, jobOptions, context.runtime);
     done.push(outcome);
     context.finish();
+    if (outcome.error) context.report(outcome.error, job.name);
+    for (const each of outcome.outcomes) if (each.error) context.report(each.error, job.name);
     if (!context.options.json) printJob(context, job, outcome);
     if (context.runtime.signal.aborted) break;
   }
@@ -128,9 +130,7 @@ function backupsJson({ outcomes }: JobOutcome): object[] {
   });
 }
 
-function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned, error }: JobOutcome): void {
-  const verbose = context.options.verbose === true;
-  if (error) context.note(errorLines(error, verbose));
+function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned }: JobOutcome): void {
   for (const outcome of outcomes) printOutcome(context, outcome);
   for (const each of missing) {
     context.print(`  NOT at ${each.destination}: ${plainText(each.error.message)}`);
@@ -144,10 +144,7 @@ function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned,
 
 function printOutcome(context: Context, outcome: BackupOutcome): void {
   const { manifest } = outcome;
-  if (!manifest) {
-    context.note(errorLines(outcome.error, context.options.verbose === true));
-    return;
-  }
+  if (!manifest) return;
   const files = manifest.facts?.files_count === undefined ? '' : `, ${manifest.facts.files_count} files`;
   const rows =
     manifest.facts?.rows === undefined

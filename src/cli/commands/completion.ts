@@ -11,7 +11,7 @@ const GENERATORS = { bash: bashCompletion, zsh: zshCompletion, fish: fishComplet
 
 /** The completion script of a shell, out of the commands and options that there are. */
 export function completionScript(shell: keyof typeof GENERATORS): string {
-  return GENERATORS[shell](completionModel(createProgram(async () => undefined)));
+  return GENERATORS[shell](completionModel(createProgram({ run: async () => undefined })));
 }
 
 export async function completionCommand(context: Context, shell: string): Promise<number> {

@@ -5,7 +5,7 @@ import { jsonDocument } from '../render/outcome.ts';
 export const configCommands = {
   async validate(context: Context): Promise<number> {
     const { validateConfig } = await import('../../config/load.ts');
-    const { formatProblem } = await import('../../config/problems.ts');
+    const { formatProblem, problemsError } = await import('../../config/problems.ts');
     const { path, valid, problems } = await validateConfig(context.options.config, {
       env: context.runtime.env,
       cwd: process.cwd(),
@@ -13,8 +13,10 @@ export const configCommands = {
       trustConfig: context.options.trustConfig === true,
     });
     const status = valid ? 0 : EXIT_STATUS.config_invalid;
-    if (context.options.json) context.print(jsonDocument('config validate', status, { path, problems }, []));
-    else {
+    if (context.options.json) {
+      const errors = valid ? [] : [problemsError(problems, path)];
+      context.print(jsonDocument('config validate', status, { path, problems }, errors));
+    } else {
       for (const problem of problems) context.note(formatProblem(problem));
       context.print(valid ? `${path}: valid` : `${path}: ${problems.length} problems`);
     }
@@ -31,7 +33,9 @@ export const configCommands = {
 
   async schema(context: Context): Promise<number> {
     const { configJsonSchema } = await import('../../config/json-schema.ts');
-    context.print(JSON.stringify(configJsonSchema(), null, 2));
+    const schema = configJsonSchema();
+    if (context.options.json) context.print(jsonDocument('config schema', 0, { schema }, []));
+    else context.print(JSON.stringify(schema, null, 2));
     return 0;
   },
 };

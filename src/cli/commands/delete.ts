@@ -4,7 +4,7 @@ import { deleteCopies, dependentsOf } from '../../core/prune/delete.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
 interface Options {
@@ -52,7 +52,8 @@ export async function deleteCommand(
     ),
   ];
   const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));
-  for (const key of left) context.note(`warning: ${plainText(key)} is not dguard's and was left alone`);
+  for (const key of left) context.warn("is not dguard's and was left alone", key);
+  for (const error of failures) context.report(error);
   if (context.options.json) {
     context.print(jsonDocument('delete', status, { deleted: removed.map(placeOf) }, failures));
     return status;
@@ -60,7 +61,6 @@ export async function deleteCommand(
   for (const copy of removed) {
     context.print(`deleted ${plainText(copy.manifest?.id ?? copy.folder)} at ${copy.destination.name}`);
   }
-  for (const error of failures) context.note(errorLines(error, context.options.verbose === true));
   return status;
 }
 

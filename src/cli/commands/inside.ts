@@ -54,6 +54,17 @@ export async function catCommand(
   member: string,
   options: From,
 ): Promise<number> {
+  if (context.options.json) {
+    throw new DguardError(
+      'usage',
+      'cat writes the bytes of one file to stdout: there is no document of them',
+      {
+        operation: 'cat',
+        subject: id,
+        hint: `leave out --json; \`dguard ls ${id} --json\` lists what there is`,
+      },
+    );
+  }
   const content = await open(context, id, options);
   const path = fromText(member.replace(/^\.?\//, ''));
   const entry = await content.entry(path);

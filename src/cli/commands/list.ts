@@ -4,8 +4,9 @@ import { recoverCommands } from '../../core/recover.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import type { ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
+import { parseMoment } from '../time.ts';
 
 interface ListOptions {
   readonly destination?: string;
@@ -16,6 +17,7 @@ interface ListOptions {
   readonly tag?: string;
   readonly since?: string;
   readonly until?: string;
+  readonly prefix?: string;
   readonly limit?: number;
 }
 
@@ -26,24 +28,7 @@ export async function listCommand(
 ): Promise<number> {
   const destinations = await openDestinations(context, options.destination ?? options.from);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  const since = instant(options.since);
-  const until = instant(options.until);
-  const chosen = entries
-    .filter(({ manifest, state, folder }) => {
-      if (
-        job !== undefined &&
-        manifest?.job !== job &&
-        !(manifest === undefined && folder.startsWith(`${job}/`))
-      )
-        return false;
-      if (options.datasource && manifest?.datasource.name !== options.datasource) return false;
-      if (options.type && manifest?.type !== options.type) return false;
-      if (options.status && state !== options.status) return false;
-      if (options.tag && !manifest?.tags.includes(options.tag)) return false;
-      if (since && (!manifest || new Date(manifest.created_at) < since)) return false;
-      return !(until && (!manifest || new Date(manifest.created_at) > until));
-    })
-    .slice(0, options.limit);
+  const chosen = entries.filter(filterOf(context, job, options)).slice(0, options.limit);
   const statuses = errors.map(({ error }) => toDguardError(error, 'storage_failed').exitStatus);
   if (job !== undefined && chosen.length === 0 && errors.length === 0) {
     const configured = await context.config().then(
@@ -64,24 +49,36 @@ export async function listCommand(
     statuses.push(6);
   }
   const status = combineExitStatus(statuses);
+  for (const { error } of errors) context.report(error);
   if (context.options.json) {
-    context.print(
-      jsonDocument(
-        'list',
-        status,
-        { backups: chosen.map(entryJson) },
-        errors.map(({ error }) => error),
-      ),
-    );
+    const failures = errors.map(({ error }) => error);
+    context.print(jsonDocument('list', status, { backups: chosen.map(entryJson) }, failures));
     return status;
   }
-  for (const { error } of errors) context.note(errorLines(error, context.options.verbose === true));
   for (const entry of chosen)
-    for (const name of entry.foreign)
-      context.note(`warning: ${entry.folder}/${plainText(name)} is no part of a backup`);
+    for (const name of entry.foreign) context.warn('is no part of a backup', `${entry.folder}/${name}`);
   if (chosen.length === 0) context.note('no backups');
   else await printTable(context, chosen);
   return status;
+}
+
+function filterOf(context: Context, job: string | undefined, options: ListOptions) {
+  const now = context.runtime.now();
+  const since = options.since === undefined ? undefined : parseMoment(options.since, 'lower', '--since', now);
+  const until = options.until === undefined ? undefined : parseMoment(options.until, 'upper', '--until', now);
+  const prefix = options.prefix?.replace(/^\.?\/+/, '');
+  const status = options.status?.replace('-', ' ');
+  return ({ manifest, state, good, folder }: CatalogEntry): boolean => {
+    // Of a damaged one only its folder is known.
+    if (job !== undefined && (manifest ? manifest.job !== job : !folder.startsWith(`${job}/`))) return false;
+    if (options.datasource && manifest?.datasource.name !== options.datasource) return false;
+    if (options.type && manifest?.type !== options.type) return false;
+    if (status && (status === 'good' ? !good : state !== status)) return false;
+    if (options.tag && !manifest?.tags.includes(options.tag)) return false;
+    if (prefix && !`${folder}/`.startsWith(prefix)) return false;
+    if (since && !(manifest && new Date(manifest.created_at) >= since)) return false;
+    return !until || (manifest !== undefined && new Date(manifest.created_at) <= until);
+  };
 }
 
 async function printTable(context: Context, entries: readonly CatalogEntry[]): Promise<void> {
@@ -99,8 +96,8 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
       manifest ? sizeText(manifest.size_bytes) : '?',
       manifest ? sizeText(manifest.stored_size_bytes) : '?',
       verified ? `${verified.level} ${verified.result}` : '-',
-      destination.name,
-      manifest?.id ?? folder,
+      plainText(destination.name),
+      plainText(manifest?.id ?? folder),
     ]);
   }
   context.print(table.toString());
@@ -155,20 +152,11 @@ function entryJson(entry: CatalogEntry): object {
     folder: entry.folder,
     state: entry.state,
     good: entry.good,
+    accepted: entry.accepted,
+    pinned: entry.pinned,
     problems: entry.problems,
     foreign: entry.foreign,
     verified: entry.verified ?? null,
   };
   return { ...(entry.manifest ?? {}), computed };
-}
-
-function instant(text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined;
-  const at = new Date(text);
-  if (Number.isNaN(at.getTime())) {
-    throw new DguardError('usage', `${text} is no time`, {
-      hint: 'write 2026-01-31 or 2026-01-31T23:00:00Z',
-    });
-  }
-  return at;
 }

@@ -2,7 +2,7 @@ import { copiesOf, readCatalogs } from '../../core/find.ts';
 import { type MarkKind, putMark } from '../../core/marks.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 
 interface Options {
   readonly from?: string;
@@ -60,10 +60,8 @@ async function mark(
   // One copy that could not be marked is a copy that is judged otherwise: that is told by the status.
   const status =
     marked.length > 0 && failures.length > 0 ? 3 : combineExitStatus(failures.map((e) => e.exitStatus));
+  for (const error of failures) context.report(error);
   if (context.options.json) context.print(jsonDocument(command, status, { marked }, failures));
-  else {
-    for (const place of marked) context.print(`${command}: ${place}`);
-    for (const error of failures) context.note(errorLines(error, context.options.verbose === true));
-  }
+  else for (const place of marked) context.print(`${command}: ${place}`);
   return status;
 }

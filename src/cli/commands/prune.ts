@@ -4,7 +4,7 @@ import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
 import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestination } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { printPrune, pruneJson } from '../render/prune.ts';
 import { chooseJobs, waitOf } from './backup.ts';
 
@@ -63,7 +63,7 @@ export async function pruneCommand(
       } catch (thrown) {
         const error = toDguardError(thrown, 'storage_failed', { operation: 'prune', subject: name });
         failures.push(error);
-        if (!context.options.json) context.note(errorLines(error, context.options.verbose === true));
+        context.report(error, job.name);
       }
     }
   }

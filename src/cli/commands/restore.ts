@@ -7,8 +7,9 @@ import { newestGoodRun, pickCopy, readCatalogs } from '../../core/find.ts';
 import { restoreCopy } from '../../core/restore.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { sizeText } from '../render/text.ts';
+import { parseMoment } from '../time.ts';
 
 interface Options {
   readonly from?: string;
@@ -83,7 +84,7 @@ export async function restoreCommand(context: Context, name: string, options: Op
       statuses.push(error.exitStatus);
       failures.push(error);
       context.finish();
-      if (!context.options.json) context.note(errorLines(error, context.options.verbose === true));
+      context.report(error, manifest.job);
     }
   }
   const status = combineExitStatus(statuses);
@@ -93,10 +94,7 @@ export async function restoreCommand(context: Context, name: string, options: Op
 
 function choose(entries: readonly CatalogEntry[], name: string, options: Options, now: Date): CatalogEntry[] {
   if (!entries.some(({ manifest }) => manifest?.job === name)) return [pickCopy(entries, name)];
-  const at = options.at === undefined ? undefined : new Date(options.at);
-  if (at && Number.isNaN(at.getTime())) {
-    throw new DguardError('usage', `${options.at} is no time`, { hint: 'write 2026-01-31T23:00:00Z' });
-  }
+  const at = options.at === undefined ? undefined : parseMoment(options.at, 'upper', '--at', now);
   return newestGoodRun(entries, name, {
     now,
     ...(options.datasource ? { datasources: options.datasource } : {}),

@@ -1,9 +1,10 @@
+import { randomInt } from 'node:crypto';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { copiesOf, readCatalogs } from '../../core/find.ts';
 import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
 interface Options {
@@ -12,6 +13,8 @@ interface Options {
   readonly level: VerifyLevel;
   readonly all?: boolean;
   readonly newest?: number;
+  /** Percent. */
+  readonly sample?: number;
 }
 
 export async function verifyCommand(
@@ -19,6 +22,12 @@ export async function verifyCommand(
   name: string | undefined,
   options: Options,
 ): Promise<number> {
+  if (options.newest !== undefined && (options.all || options.sample !== undefined)) {
+    throw new DguardError('usage', '--newest goes with neither --all nor --sample', {
+      operation: 'verify',
+      hint: '--sample 10% takes a random share of all backups, --newest 3 the latest of each datasource',
+    });
+  }
   const destinations = await openDestinations(context, options.from ?? options.destination);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   const statuses = errors.map(({ error }) => toDguardError(error, 'storage_failed').exitStatus);
@@ -41,21 +50,24 @@ export async function verifyCommand(
     statuses.push(
       report.overall === 'fail' ? 4 : report.overall === 'error' ? (report.error?.exitStatus ?? 1) : 0,
     );
-    if (!context.options.json) print(context, report);
+    context.finish();
+    print(context, report);
+    if (context.runtime.signal.aborted) break;
   }
   const status = combineExitStatus(statuses);
   const failures = [
     ...errors.map(({ error }) => error),
     ...reports.flatMap(({ error }) => (error ? [error] : [])),
   ];
+  for (const { error } of errors) context.report(error);
   if (context.options.json) {
     const checks = reports.map(({ error: _, ...report }) => report);
     context.print(jsonDocument('verify', status, { checks }, failures));
-  } else for (const { error } of errors) context.note(errorLines(error, context.options.verbose === true));
+  }
   return status;
 }
 
-/** The backup named, or of each datasource (of a job) the newest so many at each destination. */
+/** The backup named, all or a share of those of a job (or of all), or of each datasource (of a job) the newest so many at each destination. */
 function choose(
   entries: readonly CatalogEntry[],
   name: string | undefined,
@@ -67,6 +79,7 @@ function choose(
   const ofJob = candidates.filter(
     ({ manifest, folder }) => !isJob || (manifest ? manifest.job === name : folder.startsWith(`${name}/`)),
   );
+  if (options.sample !== undefined) return sampleOf(ofJob, options.sample);
   if (options.all) return ofJob;
   const seen = new Map<string, number>();
   return ofJob.filter(({ manifest, destination, folder }) => {
@@ -77,12 +90,25 @@ function choose(
   });
 }
 
+/** A random share of them, at least one; whoever has written them cannot know which. */
+function sampleOf(entries: readonly CatalogEntry[], percent: number): CatalogEntry[] {
+  const left = [...entries];
+  const count = Math.ceil((left.length * percent) / 100);
+  return Array.from({ length: count }, () => left.splice(randomInt(left.length), 1)[0]!);
+}
+
 function print(context: Context, report: VerifyReport): void {
-  context.finish();
-  context.print(`${report.overall}: ${plainText(report.id)} at ${report.destination} (${report.level})`);
-  for (const { name, result, message } of report.checks) {
-    if (result === 'fail') context.print(`  ${name}: ${plainText(message ?? 'does not hold')}`);
-  }
-  for (const warning of report.warnings) context.note(`warning: ${plainText(warning)}`);
-  if (report.error) context.note(errorLines(report.error, context.options.verbose === true));
+  for (const warning of report.warnings) context.warn(warning);
+  if (report.error) context.report(report.error);
+  const { id, destination, level, overall, checks } = report;
+  const failed = checks.filter(({ result }) => result === 'fail');
+  context.record({
+    level: overall === 'pass' ? 'info' : 'error',
+    subject: id,
+    message: `verify: ${overall}`,
+    data: { destination, level, checks },
+  });
+  if (context.options.json) return;
+  context.print(`${overall}: ${plainText(id)} at ${destination} (${level})`);
+  for (const { name, message = 'does not hold' } of failed) context.print(`  ${name}: ${plainText(message)}`);
 }

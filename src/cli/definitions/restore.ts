@@ -7,7 +7,10 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
     description: 'restore a backup, or the newest good run of a job',
     options: [
       ...FROM,
-      { flags: '--at <time>', description: 'the newest good one not after this' },
+      {
+        flags: '--at <time>',
+        description: 'the newest good one not after this (2026-01-31T23:00:00Z, or 7d: ago)',
+      },
       { flags: '--datasource <datasource>', description: 'only this datasource (repeatable)', value: 'list' },
       { flags: '--only <pattern>', description: 'only this path or table (repeatable)', value: 'list' },
       { flags: '--to-path <path>', description: 'restore there' },
@@ -31,6 +34,11 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
         default: 'content',
       },
       { flags: '--all', description: 'every backup, not only the newest of each datasource' },
+      {
+        flags: '--sample <share>',
+        description: 'a random share of all, at least one (10%)',
+        value: 'percent',
+      },
       { flags: '--newest <n>', description: 'the newest so many of each datasource', value: 'count' },
     ],
     empty: { checks: [] },

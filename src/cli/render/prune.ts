@@ -20,7 +20,7 @@ export function printPrune(context: Context, outcome: PruneOutcome, explain: boo
     const left = orphans === 0 ? '' : `, ${orphans} leftovers swept`;
     context.print(`  pruned ${where}: ${removed.length} removed${left}, ${sizeText(freedBytes)} freed`);
   }
-  for (const warning of warnings) context.note(`warning: ${where}: ${plainText(warning)}`);
+  for (const warning of warnings) context.warn(warning, where);
 }
 
 /** One pruned group in `--json`: `plan` says of every backup what becomes of it and why. */
