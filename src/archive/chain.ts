@@ -1,22 +1,15 @@
 import { hash } from 'node:crypto';
-import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
+import { artifactSchema } from '../manifest/schema.ts';
+import type { ArtifactSummary, Manifest, ManifestArtifact } from '../manifest/types.ts';
 import { readRange } from '../storages/read.ts';
 import type { Storage } from '../storages/types.ts';
 import type { BlockLine } from './blocks.ts';
 import { createCodec } from './codecs/registry.ts';
 import type { Codec } from './codecs/types.ts';
-import {
-  corrupt,
-  INDEX_NAME,
-  isArtifactName,
-  MAX_BLOCK_BYTES,
-  MAX_FRAME_BYTES,
-  MAX_LINE_BYTES,
-  originOf,
-} from './format.ts';
+import { corrupt, INDEX_NAME, MAX_BLOCK_BYTES, MAX_FRAME_BYTES, MAX_LINE_BYTES, originOf } from './format.ts';
 import type { FrameRow } from './index/frames.ts';
 import { parseRootHeader, parseRow, type RootHeader } from './index/rows.ts';
-import { artifactObjects, parseArtifactLines } from './objects.ts';
+import { artifactObjects, parseArtifactLines, wrongArtifact } from './objects.ts';
 
 /** A backup as it lies at a destination. */
 export interface StoredBackup {
@@ -95,17 +88,31 @@ export function createChain(
 
   async function artifactsOf(bare: Link, manifest: Manifest): Promise<readonly ManifestArtifact[]> {
     const subject = bare.backup.folder;
-    if (Array.isArray(manifest.artifacts)) return manifest.artifacts as ManifestArtifact[];
+    const artifacts = Array.isArray(manifest.artifacts)
+      ? (manifest.artifacts as ManifestArtifact[])
+      : await readTable(bare, manifest.artifacts as ArtifactSummary);
+    const wrong = wrongArtifact(artifacts);
+    if (wrong !== undefined) throw corrupt(subject, wrong);
+    return artifacts;
+  }
+
+  async function readTable(bare: Link, summary: ArtifactSummary): Promise<ManifestArtifact[]> {
+    const subject = bare.backup.folder;
     const lines: string[] = [];
-    for await (const { line } of walk(bare, 'artifacts')) lines.push(line);
+    for await (const { line } of walk(bare, 'artifacts')) {
+      lines.push(line);
+      if (lines.length > summary.count + summary.objects) break;
+    }
     const sha256 = hash('sha256', lines.map((line) => `${line}\n`).join(''), 'hex');
-    if (sha256 !== (manifest.artifacts as { sha256: string }).sha256) {
+    if (sha256 !== summary.sha256) {
       throw corrupt(subject, 'the table of artifacts is not the one that the manifest names');
     }
-    const artifacts = parseArtifactLines(lines) as ManifestArtifact[];
-    if (!artifacts.every(({ name }) => isArtifactName(name)))
-      throw corrupt(subject, 'an artifact has an unsafe name');
-    return artifacts;
+    return parseArtifactLines(lines, `${subject}/${INDEX_NAME}`).map((value) => {
+      const parsed = artifactSchema.safeParse(value);
+      if (parsed.success) return parsed.data;
+      const field = parsed.error.issues[0]?.path.join('.') ?? '';
+      throw corrupt(subject, `the table of artifacts has a wrong ${field || 'line'}`);
+    });
   }
 
   /** The lines of a frame, checked. */
@@ -149,21 +156,35 @@ export function createChain(
     while (stack.length > 0) {
       const row = stack.pop()!;
       const lines = await readRow(of, row);
-      if (row.level === 0) {
-        for (const [number, line] of lines.entries()) yield { line, row, number };
-      } else {
-        const subject = `${of.backup.folder}/${INDEX_NAME}`;
-        const below = lines.map((line) => parseRow(line, subject));
-        if (below.some((child) => child.section !== section || child.level !== row.level - 1)) {
-          throw corrupt(subject, 'the levels of the index do not fit');
-        }
-        stack.push(...below.reverse());
-      }
+      if (row.level === 0) for (const [number, line] of lines.entries()) yield { line, row, number };
+      else stack.push(...rowsBelow(of, row, lines).reverse());
     }
   }
 
+  function rowsBelow(of: Link, above: FrameRow, lines: readonly string[]): FrameRow[] {
+    const subject = `${of.backup.folder}/${INDEX_NAME}`;
+    const rows = lines.map((line) => parseRow(line, subject));
+    if (rows.some(({ section, level }) => section !== above.section || level !== above.level - 1)) {
+      throw corrupt(subject, 'the levels of the index do not fit');
+    }
+    return rows;
+  }
+
   /** A frame's lines, from the cache or from the index that holds it. */
-  function readRow(of: Link, row: FrameRow): Promise<readonly string[]> {
+  async function readRow(of: Link, row: FrameRow): Promise<readonly string[]> {
+    const subject = `${of.backup.folder}/${INDEX_NAME}`;
+    // What a backup stores itself is described by itself: two links would wait for each other's opening.
+    if (row.section !== 'entries' && row.origin !== originOf(of.backup.manifest.id)) {
+      throw corrupt(subject, `a frame of ${row.section} lies in another backup`);
+    }
+    const lines = await cachedFrame(of, row);
+    if (lines.length === 0 || lines.length !== row.lines) {
+      throw corrupt(subject, 'a frame of the index has not as many lines as its row says');
+    }
+    return lines;
+  }
+
+  function cachedFrame(of: Link, row: FrameRow): Promise<readonly string[]> {
     const cached = frames.get(row.sha256);
     frames.delete(row.sha256);
     // A link that is being opened reads frames of its own: it must not wait for that very opening.
@@ -186,7 +207,7 @@ export function createChain(
       if (!row) throw corrupt(subject, `there is no block ${block} in artifact ${artifact}`);
       const lines = await readRow(of, row);
       if (row.level > 0) {
-        rows = lines.map((line) => parseRow(line, subject));
+        rows = rowsBelow(of, row, lines);
         continue;
       }
       const line = row.artifact === artifact ? lines[block - (row.block ?? 0)] : undefined;

@@ -9,6 +9,8 @@ export interface Need<T> {
 }
 
 const REQUEST_BYTES = 4 * 1024 * 1024;
+/** What one request decodes to at the most: blocks of zeros are tiny as stored. */
+const REQUEST_PLAIN_BYTES = 16 * 1024 * 1024;
 /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
 const WINDOW_BLOCKS = 6;
 
@@ -65,6 +67,7 @@ export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promis
 async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerator<Need<T>[]> {
   let group: Need<T>[] = [];
   let bytes = 0;
+  let plainBytes = 0;
   for await (const need of needs) {
     const last = group.at(-1)?.place;
     const next = need.place;
@@ -73,14 +76,17 @@ async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerato
       last.link === next.link &&
       last.artifact === next.artifact &&
       last.offset + last.stored === next.offset &&
-      bytes + next.stored <= REQUEST_BYTES;
+      bytes + next.stored <= REQUEST_BYTES &&
+      plainBytes + next.length <= REQUEST_PLAIN_BYTES;
     if (group.length > 0 && !adjacent) {
       yield group;
       group = [];
       bytes = 0;
+      plainBytes = 0;
     }
     group.push(need);
     bytes += next.stored;
+    plainBytes += next.length;
   }
   if (group.length > 0) yield group;
 }

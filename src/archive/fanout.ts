@@ -124,7 +124,8 @@ export type Fanout = ReturnType<typeof createFanout>;
  * size even a small artifact has the name of a part, because its length is not known when it begins.
  */
 export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes: number | undefined) {
-  const hash = createHash('sha256');
+  // Unsplit, the object's own hash is the artifact's: no second pass over the bytes.
+  const whole = partBytes === undefined ? undefined : createHash('sha256');
   const parts: WrittenObject[] = [];
   let size = 0;
   let current = begin();
@@ -136,7 +137,7 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
 
   return {
     async write(bytes: Uint8Array): Promise<void> {
-      hash.update(bytes);
+      whole?.update(bytes);
       size += bytes.length;
       let rest = bytes;
       while (partBytes !== undefined && inPart + rest.length > partBytes) {
@@ -151,8 +152,9 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
       inPart += rest.length;
     },
     async close(): Promise<{ size: number; sha256: string; parts?: WrittenObject[] }> {
-      parts.push(await current.close());
-      return { size, sha256: hash.digest('hex'), ...(partBytes === undefined ? {} : { parts }) };
+      const last = await current.close();
+      parts.push(last);
+      return whole ? { size, sha256: whole.digest('hex'), parts } : { size, sha256: last.sha256 };
     },
     abort: (reason: DguardError) => current.abort(reason),
   };

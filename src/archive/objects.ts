@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { ManifestArtifact } from '../manifest/types.ts';
-import { partName } from './format.ts';
+import { corrupt, isArtifactName, partName } from './format.ts';
 
 /** An object that an artifact consists of. */
 export interface ArtifactObject {
@@ -39,17 +39,63 @@ export function artifactLines(artifacts: readonly ManifestArtifact[]): string[] 
   });
 }
 
-/** Reads what `artifactLines` wrote. The caller checks the result against the manifest's schema. */
-export function parseArtifactLines(lines: readonly string[]): unknown[] {
+/**
+ * Reads what `artifactLines` wrote, as hostile input: whose line is whose. The caller checks the fields.
+ * Errors: `corrupt` naming `subject`.
+ */
+export function parseArtifactLines(lines: readonly string[], subject: string): unknown[] {
   const artifacts: Record<string, unknown>[] = [];
+  let parts: unknown[] = [];
+  let missing = 0;
   for (const line of lines) {
-    const { artifact, part, ...rest } = JSON.parse(line) as Record<string, unknown>;
-    if (part === undefined) {
-      artifacts.push(rest);
-      if (rest['parts'] !== undefined) rest['parts'] = [];
-    } else (artifacts[Number(artifact)]?.['parts'] as unknown[] | undefined)?.push(part);
+    const value = parseObject(line);
+    const follows = value !== undefined && value['artifact'] === artifacts.length - (missing > 0 ? 1 : 0);
+    if (!follows || (value['part'] !== undefined) !== missing > 0) {
+      throw corrupt(subject, 'a line of the table of artifacts is not the one that follows');
+    }
+    const { artifact: _, part, parts: count, ...rest } = value;
+    if (missing > 0) {
+      parts.push(part);
+      missing--;
+      continue;
+    }
+    parts = [];
+    missing = count === undefined ? 0 : Number(count);
+    if (!Number.isSafeInteger(missing) || missing < 0) {
+      throw corrupt(subject, 'a line of the table of artifacts has a wrong parts');
+    }
+    artifacts.push(count === undefined ? rest : { ...rest, parts });
   }
+  if (missing > 0) throw corrupt(subject, 'the table of artifacts ends early');
   return artifacts;
+}
+
+function parseObject(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What no writer lets a table of artifacts say, or undefined: names that collide or are taken, parts that do not add up. */
+export function wrongArtifact(artifacts: readonly ManifestArtifact[]): string | undefined {
+  const taken = new Set<string>();
+  for (const artifact of artifacts) {
+    const { name, parts } = artifact;
+    if (!isArtifactName(name)) return `an artifact has the name ${name}, which none may have`;
+    if (parts?.some(({ number }, at) => number !== at + 1))
+      return `the parts of ${name} are not numbered from 1`;
+    if (parts && parts.reduce((sum, { size }) => sum + size, 0) !== artifact.stored_size) {
+      return `the parts of ${name} do not add up to it`;
+    }
+    for (const object of artifactObjects(artifact)) {
+      if (taken.has(object.name)) return `two objects are called ${object.name}`;
+      taken.add(object.name);
+    }
+  }
+  return undefined;
 }
 
 /** What stands in the manifest where the table lies in the index. */

@@ -32,34 +32,41 @@ export async function openContent(
 
   async function* lines(): AsyncGenerator<ContentEntry> {
     let current: ContentEntry | undefined;
+    let slices: Slice[] = [];
     let previous: string | undefined;
+    let held = 0;
+    let count = 0;
     for await (const { line } of chain.walk(own, 'entries')) {
       const parsed = parseEntryLine(line, subject);
       if ('continues' in parsed) {
         if (!current || current.type === 'table' || current.path !== parsed.continues) {
           throw corrupt(subject, 'an index line continues nothing');
         }
-        if (sliceBytes(current.slices) !== parsed.from)
-          throw corrupt(subject, 'an index line continues elsewhere');
-        current = { ...current, slices: [...current.slices, ...parsed.slices] };
+        if (held !== parsed.from) throw corrupt(subject, 'an index line continues elsewhere');
+        slices.push(...parsed.slices);
+        held += sliceBytes(parsed.slices);
+        if (held > current.size) throw corrupt(subject, 'an entry has more content than its size');
         continue;
       }
-      if (current) yield checked(current);
+      if (current) yield checked(current, slices, held);
       if (previous !== undefined && compareEntryPaths(previous, parsed.entry.path) >= 0) {
         throw corrupt(subject, 'the index is not in order, or names a path twice');
       }
-      previous = parsed.entry.path;
       current = parsed.entry;
+      previous = current.path;
+      slices = current.type === 'table' ? [] : [...current.slices];
+      held = sliceBytes(slices);
+      count++;
     }
-    if (current) yield checked(current);
+    if (current) yield checked(current, slices, held);
+    if (count !== own.header.entries) throw corrupt(subject, 'the index has not as many entries as it says');
   }
 
-  function checked(entry: ContentEntry): ContentEntry {
+  function checked(entry: ContentEntry, slices: readonly Slice[], held: number): ContentEntry {
     if (entry.type === 'table') return entry;
     const expected = entry.type === 'stream' || entry.kind === 'file' ? entry.size : 0;
-    if (sliceBytes(entry.slices) !== expected)
-      throw corrupt(subject, 'an entry has not the length of its slices');
-    return entry;
+    if (held !== expected) throw corrupt(subject, 'an entry has not the length of its slices');
+    return { ...entry, slices };
   }
 
   async function* entries(options: { only?: readonly string[] } = {}): AsyncGenerator<ContentEntry> {

@@ -56,7 +56,7 @@ export interface ArchiveSummary {
 interface Pending {
   readonly start: number;
   readonly end: number;
-  readonly slices: Slice[];
+  readonly slices: OpenSlice[];
   /** True until all is known about it. */
   held: boolean;
   readonly write: (slices: readonly Slice[]) => void;
@@ -284,26 +284,38 @@ export async function createArchiveWriter(options: ArchiveOptions) {
   };
 }
 
-function addSlice(slices: Slice[], ref: BlockRef, offset: number, length: number, blockLength: number): void {
-  const last = slices.at(-1) as
-    | (Slice & { length: number; next?: { block: number; full: boolean } })
-    | undefined;
+/** A slice that may grow while its blocks are cut. */
+interface OpenSlice extends Slice {
+  length: number;
+  /** Blocks that it runs over. */
+  blocks: number;
+  /** It ends with the end of its last block, so that it may run on into the next. */
+  full: boolean;
+}
+
+function addSlice(
+  slices: OpenSlice[],
+  ref: BlockRef,
+  offset: number,
+  length: number,
+  blockLength: number,
+): void {
+  const { origin, artifact, block } = ref;
+  const full = offset + length === blockLength;
+  const last = slices.length > 0 ? slices[slices.length - 1] : undefined;
   if (
-    last &&
+    last?.full &&
     offset === 0 &&
-    last.origin === ref.origin &&
-    last.artifact === ref.artifact &&
-    last.next?.block === ref.block &&
-    last.next.full
+    last.block + last.blocks === block &&
+    last.artifact === artifact &&
+    last.origin === origin
   ) {
-    Object.assign(last, {
-      length: last.length + length,
-      next: { block: ref.block + 1, full: length === blockLength },
-    });
+    last.length += length;
+    last.blocks += 1;
+    last.full = full;
     return;
   }
-  const full = offset + length === blockLength;
-  slices.push({ ...ref, offset, length, next: { block: ref.block + 1, full } } as Slice);
+  slices.push({ origin, artifact, block, offset, length, blocks: 1, full });
 }
 
 /** Tables of a member as entries beneath it, in the order of entries. */

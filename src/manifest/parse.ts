@@ -46,7 +46,7 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
       hint: 'use a newer dguard',
     });
   }
-  if (canonicalJson(value) !== text) throw refuse('its bytes are not the canonical form of what they say');
+  if (canonicalOf(value) !== text) throw refuse('its bytes are not the canonical form of what they say');
   const parsed = manifestSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -54,5 +54,18 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
   }
   if (parsed.data.integrity.sha256 !== integritySha256(value))
     throw refuse('its integrity hash does not hold');
+  const origins = new Set([parsed.data, ...parsed.data.references].map(({ id }) => id.slice(-8)));
+  if (origins.size <= parsed.data.references.length)
+    throw refuse('two of its references have one short name');
   return parsed.data;
+}
+
+/** Undefined for what is nested so deeply that no writer made it. */
+function canonicalOf(value: object): string | undefined {
+  try {
+    return canonicalJson(value);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }

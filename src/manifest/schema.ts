@@ -7,12 +7,16 @@ import { z } from 'zod';
 const bytes = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const text = (max: number) => z.string().max(max);
-const instant = z.string().regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/);
+const instant = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/)
+  .refine((at) => !Number.isNaN(Date.parse(at)), 'is no moment of any calendar');
 const id = z.string().regex(/^[a-z]{2,20}-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[a-z2-7]{8}$/);
 const artifactName = z.string().regex(/^[a-z0-9][a-z0-9._%-]{0,120}$/);
 
 const part = z.looseObject({ number: z.number().int().positive(), size: bytes, sha256 });
-const artifact = z.looseObject({
+/** Also for the table that a long list is in the index. */
+export const artifactSchema = z.looseObject({
   name: artifactName,
   member: text(4096),
   media: text(200),
@@ -86,7 +90,7 @@ export const manifestSchema = z.looseObject({
     avg: bytes,
     max: bytes,
   }),
-  artifacts: z.union([z.array(artifact).max(50), artifactSummary]),
+  artifacts: z.union([z.array(artifactSchema).max(50), artifactSummary]),
   index: z
     .looseObject({
       name: artifactName,

@@ -87,12 +87,14 @@ const KINDS = new Set([
 
 /** Reads one entry line as hostile input. Errors: `corrupt` naming `subject`. */
 export function parseEntryLine(text: string, subject: string): ParsedLine {
-  let value: Record<string, unknown>;
+  let parsed: unknown;
   try {
-    value = JSON.parse(text);
+    parsed = JSON.parse(text);
   } catch (cause) {
     throw corrupt(subject, 'an index line is not JSON', cause);
   }
+  if (parsed === null || typeof parsed !== 'object') throw corrupt(subject, 'an index line is not an object');
+  const value = parsed as Record<string, unknown>;
   const bad = (field: string) => corrupt(subject, `an index line has a wrong ${field}`);
   const bytesOf = (field: string): string | undefined => {
     const plain = value[field];
@@ -113,7 +115,11 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
   const path = bytesOf('path');
   if (path === undefined) throw bad('path');
   const slices = value['at'] === undefined ? [] : parseSlices(value['at'], bad);
-  if (value['from'] !== undefined) return { continues: path, from: count('from'), slices };
+  if (value['from'] !== undefined) {
+    // Without content of its own, one line could follow itself without end.
+    if (slices.length === 0) throw bad('at');
+    return { continues: path, from: count('from'), slices };
+  }
   const kind = value['kind'];
   if (kind === 'table') {
     const member = bytesOf('member');
@@ -159,7 +165,11 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
   if (value['unsure'] === true) record.unsure = true;
   if (typeof value['sha256'] === 'string') record.sha256 = value['sha256'];
   const device = value['device'];
-  if (Array.isArray(device)) record.device = { major: Number(device[0]), minor: Number(device[1]) };
+  if (device !== undefined) {
+    const [major, minor] = Array.isArray(device) ? (device as unknown[]) : [];
+    if (!isDeviceNumber(major) || !isDeviceNumber(minor)) throw bad('device');
+    record.device = { major, minor };
+  }
   const xattrs = value['xattrs'];
   if (Array.isArray(xattrs)) {
     record.xattrs = xattrs.map((pair: unknown) => {
@@ -174,6 +184,11 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
   return { entry: { type: 'tree', ...record, slices } };
 }
 
+/** Linux has 12 bits of major and 20 of minor numbers. */
+function isDeviceNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+}
+
 function parseSlices(value: unknown, bad: (field: string) => Error): Slice[] {
   if (!Array.isArray(value) || value.length > 256) throw bad('at');
   return value.map((item: unknown) => {
@@ -182,6 +197,7 @@ function parseSlices(value: unknown, bad: (field: string) => Error): Slice[] {
     const numbers = [artifact, block, offset, length];
     if (typeof origin !== 'string' || !/^[a-z2-7]{8}$/.test(origin)) throw bad('origin');
     if (!numbers.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0)) throw bad('at');
+    if (length === 0) throw bad('at');
     return { origin, artifact, block, offset, length } as Slice;
   });
 }

@@ -39,26 +39,27 @@ export function parseRootHeader(text: string, subject: string): RootHeader {
   return {
     index: 1,
     id: value['id'],
-    entries: Number(value['entries']),
-    blocks: Number(value['blocks']),
-    sources: sources.map((source: Record<string, unknown>) => ({
-      path: byteString(source, 'path') ?? '',
-      entry: byteString(source, 'entry') ?? '',
-      kind: source['kind'] === 'file' ? 'file' : 'directory',
-    })),
+    entries: countOf(value, 'entries', subject),
+    blocks: countOf(value, 'blocks', subject),
+    sources: sources.map((source: unknown) => parseSource(source, subject)),
   };
+}
+
+function parseSource(value: unknown, subject: string): SourceRoot {
+  const source = value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : {};
+  const path = byteString(source, 'path');
+  const entry = byteString(source, 'entry');
+  const kind = source['kind'];
+  if (path === undefined || entry === undefined || (kind !== 'file' && kind !== 'directory')) {
+    throw corrupt(subject, "the index's root names a source that is none");
+  }
+  return { path, entry, kind };
 }
 
 /** Reads a row as hostile input: types, ranges, the limit of a frame. Errors: `corrupt`. */
 export function parseRow(text: string, subject: string): FrameRow {
   const value = parseObject(text, subject);
-  const count = (field: string): number => {
-    const number = value[field];
-    if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < 0) {
-      throw corrupt(subject, `an index row has a wrong ${field}`);
-    }
-    return number;
-  };
+  const count = (field: string) => countOf(value, field, subject);
   const section = value['section'];
   const origin = value['origin'];
   const sha256 = value['sha256'];
@@ -84,6 +85,14 @@ export function parseRow(text: string, subject: string): FrameRow {
     bytes: count('bytes'),
     origins: origins.filter((o): o is string => typeof o === 'string'),
   };
+}
+
+function countOf(value: Record<string, unknown>, field: string, subject: string): number {
+  const number = value[field];
+  if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < 0) {
+    throw corrupt(subject, `an index row has a wrong ${field}`);
+  }
+  return number;
 }
 
 function parseObject(text: string, subject: string): Record<string, unknown> {

@@ -8,7 +8,7 @@ import type { Codec } from '../codecs/types.ts';
 import type { Fanout } from '../fanout.ts';
 import { CODEC_SUFFIX, INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
 import { compareEntryPaths, displayPath } from '../paths.ts';
-import { createSection, type FramePlace } from './frames.ts';
+import { createSection, type FramePlace, type StoreFrame } from './frames.ts';
 import { continuationHead, slicesText, streamHead, tableLine, treeHead } from './lines.ts';
 import { rootHeaderText, rowText } from './rows.ts';
 
@@ -46,8 +46,11 @@ export function createIndexWriter(options: {
   let failure: unknown;
   let previous: string | undefined;
 
-  function store(raw: Buffer, sha256: string, done: (place: FramePlace) => void): void {
-    const known = options.knownFrame?.(sha256);
+  const store: StoreFrame = (raw, _, done) => put(raw, undefined, done);
+  /** Only frames of entries may lie in an ancestor: what a backup stores itself is described by itself. */
+  const storeEntries: StoreFrame = (raw, sha256, done) => put(raw, options.knownFrame?.(sha256), done);
+
+  function put(raw: Buffer, known: FramePlace | undefined, done: (place: FramePlace) => void): void {
     const compressed = known ? undefined : options.codec.compress(raw);
     compressed?.catch(() => {});
     pending++;
@@ -71,7 +74,7 @@ export function createIndexWriter(options: {
 
   const artifactLines = createSection('artifacts', store, rowText);
   const blockLines = createSection('blocks', store, rowText);
-  const entryLines = createSection('entries', store, rowText);
+  const entryLines = createSection('entries', storeEntries, rowText);
 
   async function settled(): Promise<void> {
     while (pending > 0) await chain;
