@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { canonicalJson } from '../manifest/canonical.ts';
 import { stamp } from '../plan/naming.ts';
 import type { Runtime } from '../runtime.ts';
@@ -32,7 +32,7 @@ export async function putMark(
     ...(manifestBytes ? { manifest_sha256: hash('sha256', manifestBytes, 'hex') } : {}),
   });
   const millis = String(now.getMilliseconds()).padStart(3, '0');
-  const suffix = hash('sha256', `${runtime.host.name}:${runtime.host.pid}:${text}`, 'hex').slice(0, 8);
+  const suffix = randomBytes(4).toString('hex');
   return putBytes(storage, `${folder}/${kind}-${stamp(now)}-${millis}-${suffix}.json`, Buffer.from(text));
 }
 

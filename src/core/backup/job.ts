@@ -11,6 +11,7 @@ import { readCatalogs } from '../find.ts';
 import { type Group, historyOf } from '../history.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { takeLock } from '../lock.ts';
+import { markKeys } from '../marks.ts';
 import { ownerState, ownerText } from '../owner.ts';
 import { type PruneOutcome, pruneGroup } from '../prune/prune.ts';
 import { backupDatasource } from './datasource.ts';
@@ -369,8 +370,10 @@ async function waitForOthers(
     if (errors.length > 0 && catalogs.length === 0) throw errors[0]!.error;
     const busy = catalogs
       .flatMap(({ unfinished }) => unfinished)
-      .find(({ lease, newestAt }) => {
-        if (!lease || lease.job !== group.job || lease.datasource !== group.datasource) return false;
+      .find(({ lease, newestAt, objects }) => {
+        // What is marked is being deleted, not written.
+        if (!lease || markKeys(objects, 'deleting').length > 0) return false;
+        if (lease.job !== group.job || lease.datasource !== group.datasource) return false;
         if (lease.namespace !== group.namespace) return false;
         // The lock of this host is ours: what else of it left a lease is dead, or does not share our locks.
         if (ownerState(lease, runtime.host) === 'dead') return false;
