@@ -65,12 +65,17 @@ export async function backupCommand(
 }
 
 function dryRun(context: Context, jobs: readonly JobConfig[], options: Options): number {
-  for (const job of jobs) {
-    const to = options.to ?? job.destinations.map(({ name }) => name).join(', ');
-    if (!context.options.json)
-      context.print(`${job.name}: ${job.datasources.join(', ')} -> ${to}, ${options.type ?? job.type}`);
+  const plan = jobs.map(({ name, datasources, destinations, type }) => ({
+    job: name,
+    datasources,
+    destinations: options.to === undefined ? destinations.map((each) => each.name) : [options.to],
+    type: options.type ?? type,
+  }));
+  if (context.options.json) context.print(jsonDocument('backup', 0, { backups: [], pruned: [], plan }, []));
+  else {
+    for (const { job, datasources, destinations, type } of plan)
+      context.print(`${job}: ${datasources.join(', ')} -> ${destinations.join(', ')}, ${type}`);
   }
-  if (context.options.json) context.print(jsonDocument('backup', 0, { backups: [], pruned: [] }, []));
   return 0;
 }
 

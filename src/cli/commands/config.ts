@@ -13,12 +13,16 @@ export const configCommands = {
       trustConfig: context.options.trustConfig === true,
     });
     const status = valid ? 0 : EXIT_STATUS.config_invalid;
+    for (const problem of problems) {
+      const level = problem.severity === 'warning' ? 'warning' : 'error';
+      context.runtime.emit({ type: 'log', level, message: formatProblem(problem) });
+    }
     if (context.options.json) {
       const errors = valid ? [] : [problemsError(problems, path)];
       context.print(jsonDocument('config validate', status, { path, problems }, errors));
     } else {
-      for (const problem of problems) context.note(formatProblem(problem));
-      context.print(valid ? `${path}: valid` : `${path}: ${problems.length} problems`);
+      const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+      context.print(valid ? `${path}: valid` : `${path}: ${count}`);
     }
     return status;
   },

@@ -26,16 +26,19 @@ export async function listCommand(
   job: string | undefined,
   options: ListOptions,
 ): Promise<number> {
+  const isWanted = filterOf(context, job, options);
   const destinations = await openDestinations(context, options.destination ?? options.from);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  const chosen = entries.filter(filterOf(context, job, options)).slice(0, options.limit);
-  const statuses = errors.map(({ error }) => toDguardError(error, 'storage_failed').exitStatus);
+  const chosen = entries.filter(isWanted).slice(0, options.limit);
+  const failures = errors.map(({ error }) => toDguardError(error, 'storage_failed', { operation: 'list' }));
   if (job !== undefined && chosen.length === 0 && errors.length === 0) {
-    const configured = await context.config().then(
-      (config) => job in config.jobs,
-      () => false,
-    );
-    if (!configured) {
+    const known =
+      entries.some(({ manifest }) => manifest?.job === job) ||
+      (await context.config().then(
+        (config) => Object.hasOwn(config.jobs, job),
+        () => false,
+      ));
+    if (!known) {
       throw new DguardError(
         'unknown_name',
         `neither the configuration nor any destination knows a job ${job}`,
@@ -46,19 +49,24 @@ export async function listCommand(
         },
       );
     }
-    statuses.push(6);
+    failures.push(
+      new DguardError('nothing_there', `there is no such backup of job ${job}`, {
+        operation: 'list',
+        subject: job,
+        hint: `dguard backup ${job} makes one; without options list shows all`,
+      }),
+    );
   }
-  const status = combineExitStatus(statuses);
-  for (const { error } of errors) context.report(error);
+  const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));
+  for (const error of failures) context.report(error);
   if (context.options.json) {
-    const failures = errors.map(({ error }) => error);
     context.print(jsonDocument('list', status, { backups: chosen.map(entryJson) }, failures));
     return status;
   }
   for (const entry of chosen)
     for (const name of entry.foreign) context.warn('is no part of a backup', `${entry.folder}/${name}`);
-  if (chosen.length === 0) context.note('no backups');
-  else await printTable(context, chosen);
+  if (chosen.length > 0) await printTable(context, chosen);
+  else if (failures.length === 0) context.note('no backups');
   return status;
 }
 

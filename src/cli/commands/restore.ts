@@ -8,6 +8,7 @@ import { restoreCopy } from '../../core/restore.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
+import { restoredJson } from '../render/restored.ts';
 import { sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
 
@@ -65,11 +66,11 @@ export async function restoreCommand(context: Context, name: string, options: Op
       context.finish();
       const partial = manifest.status === 'partial' || outcome.warnings.some((warning) => warning.partial);
       statuses.push(partial ? 3 : 0);
-      restored.push({ id: manifest.id, ...outcome });
+      restored.push(restoredJson(manifest, outcome));
+      for (const { subject, message } of outcome.warnings) {
+        context.warn(message, subject === undefined ? undefined : displayPath(subject));
+      }
       if (!context.options.json) {
-        for (const { subject, message } of outcome.warnings) {
-          context.note(`warning: ${subject === undefined ? '' : `${displayPath(subject)}: `}${message}`);
-        }
         for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
         if (!options.dryRun) {
           const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;

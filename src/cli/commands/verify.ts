@@ -58,6 +58,7 @@ export async function verifyCommand(
   const failures = [
     ...errors.map(({ error }) => error),
     ...reports.flatMap(({ error }) => (error ? [error] : [])),
+    ...reports.flatMap(badBytes),
   ];
   for (const { error } of errors) context.report(error);
   if (context.options.json) {
@@ -95,6 +96,19 @@ function sampleOf(entries: readonly CatalogEntry[], percent: number): CatalogEnt
   const left = [...entries];
   const count = Math.ceil((left.length * percent) / 100);
   return Array.from({ length: count }, () => left.splice(randomInt(left.length), 1)[0]!);
+}
+
+/** What a failed report means, for who reads only the errors. */
+function badBytes({ destination, folder, checks }: VerifyReport): DguardError[] {
+  const failed = checks.filter(({ result }) => result === 'fail');
+  return failed.map(
+    ({ name, message = 'does not hold' }) =>
+      new DguardError('corrupt', `${name}: ${message}`, {
+        operation: 'verify',
+        subject: `${destination}:${folder}`,
+        hint: 'restore from another copy or another backup; `dguard list` shows the good ones',
+      }),
+  );
 }
 
 function print(context: Context, report: VerifyReport): void {

@@ -1,0 +1,27 @@
+import { displayPath } from '../../archive/paths.ts';
+import type { RestoreOutcome, Warning } from '../../engines/types.ts';
+import type { Manifest } from '../../manifest/types.ts';
+
+/** One restored backup as `--json` prints it; on a dry run `plan` says what would be done. */
+export function restoredJson(
+  manifest: Manifest,
+  outcome: RestoreOutcome & { readonly warnings: readonly Warning[] },
+): object {
+  const { target, filesCount, sizeBytes, tables, undo, plan, warnings } = outcome;
+  return {
+    id: manifest.id,
+    job: manifest.job,
+    datasource: manifest.datasource.name,
+    target,
+    size_bytes: sizeBytes,
+    ...(filesCount === undefined ? {} : { files_count: filesCount }),
+    ...(tables === undefined ? {} : { tables }),
+    ...(undo === undefined ? {} : { undo }),
+    ...(plan === undefined ? {} : { plan }),
+    warnings: warnings.map(({ subject, message, partial }) => ({
+      ...(subject === undefined ? {} : { subject: displayPath(subject) }),
+      message,
+      partial,
+    })),
+  };
+}
