@@ -10,6 +10,8 @@ export interface ChildOptions {
   readonly cwd?: string;
   /** Written to the child's stdin; undefined: it gets none. What it throws ends the child, and is the error. */
   readonly stdin?: AsyncIterable<Uint8Array>;
+  /** How much output is gathered before it is handed on; default 1 MiB. 1: as it comes, for a dialogue. */
+  readonly chunkBytes?: number;
   /** Secrets: taken out of what the child said before it gets into an error. */
   readonly redact?: readonly string[];
   /** What a failure of the child is; default `source_failed` with the program as operation. */
@@ -93,7 +95,7 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
     state.stderr = (state.stderr + text).slice(-2 * STDERR_TAIL_CHARS);
   });
   const input = options.stdin === undefined ? undefined : feed(subprocess.stdin!, options.stdin, state, stop);
-  const queue = queueOf(subprocess.stdout);
+  const queue = queueOf(subprocess.stdout, options.chunkBytes ?? CHUNK_BYTES);
 
   const done = (async (): Promise<ChildEnd> => {
     // Not merely the exit: the pipes may still hold its last words.
@@ -232,7 +234,7 @@ interface Queue {
   discard(): void;
 }
 
-function queueOf(stdout: NodeJS.ReadableStream): Queue {
+function queueOf(stdout: NodeJS.ReadableStream, chunkBytes: number): Queue {
   let chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   let ended = false;
@@ -243,7 +245,7 @@ function queueOf(stdout: NodeJS.ReadableStream): Queue {
     chunks.push(chunk);
     sizeBytes += chunk.length;
     if (sizeBytes >= QUEUE_BYTES) stdout.pause();
-    if (sizeBytes >= CHUNK_BYTES) wake();
+    if (sizeBytes >= chunkBytes) wake();
   });
   const whenEnded = endOf(stdout).then(() => {
     ended = true;
@@ -251,7 +253,7 @@ function queueOf(stdout: NodeJS.ReadableStream): Queue {
   });
   return {
     async take() {
-      while (sizeBytes < CHUNK_BYTES && !ended) {
+      while (sizeBytes < chunkBytes && !ended) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

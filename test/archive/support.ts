@@ -69,7 +69,7 @@ export function streamMember(path: string, content: Buffer): Member {
 
 /** Writes a whole backup of these members to a storage of its own. */
 export async function writeBackup(
-  members: readonly Member[],
+  members: Iterable<Member> | AsyncIterable<Member>,
   options: { codec?: CodecName; level?: number; partBytes?: number; storage?: Storage; id?: string } = {},
 ) {
   const id = options.id ?? ID;
@@ -93,7 +93,7 @@ export async function writeBackup(
     warn: (warning) => warnings.push(warning),
     onProgress: () => {},
   });
-  for (const member of members) await writer.addMember(member);
+  for await (const member of members) await writer.addMember(member);
   const summary = await writer.finish([]);
   await writer.dispose();
   const draft: ManifestDraft = {

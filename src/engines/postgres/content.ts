@@ -1,0 +1,37 @@
+import { DguardError } from '../../errors.ts';
+import type { BackupContent, ContentEntry, TableFact } from '../types.ts';
+import { DIRECTORY_PREFIX } from './directory.ts';
+import { CUSTOM_MEMBER } from './members.ts';
+
+/** The archive of a backup: one stream, or the files of a folder. */
+export type Archive =
+  | { readonly kind: 'custom'; readonly entry: StreamEntry; readonly sizeBytes: number }
+  | { readonly kind: 'directory'; readonly entries: readonly StreamEntry[]; readonly sizeBytes: number };
+
+export type StreamEntry = Extract<ContentEntry, { type: 'stream' }>;
+
+/** Finds what pg_restore reads. Throws `corrupt` where there is nothing of the kind. */
+export async function findArchive(content: BackupContent): Promise<Archive> {
+  const custom = await content.entry(CUSTOM_MEMBER);
+  if (custom?.type === 'stream') return { kind: 'custom', entry: custom, sizeBytes: custom.size };
+  const entries: StreamEntry[] = [];
+  for await (const entry of content.entries()) {
+    if (entry.type === 'stream' && entry.path.startsWith(DIRECTORY_PREFIX)) entries.push(entry);
+  }
+  if (entries.some(({ path }) => path === `${DIRECTORY_PREFIX}toc.dat`)) {
+    return { kind: 'directory', entries, sizeBytes: entries.reduce((sum, { size }) => sum + size, 0) };
+  }
+  throw new DguardError('corrupt', `the backup has neither ${CUSTOM_MEMBER} nor ${DIRECTORY_PREFIX}toc.dat`, {
+    operation: 'read backup',
+  });
+}
+
+/** The tables with their rows that were recorded inside the dump's snapshot. */
+export async function recordedTables(content: BackupContent): Promise<TableFact[]> {
+  const tables: TableFact[] = [];
+  for await (const entry of content.entries()) {
+    if (entry.type !== 'table') continue;
+    tables.push({ name: entry.table, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
+  }
+  return tables;
+}

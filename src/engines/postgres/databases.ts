@@ -1,0 +1,29 @@
+import type { EngineSource } from '../types.ts';
+import { serverError } from './failures.ts';
+import { parseMark } from './marks.ts';
+import type { PostgresOptions } from './options.ts';
+import { MAINTENANCE, openAny, openServer } from './server.ts';
+
+/** The databases that a datasource means: the named ones, or all that hold anybody's data. */
+export async function listDatabases(source: EngineSource<PostgresOptions>): Promise<readonly string[]> {
+  const server = openServer(source);
+  const { database } = server.connection;
+  if (source.options.database.length > 0) return source.options.database;
+  if (!source.options.all_databases && database !== undefined) return [database];
+  try {
+    const session = await openAny(server, database === undefined ? MAINTENANCE : [database]);
+    try {
+      const rows = await session.rows<{ name: string; comment: string | null }>(`
+        SELECT d.datname AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment
+        FROM pg_catalog.pg_database d WHERE d.datallowconn AND NOT d.datistemplate
+        ORDER BY d.datname COLLATE "C"`);
+      return rows.filter(({ comment }) => parseMark(comment) === undefined).map(({ name }) => name);
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'list databases', source.name);
+  } finally {
+    await server.dispose();
+  }
+}

@@ -1,0 +1,166 @@
+import { DguardError, errorText } from '../../errors.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../types.ts';
+import { countLargeObjects, countRows, listTables, type TableInfo } from './catalog.ts';
+import { type DatabaseFacts, databaseSize, readDatabase } from './database.ts';
+import { serverError } from './failures.ts';
+import { dumpMembers } from './members.ts';
+import type { PostgresOptions } from './options.ts';
+import { schemaHash } from './schema-hash.ts';
+import { tablesWithoutRows } from './select.ts';
+import { openServer, type Server } from './server.ts';
+import type { Session } from './session.ts';
+import type { SourceFacts } from './source-facts.ts';
+import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
+import type { Tools } from './tools.ts';
+
+/** An exported snapshot: whoever imports it sees exactly what this session sees. */
+export interface Snapshot {
+  readonly server: Server;
+  readonly session: Session;
+  readonly database: string;
+  readonly id: string;
+  readonly tools: Tools;
+  readonly tables: readonly TableInfo[];
+  readonly withoutRows: readonly TableInfo[];
+  /** Of the database on the server's disk, indexes included; where it may be known. */
+  readonly sizeBytes?: number;
+  /** What the tools said, for the manifest. */
+  readonly said: string[];
+}
+
+/** Opens a snapshot of one database and offers it as a dump of PostgreSQL's own, and its globals. */
+export async function dumpDatabase(
+  source: EngineSource<PostgresOptions>,
+  request: DumpRequest,
+): Promise<Dump> {
+  const server = openServer(source);
+  const database = request.database ?? onlyDatabase(server);
+  const subject = `${source.name}/${database}`;
+  let session: Session | undefined;
+  const close = async () => {
+    await session?.close();
+    await server.dispose();
+  };
+  try {
+    session = await server.open(database);
+    const version = await readVersion(session);
+    const tools = await server.tools(version.major);
+    if (tools.major !== version.major) {
+      const message = `pg_dump ${tools.version} dumps the server ${version.text}: a restore needs the same or a newer client, and may not load into a server of ${version.major}`;
+      source.warn({ message, subject, partial: false });
+    }
+    await session.run("SET search_path TO ''");
+    await refuseUnreadable(session, subject);
+    const system =
+      (await readSystemIdentifier(session)) ??
+      `${server.connection.host ?? 'localhost'}:${server.connection.port ?? 5432}`;
+    const size = await databaseSize(session, database);
+
+    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const [exported] = await session.rows<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
+    const snapshotAt = source.now();
+    const tables = await listTables(session);
+    const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
+    const facts = await readFacts(session, database, size, version.num, tools, withoutRows);
+    const schema = await schemaHash(session);
+    const snapshot: Snapshot = {
+      server,
+      session,
+      database,
+      id: exported!.id,
+      tools,
+      tables,
+      withoutRows,
+      ...(size === undefined ? {} : { sizeBytes: size }),
+      said: [],
+    };
+    let counting: Promise<readonly TableFact[]> | undefined;
+    // While pg_dump works, in the very session that its snapshot is of.
+    const count = () => {
+      counting ??= countKept(snapshot);
+      counting.catch(() => {});
+      return counting;
+    };
+    const patterned = request.include.length > 0 || request.exclude.length > 0;
+    return {
+      snapshotAt,
+      identity: `${system}/${database}`,
+      ...(size === undefined ? {} : { expectedBytes: size }),
+      ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
+      members: (): AsyncIterable<Member> => dumpMembers(snapshot, request, subject, count),
+      facts: async (): Promise<DumpFacts> => {
+        const counted = await count();
+        const { extensions } = facts;
+        const output = snapshot.said.join('\n').trim().slice(-4000);
+        return {
+          database_version: version.text,
+          tool: 'pg_dump',
+          tool_version: tools.version,
+          consistency: 'snapshot',
+          extensions: extensions.map((extension) => `${extension.name} ${extension.version}`),
+          schema_sha256: schema,
+          tables_count: counted.length,
+          rows: counted.reduce((sum, table) => sum + (table.rows ?? 0), 0),
+          ...(output === '' ? {} : { engine_output: output }),
+          engine: { ...facts },
+        };
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw serverError(error, 'source_failed', 'dump', subject);
+  }
+}
+
+/** The database of a source that names just one. */
+export function onlyDatabase(server: Server): string {
+  const { options, name } = server.source;
+  const named = options.database[0] ?? server.connection.database;
+  if (named !== undefined && options.database.length < 2 && !options.all_databases) return named;
+  throw new DguardError('usage', 'the datasource does not name exactly one database', {
+    operation: 'choose database',
+    subject: name,
+    hint: 'say which one: --to-database NAME, or database: NAME in the configuration',
+  });
+}
+
+async function readFacts(
+  session: Session,
+  database: string,
+  size: number | undefined,
+  versionNum: number,
+  tools: Tools,
+  withoutRows: readonly TableInfo[],
+): Promise<SourceFacts> {
+  const facts = (await readDatabase(session, database)) as DatabaseFacts;
+  return {
+    server_version_num: versionNum,
+    tool_major: tools.major,
+    database: { ...facts, ...(size === undefined ? {} : { size_bytes: size }) },
+    ...(await readSurroundings(session)),
+    large_objects: await countLargeObjects(session),
+    without_rows: withoutRows.map((table) => table.name),
+  };
+}
+
+async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
+  const [recovery] = await snapshot.session.rows<{ standby: boolean }>(
+    'SELECT pg_catalog.pg_is_in_recovery() AS standby',
+  );
+  const left = new Set(snapshot.withoutRows.map((table) => table.oid));
+  // A standby has no content of unlogged tables, and cannot even count it.
+  const counted = snapshot.tables.filter(
+    (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
+  );
+  try {
+    return await countRows(snapshot.session, counted);
+  } catch (error) {
+    const subject = `${snapshot.server.source.name}/${snapshot.database}`;
+    throw new DguardError('source_failed', `rows could not be counted: ${errorText(error)}`, {
+      operation: 'dump',
+      subject,
+      cause: error,
+    });
+  }
+}

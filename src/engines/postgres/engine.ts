@@ -1,0 +1,22 @@
+import type { Engine } from '../types.ts';
+import { listDatabases } from './databases.ts';
+import { dumpDatabase } from './dump.ts';
+import { inspectBackup } from './inspect.ts';
+import type { PostgresOptions } from './options.ts';
+import { probeServer } from './probe.ts';
+import { restoreBackup } from './restore.ts';
+import { postgresSwaps } from './swaps.ts';
+
+export type { PostgresOptions } from './options.ts';
+
+/** PostgreSQL: its own tools make and load the dumps; the driver probes, counts, prepares and compares. */
+export const postgresEngine: Engine<PostgresOptions> = {
+  type: 'postgres',
+  capabilities: { formats: ['native'], selects: 'tables', targets: ['database'] },
+  probe: probeServer,
+  databases: listDatabases,
+  dump: dumpDatabase,
+  restore: restoreBackup,
+  inspect: inspectBackup,
+  swaps: postgresSwaps,
+};

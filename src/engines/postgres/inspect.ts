@@ -1,0 +1,67 @@
+import { DguardError, errorText } from '../../errors.ts';
+import type { BackupContent, EngineSource, InspectRequest } from '../types.ts';
+import { listContents } from './archive-file.ts';
+import { toolEnvironment } from './connection.ts';
+import { findArchive, recordedTables } from './content.ts';
+import { GLOBALS_MEMBER } from './members.ts';
+import type { PostgresOptions } from './options.ts';
+import { parseToc, possibleNames } from './toc.ts';
+import { listTools } from './tools.ts';
+
+/** The last line of pg_dumpall. */
+const GLOBALS_END = '-- PostgreSQL database cluster dump complete';
+
+/** Whether the dump parses: pg_restore lists its contents, and they name every table that was recorded. */
+export async function inspectBackup(
+  content: BackupContent,
+  request: InspectRequest & Partial<Pick<EngineSource<PostgresOptions>, 'env' | 'options'>>,
+): Promise<readonly string[]> {
+  const findings: string[] = [];
+  const archive = await findArchive(content);
+  const env = toolEnvironment(request.env ?? {});
+  const options: PostgresOptions = {
+    database: [],
+    all_databases: false,
+    client_path: request.options?.client_path ?? [],
+    client_command: request.options?.client_command ?? [],
+  };
+  const tools = [...(await listTools({ options, env, signal: request.signal }))].sort(
+    (a, b) => b.major - a.major,
+  )[0];
+  if (tools === undefined) {
+    throw new DguardError('tool_missing', 'no pg_restore was found to read the dump with', {
+      operation: 'verify',
+      hint: "install PostgreSQL's client tools: apt-get install postgresql-client",
+    });
+  }
+  const needed = Number.parseInt(content.facts.tool_version ?? '', 10);
+  if (tools.major < needed) {
+    throw new DguardError('tool_version', `pg_restore ${tools.version} reads no dump of pg_dump ${needed}`, {
+      operation: 'verify',
+      hint: `apt-get install postgresql-client-${needed}`,
+    });
+  }
+  const read = { tempDir: request.tempDir, signal: request.signal, onBytes: () => {} };
+  try {
+    const toc = parseToc(await listContents(content, archive, tools, { ...read, env }));
+    if (toc.length === 0) findings.push('the dump has no contents');
+    const names = new Set(toc.flatMap(possibleNames));
+    for (const { name, rows } of await recordedTables(content)) {
+      if ((rows ?? 0) > 0 && !names.has(name)) {
+        findings.push(`the dump has no rows of ${name}, ${rows} were recorded`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof DguardError) || error.code !== 'corrupt') throw error;
+    findings.push(`pg_restore cannot read the dump: ${errorText(error)}`);
+  }
+  const globals = await content.entry(GLOBALS_MEMBER);
+  if (globals === undefined) findings.push(`${GLOBALS_MEMBER} is missing`);
+  else {
+    let tail = '';
+    for await (const chunk of content.read(globals))
+      tail = (tail + Buffer.from(chunk).toString('latin1')).slice(-2000);
+    if (!tail.includes(GLOBALS_END)) findings.push(`${GLOBALS_MEMBER} does not end as pg_dumpall ends it`);
+  }
+  return findings;
+}

@@ -1,0 +1,49 @@
+import { errorText } from '../../errors.ts';
+import type { EngineSource, Health } from '../types.ts';
+import { databaseSize } from './database.ts';
+import { failureKind, serverError } from './failures.ts';
+import type { PostgresOptions } from './options.ts';
+import { MAINTENANCE, openAny, openServer } from './server.ts';
+
+/** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
+export async function probeServer(source: EngineSource<PostgresOptions>): Promise<Health> {
+  const begun = source.now().getTime();
+  try {
+    const server = openServer(source);
+    const named = source.options.database[0] ?? server.connection.database;
+    const session = await openAny(server, named === undefined ? MAINTENANCE : [named]);
+    try {
+      const latencyMs = source.now().getTime() - begun;
+      const [row] = await session.rows<Record<string, string | number>>(`
+        SELECT pg_catalog.current_setting('server_version') AS version,
+          pg_catalog.date_part('epoch', pg_catalog.now() - pg_catalog.pg_postmaster_start_time())::pg_catalog.int8 AS uptime,
+          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE state = 'active') AS active,
+          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+          pg_catalog.current_setting('max_connections')::pg_catalog.int4 AS "max",
+          CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END AS role,
+          pg_catalog.current_database() AS database`);
+      const { version, uptime, active, connections, max, role, database } = row!;
+      const sizeBytes = await databaseSize(session, String(database));
+      return {
+        status: 'ok',
+        latencyMs,
+        serverVersion: String(version),
+        ...(sizeBytes === undefined ? {} : { sizeBytes }),
+        facts: {
+          role: role!,
+          uptime_seconds: uptime!,
+          active_queries: active!,
+          connections: connections!,
+          max_connections: max!,
+        },
+      };
+    } finally {
+      await session.close();
+      await server.dispose();
+    }
+  } catch (error) {
+    const known = serverError(error, 'source_failed', 'probe', source.name);
+    const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
+    return { status: failureKind(error), message };
+  }
+}

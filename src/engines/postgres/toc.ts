@@ -1,0 +1,78 @@
+/** One entry of `pg_restore --list`: `3345; 0 16385 TABLE DATA public users owner`. */
+export interface TocEntry {
+  /** The dump's own number of it. */
+  readonly id: string;
+  /** What follows the numbers: type, schema, name and owner, with blanks between them and within them. */
+  readonly text: string;
+  readonly line: string;
+}
+
+export function parseToc(list: string): TocEntry[] {
+  return list.split('\n').flatMap((line) => {
+    const match = /^(\d+); \d+ \d+ (.+)$/.exec(line);
+    return match ? [{ id: match[1]!, text: match[2]!, line }] : [];
+  });
+}
+
+/** Whether an entry is the rows of one of the tables, named `schema.table`. */
+export function isDataOf(entry: TocEntry, tables: ReadonlySet<string>): boolean {
+  return possibleNames(entry).some((name) => tables.has(name));
+}
+
+/**
+ * What the table of a `TABLE DATA` entry may be called, as `schema.table`. The list separates by blanks what
+ * may have blanks in it, so each way to cut it is one.
+ */
+export function possibleNames(entry: TocEntry): string[] {
+  const rest = /^TABLE DATA (.+)$/.exec(entry.text)?.[1];
+  const words = rest?.split(' ') ?? [];
+  const names: string[] = [];
+  // The last word or words are the owner.
+  for (let nameEnd = words.length - 1; nameEnd >= 2; nameEnd--) {
+    for (let schemaEnd = 1; schemaEnd < nameEnd; schemaEnd++) {
+      names.push(`${words.slice(0, schemaEnd).join(' ')}.${words.slice(schemaEnd, nameEnd).join(' ')}`);
+    }
+  }
+  return names;
+}
+
+export function isTableData(entry: TocEntry): boolean {
+  return entry.text.startsWith('TABLE DATA ');
+}
+
+export function isForeignKey(entry: TocEntry): boolean {
+  return entry.text.startsWith('FK CONSTRAINT ');
+}
+
+export function isLargeObject(entry: TocEntry): boolean {
+  return /^(BLOB|BLOBS|BLOB METADATA) /.test(entry.text);
+}
+
+export interface ForeignKey {
+  readonly entry: string;
+  readonly table: string;
+  readonly references: string;
+}
+
+const NAME = String.raw`(?:"(?:[^"]|"")+"|[\w$]+)`;
+const FOREIGN_KEY = new RegExp(
+  String.raw`^ALTER TABLE (?:ONLY )?(${NAME}\.${NAME})\s+ADD CONSTRAINT [^;]*? REFERENCES (${NAME}\.${NAME})\(`,
+  's',
+);
+
+/** The foreign keys in what `pg_restore --verbose -f -` writes of them: entry, its table, the other table. */
+export function parseForeignKeys(sql: string): ForeignKey[] {
+  return sql.split(/^-- TOC entry /m).flatMap((part) => {
+    const entry = /^\d+/.exec(part)?.[0];
+    const at = part.indexOf('ALTER TABLE');
+    const match = at < 0 ? undefined : FOREIGN_KEY.exec(part.slice(at));
+    return entry && match ? [{ entry, table: plain(match[1]!), references: plain(match[2]!) }] : [];
+  });
+}
+
+function plain(qualified: string): string {
+  const parts = qualified.match(new RegExp(NAME, 'g')) ?? [];
+  return parts
+    .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part))
+    .join('.');
+}
