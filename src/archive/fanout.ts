@@ -20,10 +20,13 @@ export interface WrittenObject {
 
 /** Bytes that wait for one slow destination before the source has to wait too. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
+/** How long an interrupted put may take to remove what it began. */
+const CLEANUP_MS = 10_000;
 
 /**
- * Feeds one pass over the source to several destinations. A destination that fails, or takes nothing for
- * `stallMs`, is dropped and reported once; when none is left, writing throws the first one's error.
+ * Feeds one pass over the source to several destinations. A destination that fails, or neither takes
+ * anything nor answers for `stallMs`, is dropped, its calls aborted and no longer waited for, and reported
+ * once; when none is left, writing throws the first one's error.
  */
 export function createFanout(
   targets: readonly Target[],
@@ -31,12 +34,26 @@ export function createFanout(
 ) {
   const dropped = new Map<Target, DguardError>();
   const written: WrittenObject[] = [];
+  const givenUp = new Map(targets.map((target) => [target, new AbortController()]));
+  const signals = new Map(
+    targets.map((target) => [target, AbortSignal.any([options.signal, givenUp.get(target)!.signal])]),
+  );
 
   function drop(target: Target, thrown: unknown): void {
     if (dropped.has(target)) return;
     const error = toDguardError(thrown, 'storage_failed', { operation: 'write', subject: target.name });
     dropped.set(target, error);
+    givenUp.get(target)?.abort(error);
     options.onDrop(target, error);
+  }
+
+  function stalled(target: Target): DguardError {
+    const seconds = Math.round(options.stallMs / 1000);
+    return new DguardError('timeout', `neither took anything nor answered for ${seconds} s`, {
+      operation: 'write',
+      subject: target.name,
+      hint: 'check the destination; `dguard sync` copies the backup there later',
+    });
   }
 
   function alive(): Target[] {
@@ -55,40 +72,49 @@ export function createFanout(
       const channel = createChannel(QUEUE_BYTES);
       const put = target.storage
         .put(`${target.folder}/${name}`, channel.items, {
-          signal: options.signal,
+          signal: signals.get(target)!,
           ...(sizeBytes === undefined ? {} : { sizeBytes }),
         })
-        .catch((error: unknown) => {
-          drop(target, error);
-          channel.close();
-        });
+        .then(
+          () => undefined,
+          (error: unknown) => {
+            drop(target, error);
+            channel.close();
+          },
+        );
       return { target, channel, put };
     });
+
+    function giveUp({ target, channel }: (typeof feeds)[number]): void {
+      drop(target, stalled(target));
+      channel.fail(dropped.get(target));
+    }
+
+    /** Waits for the end of a put for as long as it takes bytes. */
+    async function settle(feed: (typeof feeds)[number]): Promise<void> {
+      const { target, channel, put } = feed;
+      for (let before = -1; !dropped.has(target); ) {
+        const taken = channel.taken();
+        if (taken === before) return giveUp(feed);
+        before = taken;
+        if (await within(put, options.stallMs, options.signal)) break;
+      }
+      if (options.signal.aborted) await within(put, CLEANUP_MS);
+    }
+
     return {
       async write(bytes: Uint8Array): Promise<void> {
         hash.update(bytes);
         size += bytes.length;
-        for (const { target, channel } of feeds) {
-          const room = dropped.has(target) ? undefined : channel.push(bytes);
-          if (room && !(await within(room, options.stallMs, options.signal))) {
-            const stalled = new DguardError(
-              'timeout',
-              `took nothing for ${Math.round(options.stallMs / 1000)} s`,
-              {
-                operation: 'write',
-                subject: target.name,
-                hint: 'check the destination; `dguard sync` copies the backup there later',
-              },
-            );
-            drop(target, stalled);
-            channel.fail(stalled);
-          }
+        for (const feed of feeds) {
+          const room = dropped.has(feed.target) ? undefined : feed.channel.push(bytes);
+          if (room && !(await within(room, options.stallMs, options.signal))) giveUp(feed);
         }
         alive();
       },
       async close(): Promise<WrittenObject> {
         for (const { channel } of feeds) channel.end();
-        await Promise.all(feeds.map(({ put }) => put));
+        await Promise.all(feeds.map(settle));
         alive();
         const object = { name, size, sha256: hash.digest('hex') };
         written.push(object);
@@ -96,13 +122,28 @@ export function createFanout(
       },
       async abort(reason: DguardError): Promise<void> {
         for (const { channel } of feeds) channel.fail(reason);
-        await Promise.all(feeds.map(({ put }) => put));
+        await Promise.all(feeds.map(({ put }) => within(put, CLEANUP_MS)));
       },
     };
   }
 
   return {
     open,
+    /**
+     * Another call to one destination: its result, or undefined where it failed or did not answer, which
+     * drops the destination. An abort of the run does not end it.
+     */
+    async attempt<T>(target: Target, call: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+      let result: T | undefined;
+      const done = call(givenUp.get(target)!.signal).then(
+        (value) => {
+          result = value;
+        },
+        (error: unknown) => drop(target, error),
+      );
+      if (!(await within(done, options.stallMs))) drop(target, stalled(target));
+      return dropped.has(target) ? undefined : result;
+    },
     /** Puts a small object whole. */
     async put(name: string, bytes: Uint8Array): Promise<WrittenObject> {
       const object = open(name, bytes.length);
@@ -164,6 +205,7 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
 function createChannel(limitBytes: number) {
   const queue: Uint8Array[] = [];
   let queued = 0;
+  let taken = 0;
   let ended = false;
   let closed = false;
   let failure: unknown;
@@ -185,6 +227,7 @@ function createChannel(limitBytes: number) {
         const next = queue.shift();
         if (next) {
           queued -= next.length;
+          taken += next.length;
           signalWriter();
           yield next;
         } else if (ended) return;
@@ -201,6 +244,8 @@ function createChannel(limitBytes: number) {
 
   return {
     items: read(),
+    /** Bytes that were read so far. */
+    taken: () => taken,
     /** Undefined where there is room; else a promise that resolves when there is. */
     push(bytes: Uint8Array): Promise<void> | undefined {
       if (closed) return undefined;
@@ -230,7 +275,7 @@ function createChannel(limitBytes: number) {
 }
 
 /** True if `promise` resolved within the time; an abort counts as resolved (the caller looks). */
-async function within(promise: Promise<void>, timeMs: number, signal: AbortSignal): Promise<boolean> {
+async function within(promise: Promise<void>, timeMs: number, signal?: AbortSignal): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
   const outcome = await Promise.race([
@@ -238,10 +283,11 @@ async function within(promise: Promise<void>, timeMs: number, signal: AbortSigna
     new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), timeMs);
       onAbort = () => resolve(true);
-      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal?.aborted) resolve(true);
+      signal?.addEventListener('abort', onAbort, { once: true });
     }),
   ]);
   clearTimeout(timer);
-  if (onAbort) signal.removeEventListener('abort', onAbort);
+  if (onAbort) signal?.removeEventListener('abort', onAbort);
   return outcome;
 }

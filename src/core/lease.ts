@@ -57,12 +57,11 @@ export async function holdLease(
             pid_start: runtime.host.pidStart ?? '',
             started_at: startedAt.toISOString(),
           });
-          try {
-            const key = `${target.folder}/${name}`;
-            objects.get(target)?.set(name, await putBytes(target.storage, key, Buffer.from(text)));
-          } catch (error) {
-            fanout.drop(target, error);
-          }
+          const key = `${target.folder}/${name}`;
+          const stored = await fanout.attempt(target, (signal) =>
+            putBytes(target.storage, key, Buffer.from(text), { signal }),
+          );
+          if (stored) objects.get(target)?.set(name, stored);
         }),
     );
   }

@@ -22,11 +22,7 @@ export async function commit(
 ): Promise<Manifest> {
   await run.lease?.stop();
   for (const target of run.fanout.alive()) {
-    try {
-      await assertOwnFolder(run, target);
-    } catch (error) {
-      run.fanout.drop(target, error);
-    }
+    await run.fanout.attempt(target, () => assertOwnFolder(run, target));
   }
   run.fanout.alive();
   const { options } = run.request.job;
@@ -59,16 +55,12 @@ export async function commit(
   };
   const { manifest, text } = sealManifest(draft);
   const bytes = Buffer.from(text);
-  // Not through the fan-out: an abort between two puts must not take back what is already published.
+  // Not as an object of the run: an abort between two puts must not take back what is already published.
   const published = await Promise.all(
     run.fanout.alive().map(async (target) => {
-      try {
-        await putBytes(target.storage, `${target.folder}/${MANIFEST_NAME}`, bytes);
-        return true;
-      } catch (error) {
-        run.fanout.drop(target, error);
-        return false;
-      }
+      const key = `${target.folder}/${MANIFEST_NAME}`;
+      const put = (signal: AbortSignal) => putBytes(target.storage, key, bytes, { signal });
+      return (await run.fanout.attempt(target, put)) !== undefined;
     }),
   );
   if (!published.includes(true)) throw run.fanout.dropped.values().next().value;

@@ -20,6 +20,8 @@ export async function giveUp(
       warnings.add({ message: `clean up: ${errorText(cause)}`, partial: false }),
     );
   for (const target of run.targets) {
+    // It does not answer: waiting for it again would hold up the others. Its leftovers are swept later.
+    if (run.fanout.dropped.get(target)?.code === 'timeout') continue;
     // Only what this run put whole; its folder's name is its own. An interrupted put leaves nothing.
     for (const { name } of run.fanout.written) await quiet(target.storage.delete(`${target.folder}/${name}`));
     const draft: ManifestDraft = {
