@@ -1,0 +1,226 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { groupLock } from '../../src/core/backup/job.ts';
+import { takeLock } from '../../src/core/lock.ts';
+import { holdReadLease } from '../../src/core/reading.ts';
+import { DguardError } from '../../src/errors.ts';
+import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { withSteps } from '../../src/storages/wrap/steps.ts';
+import { putBytes } from '../../src/storages/write.ts';
+import { makeWorld, objectsOf } from './world.ts';
+
+const auto = ', retention: { keep_last: 1, auto_delete: true }';
+const group = { namespace: '', job: 'prod', datasource: 'docs', formerly: [] };
+
+describe('auto_delete', () => {
+  it('prunes after a completed backup, never after a suspect, partial or failed one, nor a selection', async () => {
+    const world = await makeWorld({ job: auto });
+    world.write({ a: Buffer.alloc(9000, 'a'), b: Buffer.alloc(9000, 'b'), c: Buffer.alloc(9000, 'c') });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    const second = await world.backup();
+    expect(second.pruned[0]!.removed).toHaveLength(1);
+    world.at('2026-03-03T12:00:00Z');
+    expect((await world.backup({ only: ['a'] })).pruned).toEqual([]);
+    world.at('2026-03-04T12:00:00Z');
+    const full = new DguardError('storage_failed', 'EIO');
+    const failing = withFaults(world.storage, {
+      operations: ['put'],
+      keys: (key) => key.endsWith('.zst'),
+      fault: { kind: 'throw', error: full },
+    });
+    expect((await world.backup({ storage: failing })).pruned).toEqual([]);
+    world.at('2026-03-05T12:00:00Z');
+    for (const name of ['a', 'b']) rmSync(join(world.source, name));
+    const suspect = await world.backup();
+    expect(suspect.outcomes[0]!.status).toBe('suspect');
+    expect(suspect.pruned).toEqual([]);
+    const states = (await world.catalog()).entries.map(({ state }) => state);
+    expect(states).toEqual(['suspect', 'failed', 'completed', 'completed']);
+  });
+});
+
+describe('locks of a job', () => {
+  it('a group that another run of this host holds fails with 5, and is waited for', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    const lock = await takeLock(groupLock(group), 'backup prod', 0, {
+      ...world.runtime,
+      host: { ...world.runtime.host, name: 'testhost' },
+    });
+    const refused = await world.backup();
+    expect(refused.outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'locked', exitStatus: 5 } });
+    expect((await world.catalog()).entries).toEqual([]);
+    setTimeout(() => void lock.release(), 200);
+    expect((await world.backup({ waitLockMs: 20_000 })).outcomes[0]!.status).toBe('completed');
+  });
+
+  it('a fresh lease of another host locks, an old one or a mark of deletion does not', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    const folder = 'prod/docs/full-2026-03-01T11-00-00Z-abcdefgh';
+    const lease = {
+      format: 1,
+      id: 'full-2026-03-01T11-00-00Z-abcdefgh',
+      folder,
+      job: 'prod',
+      datasource: 'docs',
+      host: 'elsewhere',
+      boot_id: 'x',
+      pid: 1,
+      started_at: '2026-03-01T11:00:00Z',
+      references: [],
+    };
+    world.at('2026-03-01T11:00:00Z');
+    await putBytes(world.storage, `${folder}/lease-0000.json`, Buffer.from(JSON.stringify(lease)));
+    world.at('2026-03-01T12:00:00Z');
+    const { outcomes } = await world.backup();
+    expect(outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'locked' } });
+    expect(outcomes[0]!.error!.message).toMatch(/process 1 on elsewhere/);
+    world.at('2026-03-01T14:00:00Z');
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+  });
+});
+
+describe('timeout and retries', () => {
+  it('a job that does not end in time fails, and leaves nothing that is listed as good', async () => {
+    const world = await makeWorld({ job: ', timeout: 1s' });
+    world.write({ a: Buffer.alloc(2_000_000, 'a') });
+    const slow = withSteps(world.storage, async (operation, key) => {
+      if (operation === 'publish' && key.includes('.tar'))
+        await new Promise((resolve) => setTimeout(resolve, 1500));
+    });
+    const { outcomes } = await world.backup({ storage: slow });
+    expect(outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'timeout', exitStatus: 1 } });
+    expect((await world.catalog()).entries.filter(({ good }) => good)).toEqual([]);
+  });
+
+  it('a failure that may pass is tried again, as often as the job says', async () => {
+    const world = await makeWorld({ job: ', retries: 1' });
+    world.write({ a: 'a' });
+    const error = new DguardError('storage_failed', 'a hiccup');
+    const hiccup = withFaults(world.storage, {
+      operations: ['put'],
+      keys: (key) => key.endsWith('index.zst'),
+      fault: { kind: 'throw', error },
+    });
+    const { outcomes } = await world.backup({ storage: hiccup });
+    expect(outcomes[0]!.status).toBe('completed');
+    expect((await world.catalog()).entries.map(({ state }) => state).sort()).toEqual(['completed', 'failed']);
+    expect(JSON.stringify(world.events)).toContain('a hiccup; attempt 2 of 2 follows');
+  }, 20_000);
+
+  it('an empty source is not tried again', async () => {
+    const world = await makeWorld({ job: ', retries: 3' });
+    const begun = performance.now();
+    expect((await world.backup()).outcomes[0]).toMatchObject({
+      status: 'failed',
+      error: { code: 'source_empty' },
+    });
+    expect(performance.now() - begun).toBeLessThan(4000);
+  });
+});
+
+describe('free space', () => {
+  async function crowded(job: string) {
+    const world = await makeWorld({ job });
+    world.write({ a: Buffer.alloc(50_000, 'abc') });
+    for (const day of [1, 2]) {
+      world.at(`2026-03-0${day}T12:00:00Z`);
+      await world.backup();
+    }
+    world.at('2026-03-03T12:00:00Z');
+    // As many bytes as two backups: a third one has no room until one is gone.
+    const limit = (await objectsOf(world.storage)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const storage = {
+      ...world.storage,
+      space: async () => {
+        const used = (await objectsOf(world.storage)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+        return { freeBytes: limit - used, limitBytes: limit };
+      },
+    };
+    return { world, storage };
+  }
+
+  it('is looked for before the first byte, and its lack says how much is missing', async () => {
+    const { world, storage } = await crowded('');
+    const before = await objectsOf(world.storage);
+    const { outcomes } = await world.backup({ storage });
+    expect(outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'storage_full' } });
+    expect(outcomes[0]!.error!.message).toMatch(/MiB are free, about .* are needed/);
+    expect(
+      (await objectsOf(world.storage)).filter(({ key }) => before.some((each) => each.key === key)),
+    ).toEqual(before);
+  });
+
+  it('is made by what the policy removes anyway, where the job says auto_delete', async () => {
+    const { world, storage } = await crowded('');
+    const policy = { keep_last: 1, auto_delete: true };
+    Object.assign(world.config.jobs['prod']!, {
+      retention: policy,
+      destinations: [{ name: 'store', retention: policy }],
+    });
+    const { outcomes } = await world.backup({ storage });
+    expect(outcomes[0]!.status).toBe('completed');
+    // Once before, for room, and once after, by the policy.
+    expect((await world.catalog()).entries.map(({ manifest }) => manifest!.id)).toEqual([
+      outcomes[0]!.manifest!.id,
+    ]);
+  });
+
+  it('is not made after a failed run: what is left may be all there is', async () => {
+    const { world, storage } = await crowded('');
+    const policy = { keep_last: 1, auto_delete: true };
+    Object.assign(world.config.jobs['prod']!, {
+      retention: policy,
+      destinations: [{ name: 'store', retention: policy }],
+    });
+    rmSync(join(world.source, 'a'));
+    await world.backup(); // an empty source leaves no record, so a failing destination does
+    world.write({ a: Buffer.alloc(50_000, 'abc') });
+    const error = new DguardError('storage_failed', 'EIO');
+    const keys = (key: string) => key.endsWith('.zst');
+    await world.backup({
+      storage: withFaults(world.storage, { operations: ['put'], keys, fault: { kind: 'throw', error } }),
+    });
+    world.at('2026-03-04T12:00:00Z');
+    expect((await world.backup({ storage })).outcomes[0]).toMatchObject({
+      status: 'failed',
+      error: { code: 'storage_full' },
+    });
+    expect((await world.catalog()).entries.filter(({ good }) => good)).toHaveLength(2);
+  });
+});
+
+describe('a reading lease', () => {
+  it('keeps prune away from what is being restored, and is gone afterwards', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const { entries } = await world.catalog();
+    const old = entries[1]!;
+    const lease = await holdReadLease(old, entries, 'restore', world.runtime);
+    const policy = { keep_last: 1, auto_delete: true };
+    const { plan, removed } = await world.prune({ policy });
+    expect(removed).toEqual([]);
+    expect(plan.find(({ id }) => id === old.manifest!.id)!.reasons.join()).toMatch(/being read/);
+    await lease.release();
+    expect((await objectsOf(world.storage)).some(({ key }) => /lease-read|deleting/.test(key))).toBe(false);
+    expect((await world.prune({ policy })).removed).toEqual([old.manifest!.id]);
+  });
+
+  it('of a reader that was killed holds for two and a half hours, not for ever', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const { entries } = await world.catalog();
+    await holdReadLease(entries[1]!, entries, 'restore', world.runtime);
+    world.at('2026-03-02T15:00:00Z');
+    expect((await world.prune({ policy: { keep_last: 1, auto_delete: true } })).removed).toHaveLength(1);
+  });
+});

@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
+import { ownerState, processStart } from '../../src/core/owner.ts';
+import type { DguardEvent } from '../../src/events.ts';
+import type { Runtime } from '../../src/runtime.ts';
+
+let folder: string;
+let events: DguardEvent[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'dguard-lock-'));
+  events = [];
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function runtime(host: Partial<Runtime['host']> = {}): Runtime {
+  return {
+    now: () => new Date(),
+    emit: (event) => void events.push(event),
+    signal: new AbortController().signal,
+    env: {},
+    host: {
+      name: 'here',
+      bootId: 'boot-1',
+      pid: process.pid,
+      pidStart: processStart(process.pid),
+      privileged: false,
+      ...host,
+    },
+    tempDir: folder,
+    lockDir: join(folder, 'locks'),
+    version: '0',
+  };
+}
+
+describe('lock', () => {
+  it('is held by one, and free again when it is released', async () => {
+    const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
+    expect(await lockHolder('prod/db', runtime())).toMatchObject({
+      pid: process.pid,
+      operation: 'backup prod',
+    });
+    await expect(takeLock('prod/db', 'prune prod', 0, runtime())).rejects.toMatchObject({
+      code: 'locked',
+      exitStatus: 5,
+      hint: expect.stringContaining('--wait-lock'),
+    });
+    await takeLock('prod/files', 'backup prod', 0, runtime()).then((other) => other.release());
+    await lock.release();
+    await takeLock('prod/db', 'prune prod', 0, runtime()).then((next) => next.release());
+    expect(readdirSync(join(folder, 'locks'))).toEqual([]);
+  });
+
+  it('is waited for', async () => {
+    const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
+    setTimeout(() => void lock.release(), 300);
+    await takeLock('prod/db', 'prune prod', 20_000, runtime()).then((next) => next.release());
+    const again = await takeLock('prod/db', 'backup prod', 0, runtime());
+    await expect(takeLock('prod/db', 'prune prod', 400, runtime())).rejects.toThrow(/did not let go within/);
+    await again.release();
+  });
+
+  it('of a dead process is taken over with a warning', async () => {
+    const child = spawn('true');
+    await once(child, 'exit');
+    await takeLock('prod/db', 'backup prod', 0, runtime({ pid: child.pid!, pidStart: '17' }));
+    await takeLock('prod/db', 'prune prod', 0, runtime());
+    expect(events).toMatchObject([
+      { type: 'log', level: 'warning', message: expect.stringMatching(/is gone/) },
+    ]);
+  });
+
+  it('of a process whose number was given out again is taken over', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime({ pidStart: '17' }));
+    await takeLock('prod/db', 'prune prod', 0, runtime());
+  });
+
+  it('of an earlier boot is taken over, that of another host never', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
+    const lock = await takeLock('prod/db', 'prune prod', 0, runtime());
+    await lock.release();
+    await takeLock('prod/db', 'backup prod', 0, runtime({ name: 'elsewhere' }));
+    await expect(takeLock('prod/db', 'prune prod', 0, runtime())).rejects.toMatchObject({ code: 'locked' });
+    expect(await breakLock('prod/db', runtime())).toBe(true);
+    expect(await breakLock('prod/db', runtime())).toBe(false);
+    await takeLock('prod/db', 'prune prod', 0, runtime());
+  });
+
+  it('is taken over by one only of many that find its owner dead at once', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
+    const takers = Array.from({ length: 20 }, () => takeLock('prod/db', 'prune prod', 0, runtime()));
+    const results = await Promise.allSettled(takers);
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('lies in a folder of this user alone', async () => {
+    writeFileSync(join(folder, 'locks'), 'a file in the way');
+    await expect(takeLock('prod/db', 'backup prod', 0, runtime())).rejects.toThrow(/locks cannot be kept/);
+    rmSync(join(folder, 'locks'));
+    await takeLock('prod/db', 'backup prod', 0, runtime());
+    chmodSync(join(folder, 'locks'), 0o700);
+  });
+
+  it('ends its wait when the run is interrupted', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime());
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 100);
+    const waiting = takeLock('prod/db', 'prune prod', 60_000, { ...runtime(), signal: controller.signal });
+    await expect(waiting).rejects.toMatchObject({ code: 'interrupted' });
+  });
+});
+
+describe('owner', () => {
+  it('is dead only where that is certain', () => {
+    const { host } = runtime();
+    const me = { host: 'here', boot_id: 'boot-1', pid: process.pid, pid_start: processStart(process.pid) };
+    expect(ownerState(me, host)).toBe('alive');
+    expect(ownerState({ ...me, pid_start: '' }, host)).toBe('alive');
+    expect(ownerState({ ...me, pid_start: '1' }, host)).toBe('dead');
+    expect(ownerState({ ...me, boot_id: 'boot-0' }, host)).toBe('dead');
+    expect(ownerState({ ...me, boot_id: '' }, host)).toBe('unknown');
+    expect(ownerState({ ...me, host: 'elsewhere', boot_id: 'boot-0' }, host)).toBe('unknown');
+  });
+});
