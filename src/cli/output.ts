@@ -118,5 +118,7 @@ function styleOf(options: OutputOptions): ProgressStyle {
   if (options.json) return 'json';
   const { NO_COLOR, TERM } = process.env;
   const plain = options.color === false || (NO_COLOR !== undefined && NO_COLOR !== '') || TERM === 'dumb';
-  return process.stderr.isTTY === true && !plain ? 'spinner' : 'lines';
+  // A terminal that does not know its width (0, in some containers) has no line to redraw.
+  const drawable = process.stderr.isTTY === true && process.stderr.columns > 0;
+  return drawable && !plain ? 'spinner' : 'lines';
 }
