@@ -7,11 +7,11 @@ import type { Target } from './targets.ts';
  * What a target has and the backup, in its own scope, has not: what `--delete-extra` removes. A folder is
  * named as a whole only where all in it may go. Paths relative to the target, byte strings, sorted.
  *
- * @param held the paths of the backup's entries, whatever became of them here
+ * @param held the paths of the backup's entries, whatever became of them here: true for folders
  */
 export function findExtras(
   target: Target,
-  held: ReadonlySet<string>,
+  held: ReadonlyMap<string, boolean>,
   scope: Scope,
   leftOut: LeftOut,
 ): string[] {
@@ -40,8 +40,10 @@ export function findExtras(
     if (leftOut.itself(joinPath(target.path, path), child.isFolder)) return stays;
     // A socket belongs to whoever listens on it, and comes back with him.
     if (child.isSocket) return stays;
-    const isHeld = held.has(joinPath(target.entry, path));
-    if (isHeld && !child.isFolder) return stays;
+    const heldFolder = held.get(joinPath(target.entry, path));
+    // It is replaced, whatever is in it.
+    if (heldFolder === false || (heldFolder === true && !child.isFolder)) return stays;
+    const isHeld = heldFolder === true;
     const where = scope(target, path, child.isFolder);
     if (where === 'out') return stays;
     if (!child.isFolder) return { paths: [path], all: true };

@@ -41,7 +41,7 @@ export async function restoreFiles(
   if (!request.dryRun) await recoverFirst(given, request);
   const leftOut = createLeftOut(request);
   const all = resolveTargets(content, request, isWholeSource(content, request), leftOut);
-  const held = request.deleteExtra ? new Set<string>() : undefined;
+  const held = request.deleteExtra ? new Map<string, boolean>() : undefined;
   const { targets, ...counts } = await survey(content, request, all, held);
   noteMerges(targets, request);
   if (request.dryRun) return plan(content, request, targets, counts, held, leftOut);
@@ -99,7 +99,7 @@ async function survey(
   content: BackupContent,
   request: FilesRestoreRequest,
   targets: readonly Target[],
-  held: Set<string> | undefined,
+  held: Map<string, boolean> | undefined,
 ): Promise<Counts & { targets: Target[] }> {
   const check = createEntryCheck(request.only.length > 0);
   const touched = new Set<Target>();
@@ -111,7 +111,7 @@ async function survey(
     const wrong = check(entry);
     if (wrong !== undefined) throw corrupt(entry.path, wrong);
     entries += 1;
-    held?.add(entry.path);
+    held?.set(entry.path, entry.kind === 'directory');
     const target = targets.find((each) => each.entry === '' || isWithin(entry.path, each.entry));
     if (target !== undefined) touched.add(target);
     if (entry.kind === 'directory' || entry.type === 'table') continue;
@@ -161,7 +161,7 @@ async function extrasOf(
   content: BackupContent,
   request: FilesRestoreRequest,
   targets: readonly Target[],
-  held: ReadonlySet<string> | undefined,
+  held: ReadonlyMap<string, boolean> | undefined,
   leftOut: LeftOut,
 ): Promise<ReadonlyMap<Target, readonly string[]>> {
   if (held === undefined) return new Map();
@@ -231,7 +231,7 @@ async function plan(
   request: FilesRestoreRequest,
   targets: readonly Target[],
   { filesCount, sizeBytes }: Counts,
-  held: ReadonlySet<string> | undefined,
+  held: ReadonlyMap<string, boolean> | undefined,
   leftOut: LeftOut,
 ): Promise<RestoreOutcome> {
   const extras = await extrasOf(content, request, targets, held, leftOut);

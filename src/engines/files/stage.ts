@@ -18,8 +18,6 @@ export interface StageOptions {
   readonly devices: boolean;
   /** Is a folder of the backup itself chosen, or only above what is? */
   readonly chosen: (entry: ContentEntry) => boolean;
-  /** Gets the path of every entry, whatever becomes of it. */
-  readonly held?: Set<string>;
   readonly onProgress: (bytesDone: number, filesDone: number) => void;
 }
 
@@ -94,7 +92,6 @@ export async function stage(
       const wrong = check(entry);
       if (wrong !== undefined) throw corrupt(entry.path, wrong);
       const met = entry as TreeEntry;
-      options.held?.add(met.path);
       parents.ensure(met);
       if (met.kind === 'directory' && !options.chosen(met)) parents.implied.add(met.path);
       if (met.kind !== 'directory') filesCount += 1;

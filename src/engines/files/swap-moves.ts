@@ -2,6 +2,7 @@ import { chmodSync, lstatSync, renameSync } from 'node:fs';
 import { displayPath, parentPath } from '../../archive/paths.ts';
 import { DguardError } from '../../errors.ts';
 import type { UnitMember } from '../marks.ts';
+import { syncFolder } from '../swap-unit.ts';
 import { type FolderCursor, openFolders } from './folder-cursor.ts';
 import { applyFolderState } from './folder-state.ts';
 import { baseName, folderOf, fsPath, joinPath } from './fs-paths.ts';
@@ -33,9 +34,10 @@ export function moveForward(side: SwapSide, xattrs: Xattrs | undefined): void {
       move(place.incoming!, place.target!, step.newMode);
     }
     for (const step of readPlan(side.member.folder, side.plan)) {
-      if (step.do === 'folder' && step.after !== undefined) {
-        applyFolderState(folderAt(step.path), step.after, xattrs);
-      }
+      if (step.do !== 'folder') continue;
+      const folder = folderAt(step.path);
+      if (step.after !== undefined) applyFolderState(folder, step.after, xattrs);
+      syncFolder(`${folder}/.`);
     }
   });
 }

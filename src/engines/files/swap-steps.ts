@@ -65,10 +65,13 @@ export function* mergeSteps(member: UnitMember, options: MergeOptions): Generato
         const path = joinPath(folder, name);
         const isNew = statOf(joinPath(there, name));
         const old = statOf(joinPath(here, name));
-        if (old?.isDirectory() !== true || isNew?.isDirectory() !== true) {
+        if (old !== undefined && mounts.isPoint(joinPath(member.target, path))) {
+          // A backup of one file system has an empty folder there.
+          if (isNew?.isDirectory() !== true || namesIn(joinPath(there, name)).length > 0)
+            throw mounted(member, path);
+        } else if (old?.isDirectory() !== true || isNew?.isDirectory() !== true) {
           yield moveStep(path, old, isNew);
         } else {
-          if (mounts.isPoint(joinPath(member.target, path))) throw mounted(member, path);
           folders.push(path);
         }
       }

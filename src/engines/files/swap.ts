@@ -65,12 +65,18 @@ export function createSwap(targets: readonly Target[], backupId: string, created
   }
 }
 
-/** Removes what was staged; the targets are as they were. Does nothing to a swap that is half done. */
+/**
+ * Removes what was staged; the targets are as they were. Does nothing to a swap that is half done. Never
+ * throws: an error is on its way already, and what is left is marked, for the next command to remove.
+ */
 export function discardSwap(swap: Swap): void {
-  const state = unitState(swap.unit);
-  if (state !== 'staging' && state !== 'done') return;
-  discardUnit(swap.unit);
-  removeParents(swap.madeParents);
+  try {
+    if (unitState(swap.unit) !== 'staging') return;
+    discardUnit(swap.unit);
+    removeParents(swap.madeParents);
+  } catch {
+    // See above.
+  }
 }
 
 /**
@@ -85,7 +91,8 @@ export function swapIn(
   xattrs: Xattrs | undefined,
 ): string[] {
   const { unit, stagings } = swap;
-  for (const { member } of stagings) makeDurable(member.folder);
+  // Where something is moved away for it, a power cut must not leave empty files in its place.
+  for (const { target, member } of stagings) if (target.state === 'occupied') makeDurable(member.folder);
   for (const staging of stagings) writePlan(staging.member.folder, planName(1), stepsOf(staging));
   const isOccupied = stagings.some(({ target }) => target.state === 'occupied');
   const keep = () => isOccupied || stagings.some(({ member }) => holdsSomething(member));
@@ -108,7 +115,7 @@ export function exchange(
     beginSwap(unit, step, at, { generation });
     for (const side of sidesOf(unit, generation)) moveForward(side, xattrs);
     for (const { target, folder } of unit.members) {
-      makeDurable(folder);
+      syncFolder(folder);
       syncFolder(folderOf(target));
     }
     const kept = keep();
