@@ -14,6 +14,7 @@ import { readObject } from '../storages/read.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
 import { putMark } from './marks.ts';
+import { holdReadLease } from './reading.ts';
 
 export type VerifyLevel = 'exists' | 'checksum' | 'content' | 'restore';
 export type CheckName = 'exists' | 'integrity' | 'content' | 'restore' | 'completeness';
@@ -68,11 +69,13 @@ export async function verifyCopy(
     if (copy.problems.length > 0)
       throw new DguardError('corrupt', copy.problems.join('; '), { subject: copy.folder });
   });
+  const reading = upTo >= 1 && copy.manifest ? await holdReadLease(copy, all, 'verify', runtime) : undefined;
   if (copy.manifest && copy.manifest.status !== 'failed') {
     if (upTo >= 1) await check('integrity', () => checkSums(copy, all, level, runtime));
     if (upTo >= 2) await check('content', () => checkContent(copy, all, runtime));
     if (upTo >= 3) await check('restore', () => checkRestore(copy, all, runtime));
   }
+  await reading?.release();
   const failed = checks.some(({ result }) => result === 'fail');
   const overall = failed ? 'fail' : error ? 'error' : 'pass';
   if (overall !== 'error' && copy.manifest && copy.manifest.status !== 'failed') {

@@ -144,7 +144,7 @@ function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned 
   if (lacking && job.strategy === 'all') {
     context.note(`job ${job.name} failed its strategy \`all\`: not every destination has its copy`);
   }
-  for (const each of pruned) printPrune(context, each, false);
+  for (const each of pruned) printPrune(context, each, { explain: false, dryRun: false });
 }
 
 function printOutcome(context: Context, outcome: BackupOutcome): void {

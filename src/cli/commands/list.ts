@@ -95,12 +95,12 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
     head: ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'],
     style: { head: [], border: [], compact: true },
   });
-  for (const { manifest, state, destination, folder, verified } of entries) {
+  for (const { manifest, state, destination, folder, verified, accepted, pinned } of entries) {
     table.push([
       manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
       plainText(manifest?.job ?? '?'),
       plainText(manifest?.datasource.name ?? '?'),
-      state,
+      `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}`,
       manifest ? sizeText(manifest.size_bytes) : '?',
       manifest ? sizeText(manifest.stored_size_bytes) : '?',
       verified ? `${verified.level} ${verified.result}` : '-',
@@ -164,6 +164,7 @@ function entryJson(entry: CatalogEntry): object {
     pinned: entry.pinned,
     problems: entry.problems,
     foreign: entry.foreign,
+    deleting: entry.deleting,
     verified: entry.verified ?? null,
   };
   return { ...(entry.manifest ?? {}), computed };

@@ -54,7 +54,10 @@ export async function pruneCommand(
             );
             outcomes.push(outcome);
             if (!context.options.json)
-              printPrune(context, outcome, options.dryRun === true || context.options.verbose === true);
+              printPrune(context, outcome, {
+                explain: options.dryRun === true || context.options.verbose === true,
+                dryRun: options.dryRun === true,
+              });
           } finally {
             await lock.release();
           }

@@ -32,6 +32,16 @@ export const LOOK_COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('../commands/list.ts')).listCommand,
   },
   {
+    usage: 'status [jobs...]',
+    description: 'how old, how large and how well proven the backups are',
+    options: [
+      { flags: '--max-age <duration>', description: 'fail (9) where the last good one is older (26h)' },
+      { flags: '--prometheus', description: 'print metrics' },
+    ],
+    empty: { rows: [] },
+    load: async () => (await import('../commands/status.ts')).statusCommand,
+  },
+  {
     usage: 'show <id>',
     description: 'everything about one backup',
     options: FROM,

@@ -3,7 +3,11 @@ import type { Context } from '../context.ts';
 import { plainText, sizeText } from './text.ts';
 
 /** One pruned group as people read it; `explain` lists every backup with its reasons. */
-export function printPrune(context: Context, outcome: PruneOutcome, explain: boolean): void {
+export function printPrune(
+  context: Context,
+  outcome: PruneOutcome,
+  { explain, dryRun }: { explain: boolean; dryRun: boolean },
+): void {
   const { destination, job, datasource, plan, removed, swept, freedBytes, warnings } = outcome;
   const where = `${job}/${datasource} at ${destination}`;
   const orphans = swept.filter((each) => each.outcome === 'swept').length;
@@ -18,7 +22,8 @@ export function printPrune(context: Context, outcome: PruneOutcome, explain: boo
   }
   if (explain || removed.length + orphans > 0) {
     const left = orphans === 0 ? '' : `, ${orphans} leftovers swept`;
-    context.print(`  pruned ${where}: ${removed.length} removed${left}, ${sizeText(freedBytes)} freed`);
+    const done = dryRun ? `would prune ${where}` : `pruned ${where}`;
+    context.print(`  ${done}: ${removed.length} removed${left}, ${sizeText(freedBytes)} freed`);
   }
   for (const warning of warnings) context.warn(warning, where);
 }

@@ -1,0 +1,114 @@
+import { type StatusRow, statusOf } from '../../core/status.ts';
+import { combineExitStatus } from '../../errors.ts';
+import { formatDuration } from '../../plan/duration.ts';
+import { type Context, openDestination } from '../context.ts';
+import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { prometheusText } from '../render/prometheus.ts';
+import { plainText, sizeText } from '../render/text.ts';
+import { chooseJobs, waitOf } from './backup.ts';
+
+interface Options {
+  readonly maxAge?: string;
+  readonly prometheus?: boolean;
+}
+
+export async function statusCommand(
+  context: Context,
+  names: readonly string[],
+  options: Options,
+): Promise<number> {
+  const config = await context.config();
+  const jobs = chooseJobs(config, names, names.length === 0).map(({ name }) => name);
+  const maxAgeMs = options.maxAge === undefined ? undefined : waitOf(options.maxAge);
+  const open = (name: string) => openDestination(context, name);
+  const rows = await statusOf(config, jobs, maxAgeMs, open, context.runtime);
+  const status = combineExitStatus(rows.map((row) => exitOf(row, maxAgeMs !== undefined)));
+  const failures = rows.flatMap(({ error }) => (error ? [error] : []));
+  if (context.options.json) {
+    context.print(jsonDocument('status', status, { rows: rows.map(rowJson) }, failures));
+  } else if (options.prometheus) {
+    context.print(prometheusText(rows));
+  } else {
+    await printTable(context, rows);
+    for (const error of failures) context.note(errorLines(error, context.options.verbose === true));
+    for (const row of rows) printTroubles(context, row);
+  }
+  return status;
+}
+
+function exitOf(row: StatusRow, ageAsked: boolean): number {
+  if (row.state === 'unreachable') return row.error?.exitStatus ?? 1;
+  return ageAsked && row.state !== 'ok' ? 9 : 0;
+}
+
+async function printTable(context: Context, rows: readonly StatusRow[]): Promise<void> {
+  const { default: Table } = await import('cli-table3');
+  const table = new Table({
+    head: [
+      'job',
+      'datasource',
+      'destination',
+      'state',
+      'last good',
+      'last proof',
+      'size',
+      'runs ok',
+      'backups',
+      'used',
+    ],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of rows) {
+    const trend =
+      row.trendPercent === undefined ? '' : ` (${row.trendPercent >= 0 ? '+' : ''}${row.trendPercent} %)`;
+    table.push([
+      plainText(row.job),
+      plainText(row.datasource),
+      row.destination,
+      row.state,
+      row.lastGood ? `${formatDuration(Math.max(0, row.lastGood.ageMs))} ago` : 'never',
+      row.lastProof ? `${row.lastProof.level}, ${row.lastProof.checkedAt.slice(0, 10)}` : 'never',
+      row.sizeBytes === undefined ? '-' : `${sizeText(row.sizeBytes)}${trend}`,
+      row.successPercent === undefined ? '-' : `${row.successPercent} %`,
+      String(row.backups),
+      sizeText(row.usedBytes),
+    ]);
+  }
+  context.print(table.toString());
+}
+
+function printTroubles(context: Context, row: StatusRow): void {
+  const where = `${row.job}/${row.datasource} at ${row.destination}`;
+  for (const { id, state } of row.troubled) context.print(plainText(`${where}: ${id} is ${state}`));
+  if (row.missing.length > 0) {
+    context.print(plainText(`${where}: ${row.missing.length} copies are missing: ${row.missing.join(', ')}`));
+  }
+  if (row.unfinished > 0)
+    context.print(`${where}: ${row.unfinished} runs never ended (dguard prune sweeps them)`);
+  if (row.mixedSources)
+    context.print(`${where}: two sources write under one name; nothing is pruned until that is settled`);
+}
+
+function rowJson(row: StatusRow): object {
+  return {
+    job: row.job,
+    datasource: row.datasource,
+    destination: row.destination,
+    state: row.state,
+    last_good: row.lastGood
+      ? { id: row.lastGood.id, created_at: row.lastGood.createdAt.toISOString(), age_ms: row.lastGood.ageMs }
+      : null,
+    last_proof: row.lastProof
+      ? { id: row.lastProof.id, level: row.lastProof.level, checked_at: row.lastProof.checkedAt }
+      : null,
+    stored_size_bytes: row.sizeBytes ?? null,
+    trend_percent: row.trendPercent ?? null,
+    success_percent: row.successPercent ?? null,
+    backups: row.backups,
+    used_bytes: row.usedBytes,
+    missing: row.missing,
+    troubled: row.troubled,
+    unfinished: row.unfinished,
+    mixed_sources: row.mixedSources,
+  };
+}

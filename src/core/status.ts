@@ -1,0 +1,162 @@
+import type { Config } from '../config/types.ts';
+import { type DguardError, toDguardError } from '../errors.ts';
+import type { Runtime } from '../runtime.ts';
+import { databasesOf } from './backup/job.ts';
+import { type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
+import { isOutsideHistory } from './find.ts';
+import { type Group, historyOf, isOfGroup } from './history.ts';
+
+/** One group of backups at one destination, as a report of how old and how well proven its data is. */
+export interface StatusRow {
+  readonly job: string;
+  readonly datasource: string;
+  readonly destination: string;
+  /** `stale`: older than asked for; `none`: no good backup; `unreachable`: nobody could look. */
+  readonly state: 'ok' | 'stale' | 'none' | 'unreachable';
+  readonly lastGood?: { readonly id: string; readonly createdAt: Date; readonly ageMs: number };
+  /** The newest good backup whose newest verify passed by its content or by a restore. */
+  readonly lastProof?: { readonly id: string; readonly level: string; readonly checkedAt: string };
+  /** Stored bytes of the last good one, and against the one before it in percent. */
+  readonly sizeBytes?: number;
+  readonly trendPercent?: number;
+  /** Of the newest runs; undefined where there was none. */
+  readonly successPercent?: number;
+  readonly backups: number;
+  readonly usedBytes: number;
+  /** Good backups of other destinations that were meant for this one too, and are not here. */
+  readonly missing: readonly string[];
+  /** Backups that are broken, damaged, suspect, or failed their verify. */
+  readonly troubled: readonly { readonly id: string; readonly state: string }[];
+  readonly unfinished: number;
+  /** Two sources write under this name. */
+  readonly mixedSources: boolean;
+  readonly error?: DguardError;
+}
+
+const RUNS_COUNTED = 20;
+
+/** Looks at every destination of the jobs and reports, newest truth first; what cannot be reached is a row too. */
+export async function statusOf(
+  config: Config,
+  jobs: readonly string[],
+  maxAgeMs: number | undefined,
+  open: (name: string) => Promise<Destination>,
+  runtime: Runtime,
+): Promise<StatusRow[]> {
+  const rows: StatusRow[] = [];
+  for (const name of jobs) {
+    const job = config.jobs[name]!;
+    const places: {
+      name: string;
+      destination?: Destination;
+      entries: readonly CatalogEntry[];
+      unfinished: number;
+      groups: readonly string[];
+      error?: DguardError;
+    }[] = [];
+    for (const { name: destination } of job.destinations) {
+      try {
+        const opened = await open(destination);
+        const { entries, unfinished } = await readCatalog(opened, runtime.signal);
+        const groups = await databasesOf(job, opened, config.defaults.namespace, runtime);
+        const ours = unfinished.filter(({ lease }) => lease?.job === name).length;
+        places.push({ name: destination, destination: opened, entries, unfinished: ours, groups });
+      } catch (thrown) {
+        const error = toDguardError(thrown, 'storage_failed', { operation: 'status', subject: destination });
+        places.push({ name: destination, entries: [], unfinished: 0, groups: job.datasources, error });
+      }
+    }
+    const all = places.flatMap(({ entries }) => entries);
+    for (const datasource of new Set(places.flatMap(({ groups }) => groups))) {
+      const group: Group = {
+        namespace: config.defaults.namespace,
+        job: name,
+        datasource,
+        formerly: job.formerly,
+      };
+      for (const place of places) {
+        rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now()));
+      }
+    }
+    for (const { destination } of places) await destination?.storage.close();
+  }
+  return rows;
+}
+
+function rowOf(
+  group: Group,
+  destination: string,
+  place: { entries: readonly CatalogEntry[]; unfinished: number; error?: DguardError },
+  all: readonly CatalogEntry[],
+  maxAgeMs: number | undefined,
+  now: Date,
+): StatusRow {
+  const base = { job: group.job, datasource: group.datasource, destination };
+  if (place.error) {
+    const nothing = {
+      backups: 0,
+      usedBytes: 0,
+      missing: [],
+      troubled: [],
+      unfinished: 0,
+      mixedSources: false,
+    };
+    return { ...base, ...nothing, state: 'unreachable', error: place.error };
+  }
+  const mine = place.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
+  const { lastGood, identity } = historyOf(mine, group, now);
+  const good = mine.filter((entry) => entry.good && !isOutsideHistory(entry.manifest!));
+  const before = good.find(
+    ({ manifest }) => lastGood && manifest!.created_at < lastGood.created_at,
+  )?.manifest;
+  const proof = good.find(
+    ({ verified }) => verified?.result === 'pass' && ['content', 'restore'].includes(verified.level),
+  );
+  const runs = mine.slice(0, RUNS_COUNTED);
+  const failed = runs.filter(({ state }) => state === 'failed').length;
+  const here = new Set(mine.map(({ manifest }) => manifest!.id));
+  const missing = all.filter(
+    ({ manifest, good: isGood }) =>
+      isGood &&
+      isOfGroup(manifest!, group) &&
+      manifest!.destinations.includes(destination) &&
+      !here.has(manifest!.id),
+  );
+  const ageMs = lastGood && now.getTime() - new Date(lastGood.created_at).getTime();
+  const stale = maxAgeMs !== undefined && ageMs !== undefined && ageMs > maxAgeMs;
+  return {
+    ...base,
+    state: lastGood === undefined ? 'none' : stale ? 'stale' : 'ok',
+    ...(lastGood
+      ? {
+          lastGood: { id: lastGood.id, createdAt: new Date(lastGood.created_at), ageMs: ageMs! },
+          sizeBytes: lastGood.stored_size_bytes,
+        }
+      : {}),
+    ...(proof
+      ? {
+          lastProof: {
+            id: proof.manifest!.id,
+            level: proof.verified!.level,
+            checkedAt: proof.verified!.checked_at,
+          },
+        }
+      : {}),
+    ...(lastGood && before && before.stored_size_bytes > 0
+      ? {
+          trendPercent: Math.round(
+            (100 * (lastGood.stored_size_bytes - before.stored_size_bytes)) / before.stored_size_bytes,
+          ),
+        }
+      : {}),
+    ...(runs.length > 0 ? { successPercent: Math.round((100 * (runs.length - failed)) / runs.length) } : {}),
+    backups: mine.filter(({ state }) => state !== 'failed').length,
+    usedBytes: mine.flatMap(({ objects }) => objects).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    missing: [...new Set(missing.map(({ manifest }) => manifest!.id))],
+    troubled: mine
+      .filter(({ state, accepted }) => !['completed', 'partial', 'failed'].includes(state) && !accepted)
+      .map(({ manifest, state }) => ({ id: manifest!.id, state })),
+    unfinished: place.unfinished,
+    mixedSources: identity === 'mixed',
+  };
+}
