@@ -11,10 +11,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.on('SIGINT', abort('interrupted', 'interrupted'));
   process.on('SIGTERM', abort('terminated', 'terminated'));
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-  });
-  // Nobody listens any more: no reason to stop a backup.
+  // Nobody reads any more (`| head`): no reason to stop a backup, or to hide how it ended.
+  process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   const end = argv.indexOf('--');
   const json = argv.slice(0, end === -1 ? undefined : end).includes('--json');

@@ -22,6 +22,8 @@ export interface OutputOptions {
 export interface Output {
   /** A result, on stdout. */
   readonly print: (text: string) => void;
+  /** Bytes of a result; when there is room for more. False where nobody reads any more. */
+  readonly write: (bytes: Uint8Array) => Promise<boolean>;
   /** Something else to read, on stderr. */
   readonly note: (text: string) => void;
   /** A warning, on stderr and in the log. */
@@ -82,7 +84,17 @@ export function createOutput(options: OutputOptions): Output {
   return {
     print(text) {
       progress.clear();
-      process.stdout.write(`${text}\n`);
+      if (!process.stdout.destroyed) process.stdout.write(`${text}\n`);
+    },
+    async write(bytes) {
+      const { stdout } = process;
+      if (!stdout.destroyed && !stdout.write(bytes)) {
+        await new Promise<void>((resolve) => {
+          stdout.once('drain', resolve);
+          stdout.once('close', resolve);
+        });
+      }
+      return !stdout.destroyed;
     },
     note(text) {
       log?.write({ level: 'info', message: text });

@@ -19,7 +19,7 @@ export async function runCommand(
     const action = await definition.load?.();
     status = (await action?.(context, ...(words as never[]))) ?? 0;
   } catch (thrown) {
-    const error = toDguardError(thrown, 'internal', { operation: name });
+    const error = withOperation(toDguardError(thrown, 'internal'), name);
     status = error.exitStatus;
     context.finish();
     context.report(error);
@@ -29,6 +29,14 @@ export async function runCommand(
     context.end(name, status);
   }
   return status;
+}
+
+/** Says what failed where the thrower could not know. */
+function withOperation(error: DguardError, operation: string): DguardError {
+  if (error.operation !== undefined) return error;
+  const { code, message, subject, hint } = error;
+  const details = { operation, ...(subject ? { subject } : {}), ...(hint ? { hint } : {}) };
+  return new DguardError(code, message, { ...details, cause: error.cause ?? error });
 }
 
 /** What never became a command: a wrong command line, or a fault of our own. */

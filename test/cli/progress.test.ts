@@ -121,3 +121,38 @@ describe('escape codes', () => {
     expect(run.stderr).toBe('');
   });
 });
+
+describe('a reader that goes away', () => {
+  const place = workspace();
+  afterAll(() => place.remove());
+  const job = `reader-${process.pid}`;
+  mkdirSync(place.path('src'));
+  writeFileSync(place.path('src/large'), Buffer.alloc(8 * 1024 * 1024, 'line\n'));
+  place.config({
+    datasources: { files: { type: 'files', source_path: './src' } },
+    destinations: { here: { type: 'local', path: './backups' } },
+    jobs: { [job]: { datasources: ['files'], destinations: ['here'] } },
+  });
+  const sh = (script: string) =>
+    spawnSync(
+      'bash',
+      ['-c', `set -o pipefail; dguard() { "${process.execPath}" "${DGUARD}" "$@"; }; ${script}`],
+      {
+        cwd: place.folder,
+        timeout: 30_000,
+      },
+    );
+
+  it('neither stops a backup nor hides how a command ended', async () => {
+    expect(sh(`dguard backup ${job} --json 2>&1 | head -c 1`).status).toBe(0);
+    const [backup] = await place.listed();
+    expect(backup!.computed.good).toBe(true);
+    expect(sh('dguard show nope | true').status).toBe(2);
+  });
+
+  it('ends cat at once, without a complaint', async () => {
+    const [backup] = await place.listed();
+    const run = sh(`dguard cat ${backup!.id} large | head -n 1`);
+    expect([run.status, run.stdout.toString(), run.stderr.toString()]).toEqual([0, 'line\n', '']);
+  });
+});

@@ -81,10 +81,14 @@ export async function catCommand(
   }
   const real =
     entry.type === 'tree' && entry.kind === 'hardlink' ? await content.entry(entry.link ?? '') : entry;
-  if (!real) throw new DguardError('corrupt', 'a hard link leads nowhere', { subject: id });
-  for await (const bytes of content.read(real)) {
-    if (!process.stdout.write(bytes)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  if (!real) {
+    throw new DguardError('corrupt', `the hard link ${member} leads nowhere`, {
+      operation: 'cat',
+      subject: id,
+      hint: `\`dguard verify ${id}\` says what else is wrong with it`,
+    });
   }
+  for await (const bytes of content.read(real)) if (!(await context.write(bytes))) break;
   return 0;
 }
 

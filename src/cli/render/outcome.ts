@@ -1,5 +1,5 @@
 import { redact } from '../../config/secret.ts';
-import { type DguardError, toDguardError } from '../../errors.ts';
+import { type DguardError, type ErrorCode, toDguardError } from '../../errors.ts';
 import { plainText } from './text.ts';
 
 /** An error as a person reads it: what failed, on what, why, what to do next. */
@@ -7,7 +7,8 @@ export function errorLines(thrown: unknown, verbose: boolean): string {
   const error = toDguardError(thrown, 'internal');
   const where = [error.operation, error.subject].filter(Boolean).join(' ');
   const lines = [`error: ${where ? `${where}: ` : ''}${error.message}`];
-  if (error.hint) lines.push(`  next: ${error.hint}`);
+  const next = hintOf(error);
+  if (next) lines.push(`  next: ${next}`);
   if (verbose && error.stack) lines.push(error.stack);
   const text = redact(lines.join('\n'));
   return text.split('\n').map(plainText).join('\n');
@@ -19,10 +20,36 @@ export function errorJson(thrown: unknown) {
   return {
     code: error.code,
     operation: error.operation ?? null,
-    subject: error.subject === undefined ? null : redact(error.subject),
+    subject: redactOrNull(error.subject),
     message: redact(error.message),
-    hint: error.hint === undefined ? null : redact(error.hint),
+    hint: redactOrNull(hintOf(error)),
   };
+}
+
+function redactOrNull(text: string | undefined): string | null {
+  return text === undefined ? null : redact(text);
+}
+
+/** What to do next where the thrower did not say. */
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  usage: 'dguard --help, or the command with --help',
+  nothing_there: '`dguard list` shows what there is',
+  unknown_name: '`dguard list` and `dguard config show` show what there is',
+  source_failed: 'see that the datasource is there and may be read, and run it again',
+  storage_failed: 'see that the destination can be reached and written, and run it again',
+  storage_full: 'make room there: `dguard prune --dry-run` shows what retention would remove',
+  storage_missing: 'mount it or create it, and run it again',
+  target_failed: 'see that the target can be written, and run it again',
+  corrupt: 'another copy (--from) or another backup may be whole: `dguard list`',
+  too_new: 'use a newer dguard',
+  timeout: 'run it again; with -v it tells more',
+  interrupted: 'run it again; what was not finished is no backup, and is swept later',
+  terminated: 'run it again; what was not finished is no backup, and is swept later',
+  internal: 'run it again with -v, and report what it prints',
+};
+
+function hintOf(error: DguardError): string | undefined {
+  return error.hint ?? HINTS[error.code];
 }
 
 /** The one document that a command prints with `--json`. */
