@@ -8,12 +8,21 @@ import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
 import { storedBudget } from './local/budget.ts';
 import { attempt, fileError } from './local/errors.ts';
 import { isRealPath, makeFolder, makeRoot, removeEmptyFolders, syncFolder } from './local/folders.ts';
+import { sweepTemporary } from './local/leftovers.ts';
 import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
 import { walkObjects } from './local/walk.ts';
 import { writeChunks } from './local/write.ts';
 import { byteRange } from './range.ts';
-import type { CallOptions, GetOptions, PutOptions, Storage, StorageContext, StoredObject } from './types.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  Leftovers,
+  PutOptions,
+  Storage,
+  StorageContext,
+  StoredObject,
+} from './types.ts';
 
 export interface LocalOptions {
   /** Absolute; may itself be a link to a folder. */
@@ -126,6 +135,12 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
       budget?.giveBack(found.facts.size);
       await removeEmptyFolders(found.root, folder, settledFolders);
     });
+  }
+
+  async function sweepLeftovers(olderThan: Date, callOptions: CallOptions = {}): Promise<Leftovers> {
+    const root = await findRootToRead();
+    if (root === undefined) return { count: 0, bytes: 0 };
+    return attempt('sweep', path, () => sweepTemporary(root, olderThan, callOptions.signal));
   }
 
   async function space() {
@@ -244,6 +259,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     list,
     delete: remove,
     space,
+    sweepLeftovers,
     close: async () => undefined,
   };
 }

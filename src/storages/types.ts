@@ -38,11 +38,22 @@ export interface Storage {
   /** Removes an object. One that is not there is no error. Never removes anything else than an object under this key. */
   delete(key: string, options?: CallOptions): Promise<void>;
 
+  /**
+   * Removes what puts that were killed have left and no listing shows, as far as it was last written before
+   * `olderThan` (which leaves a day for clocks that differ). Absent where a put leaves nothing.
+   */
+  sweepLeftovers?(olderThan: Date, options?: CallOptions): Promise<Leftovers>;
+
   /** Free and used space where the storage can tell. */
   space(options?: CallOptions): Promise<StorageSpace>;
 
   /** Lets go of connections. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface Leftovers {
+  readonly count: number;
+  readonly bytes: number;
 }
 
 export interface CallOptions {

@@ -7,7 +7,7 @@ import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '
 import { isOutsideHistory } from '../find.ts';
 import { type Group, historyOf, isOfGroup } from '../history.ts';
 import { removeCopies } from './remove.ts';
-import { judgeUnfinished, type Sweep, sweepUnfinished } from './sweep.ts';
+import { GRACE_MS, judgeUnfinished, type Sweep, sweepUnfinished } from './sweep.ts';
 
 export interface PruneRequest {
   readonly destination: Destination;
@@ -87,6 +87,14 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
   for (const key of left) warnings.push(`${key} is not dguard's and was left alone`);
   const swept: Sweep[] = [];
   for (const orphan of orphans) swept.push(await sweepUnfinished(orphan, runtime));
+  const { storage } = destination;
+  const temporary = await storage.sweepLeftovers?.(new Date(runtime.now().getTime() - GRACE_MS), {
+    signal: runtime.signal,
+  });
+  if (temporary && temporary.count > 0) {
+    const reason = `${temporary.count} unfinished files of puts that were killed`;
+    swept.push({ folder: '', outcome: 'swept', reason, bytes: temporary.bytes });
+  }
   return outcome(request, plan, removed, swept, warnings);
 }
 
