@@ -39,13 +39,19 @@ export async function backupCommand(
   };
   if (options.dryRun) return dryRun(context, jobs, options);
   const done: JobOutcome[] = [];
+  const unmet: DguardError[] = [];
   for (const job of jobs) {
     const outcome = await runJob(config, job, jobOptions, context.runtime);
     done.push(outcome);
     context.finish();
     if (outcome.error) context.report(outcome.error, job.name);
     for (const each of outcome.outcomes) if (each.error) context.report(each.error, job.name);
-    if (!context.options.json) printJob(context, job, outcome);
+    if (!context.options.json) printJob(context, outcome);
+    const failure = strategyFailure(job, outcome);
+    if (failure) {
+      unmet.push(failure);
+      context.report(failure, job.name);
+    }
     if (context.runtime.signal.aborted) break;
   }
   const status = combineExitStatus(done.map(jobStatus));
@@ -55,6 +61,7 @@ export async function backupCommand(
       ...outcomes.flatMap((each) => (each.error ? [each.error] : [])),
       ...missing.map((each) => each.error),
     ]);
+    errors.push(...unmet);
     const fields = {
       backups: done.flatMap(backupsJson),
       pruned: done.flatMap(({ pruned }) => pruned.map(pruneJson)),
@@ -135,14 +142,28 @@ function backupsJson({ outcomes }: JobOutcome): object[] {
   });
 }
 
-function printJob(context: Context, job: JobConfig, { outcomes, missing, pruned }: JobOutcome): void {
+/** `all` has failed where a good backup lacks a copy; nothing good at all is said by its own errors. */
+function strategyFailure(job: JobConfig, { outcomes, missing }: JobOutcome): DguardError | undefined {
+  const good = outcomes.filter(({ status }) => status !== 'failed');
+  const lacking = [
+    ...missing.filter(({ optional }) => !optional).map(({ destination }) => destination),
+    ...good.flatMap(({ copies }) =>
+      copies.filter(({ error }) => error).map(({ destination }) => destination),
+    ),
+  ];
+  if (job.strategy !== 'all' || good.length === 0 || lacking.length === 0) return undefined;
+  const names = [...new Set(lacking)].join(', ');
+  return new DguardError('partial', `the job failed its strategy \`all\`: no copy at ${names}`, {
+    operation: 'backup',
+    subject: job.name,
+    hint: `the other copies are good; \`dguard sync\` copies them there, or run the job again`,
+  });
+}
+
+function printJob(context: Context, { outcomes, missing, pruned }: JobOutcome): void {
   for (const outcome of outcomes) printOutcome(context, outcome);
   for (const each of missing) {
     context.print(`  NOT at ${each.destination}: ${plainText(each.error.message)}`);
-  }
-  const lacking = missing.length > 0 || outcomes.some(({ copies }) => copies.some((copy) => copy.error));
-  if (lacking && job.strategy === 'all') {
-    context.note(`job ${job.name} failed its strategy \`all\`: not every destination has its copy`);
   }
   for (const each of pruned) printPrune(context, each, { explain: false, dryRun: false });
 }
