@@ -22,6 +22,7 @@ _dguard_value() {
     'list':--until) kind='none' ;;
     'list':--prefix) kind='none' ;;
     'list':--limit) kind='none' ;;
+    'status':--max-age) kind='none' ;;
     'show':--from) kind='destinations' ;;
     'ls':--from) kind='destinations' ;;
     'cat':--from) kind='destinations' ;;
@@ -50,6 +51,7 @@ _dguard_argument() {
   case "$1:$2" in
     'backup':*) kind='jobs' ;;
     'list':0) kind='jobs' ;;
+    'status':*) kind='jobs' ;;
     'show':0) kind='none' ;;
     'ls':0) kind='none' ;;
     'ls':1) kind='none' ;;
@@ -74,6 +76,7 @@ _dguard_options() {
     '') words='-c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version -h --help' ;;
     'backup') words='--all --type --tag --only --exclude --to --wait-lock --ignore-clock --dry-run -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'list') words='--destination --from --datasource --type --status --tag --since --until --prefix --limit -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'status') words='--max-age --prometheus -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'show') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'ls') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'cat') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
@@ -97,7 +100,7 @@ _dguard_options() {
 _dguard_commands() {
   words=
   case "$1" in
-    '') words='backup list show ls cat diff restore verify prune accept pin unpin unlock delete config completion' ;;
+    '') words='backup list status show ls cat diff restore verify prune accept pin unpin unlock delete config completion' ;;
     'config') words='validate show schema' ;;
   esac
 }

@@ -24,6 +24,7 @@ const listed = z.strictObject({
   pinned: z.boolean(),
   problems: z.array(z.string()),
   foreign: z.array(z.string()),
+  deleting: z.boolean(),
   verified: z
     .strictObject({ level: z.string(), result: z.enum(['pass', 'fail']), checked_at: instant })
     .nullable(),
@@ -102,6 +103,25 @@ const problem = z.strictObject({
   hint: z.string().optional(),
 });
 
+const nullableCount = count.nullable();
+const statusRow = z.strictObject({
+  job: z.string(),
+  datasource: z.string(),
+  destination: z.string(),
+  state: z.enum(['ok', 'stale', 'none', 'unreachable']),
+  last_good: z.strictObject({ id: z.string(), created_at: instant, age_ms: z.int() }).nullable(),
+  last_proof: z.strictObject({ id: z.string(), level: z.string(), checked_at: instant }).nullable(),
+  stored_size_bytes: nullableCount,
+  trend_percent: z.number().nullable(),
+  success_percent: z.number().nullable(),
+  backups: count,
+  used_bytes: count,
+  missing: z.array(z.string()),
+  troubled: z.array(z.strictObject({ id: z.string(), state: z.string() })),
+  unfinished: count,
+  mixed_sources: z.boolean(),
+});
+
 const FIELDS = {
   dguard: {},
   backup: { backups: z.array(madeBackup), pruned: z.array(pruned), plan: z.array(planned).optional() },
@@ -114,6 +134,7 @@ const FIELDS = {
   },
   restore: { restored: z.array(restored) },
   verify: { checks: z.array(report) },
+  status: { rows: z.array(statusRow) },
   prune: {
     plan: z.array(z.strictObject({ ...decision, destination: z.string() })),
     groups: z.array(pruned),

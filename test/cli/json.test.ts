@@ -114,6 +114,12 @@ describe('the document of', () => {
     expect((prune.document['plan'] as { id: string }[]).map(({ id }) => id)).toContain(ids[0]);
     await run('unlock', 0, 'unlock', JOB);
   });
+  it('status, and how old is too old', async () => {
+    const { document } = await run('status', 0, 'status', JOB, '--max-age', '1h');
+    expect(document['rows']).toMatchObject([{ job: JOB, datasource: 'files', state: 'ok' }]);
+    const stale = await run('status', 9, 'status', JOB, '--max-age', '1s');
+    expect(stale.document['errors']).toMatchObject([{ code: 'stale', subject: `${JOB}/files at here` }]);
+  });
   it('delete', async () => {
     const { document } = await run('backup', 0, 'backup', JOB);
     const [{ id }] = document['backups'] as unknown as [{ id: string }];

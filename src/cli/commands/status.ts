@@ -1,8 +1,8 @@
 import { type StatusRow, statusOf } from '../../core/status.ts';
-import { combineExitStatus } from '../../errors.ts';
+import { combineExitStatus, DguardError } from '../../errors.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
-import { errorLines, jsonDocument } from '../render/outcome.ts';
+import { jsonDocument } from '../render/outcome.ts';
 import { prometheusText } from '../render/prometheus.ts';
 import { plainText, sizeText } from '../render/text.ts';
 import { chooseJobs, waitOf } from './backup.ts';
@@ -23,14 +23,17 @@ export async function statusCommand(
   const open = (name: string) => openDestination(context, name);
   const rows = await statusOf(config, jobs, maxAgeMs, open, context.runtime);
   const status = combineExitStatus(rows.map((row) => exitOf(row, maxAgeMs !== undefined)));
-  const failures = rows.flatMap(({ error }) => (error ? [error] : []));
+  const failures = rows.flatMap((row) => {
+    if (row.error) return [row.error];
+    return maxAgeMs === undefined || row.state === 'ok' ? [] : [staleError(row, maxAgeMs)];
+  });
+  for (const error of failures) context.report(error);
   if (context.options.json) {
     context.print(jsonDocument('status', status, { rows: rows.map(rowJson) }, failures));
   } else if (options.prometheus) {
     context.print(prometheusText(rows));
   } else {
     await printTable(context, rows);
-    for (const error of failures) context.note(errorLines(error, context.options.verbose === true));
     for (const row of rows) printTroubles(context, row);
   }
   return status;
@@ -39,6 +42,17 @@ export async function statusCommand(
 function exitOf(row: StatusRow, ageAsked: boolean): number {
   if (row.state === 'unreachable') return row.error?.exitStatus ?? 1;
   return ageAsked && row.state !== 'ok' ? 9 : 0;
+}
+
+function staleError({ job, datasource, destination, lastGood }: StatusRow, maxAgeMs: number): DguardError {
+  const found = lastGood
+    ? `the last good backup is ${formatDuration(lastGood.ageMs)} old, more than ${formatDuration(maxAgeMs)}`
+    : 'there is no good backup';
+  return new DguardError('stale', found, {
+    operation: 'status',
+    subject: `${job}/${datasource} at ${destination}`,
+    hint: `see whether its schedule runs, or make one now: dguard backup ${job}`,
+  });
 }
 
 async function printTable(context: Context, rows: readonly StatusRow[]): Promise<void> {
