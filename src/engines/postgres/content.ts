@@ -1,3 +1,4 @@
+import { toBytes } from '../../archive/paths.ts';
 import { DguardError } from '../../errors.ts';
 import type { BackupContent, ContentEntry, TableFact } from '../types.ts';
 import { DIRECTORY_PREFIX } from './directory.ts';
@@ -31,7 +32,9 @@ export async function recordedTables(content: BackupContent): Promise<TableFact[
   const tables: TableFact[] = [];
   for await (const entry of content.entries()) {
     if (entry.type !== 'table') continue;
-    tables.push({ name: entry.table, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
+    // Names in an index are byte strings.
+    const name = toBytes(entry.table).toString('utf8');
+    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
   }
   return tables;
 }

@@ -1,3 +1,4 @@
+import { fromText } from '../../archive/paths.ts';
 import { createSelection } from '../../archive/select.ts';
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
@@ -13,8 +14,10 @@ export async function tableMatcher(
   patterns: readonly string[],
 ): Promise<(table: { readonly name: string; readonly table: string }) => boolean> {
   const selects = await createSelection(patterns);
-  const named = (name: string) =>
-    selects({ type: 'table', kind: 'table', path: name, member: '', table: name });
+  const named = (text: string) => {
+    const name = fromText(text);
+    return selects({ type: 'table', kind: 'table', path: name, member: '', table: name });
+  };
   return ({ name, table }) => named(name) || named(table);
 }
 
