@@ -147,8 +147,8 @@ describe('bad input', () => {
 
   it('a type without an adapter says so', async () => {
     const path = config(
-      'version: 1\ndatasources: { pg: { type: postgres, host: h, database: d, username: u } }\n' +
-        'destinations: { here: { type: local, path: ./backups } }\njobs: { j: { datasources: [pg], destinations: [here] } }\n',
+      'version: 1\ndatasources: { ms: { type: sqlserver, host: h, database: d, username: u } }\n' +
+        'destinations: { here: { type: local, path: ./backups } }\njobs: { j: { datasources: [ms], destinations: [here] } }\n',
     );
     const run = await dguard(cwd, 'backup', 'j', '-c', path);
     expect(run.code, run.stderr).toBe(2);
