@@ -13,7 +13,7 @@ export async function createSelection(
   const matchers =
     globs.length === 0
       ? []
-      : await import('picomatch').then((m) => globs.map((glob) => m.default(glob, { dot: true })));
+      : await import('../plan/glob.ts').then(({ globMatcher }) => globs.map(globMatcher));
   return (entry) => {
     const path = entry.path;
     if (plain.some((wanted) => path === wanted || path.startsWith(`${wanted}/`))) return true;

@@ -135,8 +135,8 @@ export interface LocalConfig extends DestinationBase {
   readonly path: string;
   /** In GiB. */
   readonly max_size_gb?: number;
-  /** The path must be, or lie in, a mounted file system other than the root's. */
-  readonly must_be_mounted: boolean;
+  /** True: the path itself must be a mount point; a path: the folder at or above it that must be one. */
+  readonly must_be_mounted: boolean | string;
 }
 
 /** What S3, MinIO and other S3-compatible services share. */

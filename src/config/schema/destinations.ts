@@ -50,7 +50,7 @@ export const destination = z.discriminatedUnion('type', [
     ...common,
     path: path(),
     max_size_gb: positive().optional(),
-    must_be_mounted: z.boolean().optional(),
+    must_be_mounted: z.union([z.boolean(), path()]).optional(),
   }),
   z.strictObject({ type: z.literal('s3'), ...s3Common, endpoint: httpUrl().optional() }),
   z.strictObject({ type: z.literal('minio'), ...s3Common, endpoint: httpUrl() }),

@@ -1,5 +1,5 @@
-import picomatch from 'picomatch';
 import { isAscii, isUtf8Path, toBytes } from '../../archive/paths.ts';
+import { globMatcher } from '../../plan/glob.ts';
 
 /** Decides what of a source is backed up. Paths are byte strings relative to the source. */
 export interface Selection {
@@ -55,9 +55,6 @@ export function compileSelection(
 
 type Matcher = (path: string, isFolder: boolean) => boolean;
 
-/** `s`: a newline in a name is a character like any other. A leading `!` has no meaning here. */
-const OPTIONS = { dot: true, nonegate: true, flags: 's' };
-
 function compile(pattern: string, roots: readonly string[]): Matcher {
   let glob = pattern.startsWith('./') ? pattern.slice(2) : pattern;
   const root = roots.find((candidate) => glob.startsWith(candidate));
@@ -68,7 +65,7 @@ function compile(pattern: string, roots: readonly string[]): Matcher {
   // `/**`, `**/`, `**`: everything.
   if (glob === '' || glob === '**') return () => true;
   const anchored = anchoredByTail || glob.includes('/');
-  const matches = picomatch(glob.startsWith('/') ? glob.slice(1) : glob, OPTIONS);
+  const matches = globMatcher(glob.startsWith('/') ? glob.slice(1) : glob);
   if (anchored) return (path, isFolder) => (isFolder || !foldersOnly) && matches(path);
   return (path, isFolder) => {
     if (foldersOnly && !isFolder) return false;
