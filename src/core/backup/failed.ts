@@ -1,4 +1,5 @@
 import { MANIFEST_NAME } from '../../archive/format.ts';
+import { redact } from '../../config/secret.ts';
 import { type DguardError, errorText } from '../../errors.ts';
 import { sealManifest } from '../../manifest/parse.ts';
 import type { ManifestDraft } from '../../manifest/types.ts';
@@ -37,7 +38,7 @@ export async function giveUp(
         operation: error.operation ?? 'backup',
         stage: 'dump',
         code: error.code,
-        message: error.message.slice(0, 4000),
+        message: redact(error.message).slice(0, 4000),
       },
       recover: [],
     };

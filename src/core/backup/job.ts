@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupType, Config, JobConfig } from '../../config/types.ts';
+import type { BackupType, Config, DestinationConfig, JobConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import { doubtClock } from '../../plan/clock.ts';
@@ -59,6 +59,7 @@ export async function runJob(
   const facts = { DGUARD_JOB: job.name, DGUARD_RUN_ID: runId, DGUARD_TYPE: type };
   const storages: Destination[] = [];
   let outcome: JobOutcome = { job: job.name, runId, outcomes: [], missing: [], pruned: [] };
+  outer.emit({ type: 'log', level: 'info', job: job.name, message: 'run begins', data: { run_id: runId } });
   try {
     refuseUnbuilt(job);
     if (type !== (options.type ?? job.type)) {
@@ -223,7 +224,7 @@ async function backUpOne(
   const group: Group = { namespace, job: job.name, datasource: name, formerly: job.formerly };
   let lock: { release(): Promise<void> } | undefined;
   try {
-    lock = await takeLock(groupLock(group), `backup ${job.name}`, options.waitLockMs, runtime);
+    lock = await takeLock(groupLock(config, job, name), `backup ${job.name}`, options.waitLockMs, runtime);
     // Read under the lock: what the run before has written counts.
     const catalogs = await waitForOthers(destinations, group, options.waitLockMs, runtime);
     const history = historyOf(
@@ -342,9 +343,32 @@ export async function databasesOf(
   return [...names];
 }
 
-/** The name of a group's lock at this host. */
-export function groupLock({ namespace, job, datasource }: Group): string {
-  return `${namespace === '' ? '' : `${namespace}:`}${job}/${datasource}`;
+/**
+ * The name of a group's lock at this host: with where the job writes to, because two configurations may have
+ * a job and a datasource of the same names and nothing else in common.
+ */
+export function groupLock(config: Config, job: JobConfig, datasource: string): string {
+  const { namespace } = config.defaults;
+  const places = job.destinations.map(({ name }) => placeOf(config.destinations[name]!)).sort();
+  const where = hash('sha256', places.join('\n'), 'hex').slice(0, 8);
+  return `${namespace === '' ? '' : `${namespace}:`}${job.name}/${datasource}@${where}`;
+}
+
+/** Where a destination is, without how one gets in. */
+function placeOf(destination: DestinationConfig): string {
+  const { type, ...fields } = destination as unknown as Record<string, unknown>;
+  const place = [
+    'endpoint',
+    'bucket',
+    'bucket_name',
+    'prefix',
+    'host',
+    'port',
+    'remote_path',
+    'remote',
+    'path',
+  ];
+  return JSON.stringify([type, ...place.map((field) => fields[field] ?? null)]);
 }
 
 function refuseWrongClock(newest: string | undefined, subject: string, runtime: Runtime): void {

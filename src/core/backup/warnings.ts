@@ -1,4 +1,5 @@
 import { displayPath } from '../../archive/paths.ts';
+import { redact } from '../../config/secret.ts';
 import type { Warning } from '../../engines/types.ts';
 import type { Runtime } from '../../runtime.ts';
 
@@ -19,7 +20,7 @@ export function collectWarnings(job: string, subject: string, runtime: Runtime):
       count++;
       partial ||= warning.partial;
       const of = warning.subject === undefined ? '' : `${displayPath(warning.subject)}: `;
-      const message = `${of}${warning.message}`.slice(0, 2000);
+      const message = redact(`${of}${warning.message}`).slice(0, 2000);
       if (first.length < LISTED_WARNINGS) first.push(message);
       runtime.emit({ type: 'log', level: 'warning', job, subject, message });
     },
