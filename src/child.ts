@@ -185,27 +185,37 @@ async function feed(
   stop: () => void,
 ): Promise<void> {
   let closed = false;
-  let wake = () => {};
-  const onClosed = () => {
+  let onDrain = () => {};
+  let onClosed = () => {};
+  const close = () => {
     closed = true;
-    wake();
+    onClosed();
   };
   stdin
-    .on('error', onClosed)
-    .on('close', onClosed)
-    .on('drain', () => wake());
+    .on('error', close)
+    .on('close', close)
+    .on('drain', () => onDrain());
+  const iterator = input[Symbol.asyncIterator]();
   try {
-    for await (const chunk of input) {
-      if (closed) break;
-      if (stdin.write(chunk)) continue;
+    for (;;) {
+      // The child may go away while the input has nothing to say.
+      const next = await new Promise<IteratorResult<Uint8Array> | undefined>((resolve, reject) => {
+        onClosed = () => resolve(undefined);
+        if (closed) resolve(undefined);
+        else iterator.next().then(resolve, reject);
+      });
+      if (next === undefined || closed) break;
+      if (next.done) return await closeInput(stdin, state);
+      if (stdin.write(next.value)) continue;
       await new Promise<void>((resolve) => {
-        wake = resolve;
+        onDrain = resolve;
+        onClosed = resolve;
         if (closed) resolve();
       });
-      if (closed) break;
     }
-    if (closed) state.stdinCutShort = true;
-    else await closeInput(stdin, state);
+    state.stdinCutShort = true;
+    // Not awaited: a generator that waits for something ends only after that.
+    iterator.return?.().then(undefined, () => {});
   } catch (error) {
     state.inputError = error;
     stop();

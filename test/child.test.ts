@@ -180,6 +180,15 @@ it("a child that fails while it gets input is reported with its own error, not t
   expect((await errorOf(child.done)).message).toBe('sh: exit status 4: bad row');
 });
 
+it('a child that ends while its input has nothing to say is not waited for', async () => {
+  async function* silent(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('first');
+    await new Promise(() => {});
+  }
+  const child = await openChild(shell('exit 2'), { env, signal: quiet(), stdin: silent() });
+  expect((await errorOf(child.done)).message).toBe('sh: exit status 2');
+});
+
 it('input that throws ends the child, and is the error', async () => {
   const cause = new DguardError('corrupt', 'a block does not hold');
   async function* broken() {

@@ -2,13 +2,13 @@ import { DguardError, errorText } from '../../errors.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../types.ts';
 import { countLargeObjects, countRows, listTables, type TableInfo } from './catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from './database.ts';
-import { serverError } from './failures.ts';
+import { serverError, sqlState } from './failures.ts';
 import { dumpMembers } from './members.ts';
 import type { PostgresOptions } from './options.ts';
 import { schemaHash } from './schema-hash.ts';
 import { tablesWithoutRows } from './select.ts';
 import { openServer, type Server } from './server.ts';
-import type { Session } from './session.ts';
+import { identifier, type Session } from './session.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
 import type { Tools } from './tools.ts';
@@ -56,7 +56,7 @@ export async function dumpDatabase(
       `${server.connection.host ?? 'localhost'}:${server.connection.port ?? 5432}`;
     const size = await databaseSize(session, database);
 
-    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await beginLocked(session);
     const [exported] = await session.rows<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
     const snapshotAt = source.now();
     const tables = await listTables(session);
@@ -110,6 +110,32 @@ export async function dumpDatabase(
   } catch (error) {
     await close();
     throw serverError(error, 'source_failed', 'dump', subject);
+  }
+}
+
+/** How long a lock is waited for: somebody alters or truncates the table just now. */
+const LOCK_WAIT_MS = 120_000;
+
+/**
+ * Begins the transaction that the snapshot is of, with every table locked against changes of its definition
+ * before the snapshot is taken. A table truncated or rewritten after the snapshot, and before pg_dump had
+ * locked it, would read as empty: the one case in which a snapshot does not show what was.
+ */
+async function beginLocked(session: Session): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const tables = await listTables(session);
+    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await session.run(`SET LOCAL lock_timeout = ${LOCK_WAIT_MS}`);
+    try {
+      if (tables.length === 0) return;
+      const names = tables.map(({ schema, table }) => `ONLY ${identifier(schema)}.${identifier(table)}`);
+      await session.run(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`);
+      return;
+    } catch (error) {
+      await session.run('ROLLBACK').catch(() => {});
+      // Dropped since it was listed: then it is none of this backup's.
+      if (!['42P01', '3F000'].includes(sqlState(error) ?? '') || attempt === 5) throw error;
+    }
   }
 }
 

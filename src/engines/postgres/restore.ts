@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DguardError } from '../../errors.ts';
 import type { BackupContent, EngineSource, RestoreOutcome, RestoreRequest, TableFact } from '../types.ts';
 import { isEmptyDatabase } from './catalog.ts';
@@ -42,12 +44,13 @@ interface Work {
  * given its name in one transaction. What was there before is kept as `NAME__dg_undo_…`.
  */
 export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
-  const server = openServer(targetSource(request));
+  const tempDir = await mkdtemp(join(request.tempDir, 'pg-restore-'));
+  const server = openServer(targetSource({ ...request, tempDir }));
   let admin: Session | undefined;
   try {
     const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
     admin = await openAny(server, adminDatabases(server, target));
-    const work = await prepare(content, request, server, admin, target);
+    const work = await prepare(content, { ...request, tempDir }, server, admin, target);
     if (request.dryRun) return await plan(work);
     if (request.scratch) return await restoreToScratch(work);
     if (work.powers.createDatabases) return await restoreBeside(work);
@@ -57,6 +60,7 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   } finally {
     await admin?.close();
     await server.dispose();
+    await rm(tempDir, { recursive: true, force: true });
   }
 }
 
