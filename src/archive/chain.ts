@@ -234,7 +234,12 @@ export function parseBlockLine(text: string, subject: string): BlockLine {
   const sane = [offset, stored, length].every(
     (n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0,
   );
-  if (!sane || (length as number) > MAX_BLOCK_BYTES || (stored as number) > 2 * MAX_BLOCK_BYTES) {
+  if (
+    !sane ||
+    length === 0 ||
+    (length as number) > MAX_BLOCK_BYTES ||
+    (stored as number) > 2 * MAX_BLOCK_BYTES
+  ) {
     throw corrupt(subject, 'a block line has impossible lengths');
   }
   if (typeof name !== 'string' || !/^[0-9a-f]{64}$/.test(name))

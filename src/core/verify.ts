@@ -7,7 +7,7 @@ import { INDEX_NAME, originOf, SUMS_NAME } from '../archive/format.ts';
 import { artifactObjects, checksumLines } from '../archive/objects.ts';
 import { openContent } from '../archive/reader.ts';
 import { createEngine } from '../engines/registry.ts';
-import type { ContentEntry } from '../engines/types.ts';
+import type { ContentEntry, Slice } from '../engines/types.ts';
 import { DguardError, errorText, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { readObject } from '../storages/read.ts';
@@ -153,17 +153,22 @@ async function checkContent(
   const { chain } = content;
   const own = await chain.link(chain.own);
   const subject = `${copy.folder}/${INDEX_NAME}`;
-  const totals = own.artifacts.map(() => ({ offset: 0, blocks: 0, digest: createHash('sha256') }));
+  const totals = own.artifacts.map(() => ({
+    offset: 0,
+    /** The plain bytes up to the end of each block. */
+    ends: [] as number[],
+    digest: createHash('sha256'),
+  }));
 
   async function* ownBlocks(): AsyncGenerator<Need<null>> {
     for await (const { line, row, number } of chain.walk(own, 'blocks')) {
       const block = parseBlockLine(line, subject);
       const total = totals[row.artifact ?? -1];
-      if (!total || block.offset !== total.offset || (row.block ?? 0) + number !== total.blocks) {
+      if (!total || block.offset !== total.offset || (row.block ?? 0) + number !== total.ends.length) {
         throw new DguardError('corrupt', 'the block lines do not follow one another', { subject });
       }
       total.offset += block.stored;
-      total.blocks++;
+      total.ends.push((total.ends.at(-1) ?? 0) + block.length);
       total.digest.update(block.name, 'hex');
       yield { place: { ...block, link: own, artifact: row.artifact! }, uses: [null] };
     }
@@ -177,7 +182,7 @@ async function checkContent(
     const total = totals[i]!;
     if (
       total.offset !== artifact.stored_size ||
-      total.blocks !== artifact.blocks ||
+      total.ends.length !== artifact.blocks ||
       total.digest.digest('hex') !== artifact.digest
     ) {
       throw new DguardError('corrupt', 'its blocks are not those that are recorded', {
@@ -185,33 +190,22 @@ async function checkContent(
       });
     }
   }
-  let entries = 0;
   async function* foreign(): AsyncGenerator<ContentEntry> {
     for await (const entry of content.entries()) {
-      entries++;
       if (entry.type === 'table') continue;
-      // Own blocks were proven above; that the slices fit into them is what placing them checks.
-      for (const slice of entry.slices) {
-        if (slice.origin === originOf(manifest.id)) await checkSlice(slice);
-      }
+      // Own blocks were proven above: what is left is that the slices lie in them.
+      for (const slice of entry.slices) if (slice.origin === originOf(manifest.id)) checkSlice(slice);
       const slices = entry.slices.filter(({ origin }) => origin !== originOf(manifest.id));
       if (slices.length > 0) yield { ...entry, slices };
     }
   }
-  async function checkSlice(slice: {
-    origin: string;
-    artifact: number;
-    block: number;
-    offset: number;
-    length: number;
-  }) {
-    const total = totals[slice.artifact];
-    if (!total || slice.block >= total.blocks)
-      throw new DguardError('corrupt', 'a slice names no block', { subject });
+  function checkSlice({ artifact, block, offset, length }: Slice): void {
+    const ends = totals[artifact]?.ends ?? [];
+    const start = block === 0 ? 0 : (ends[block - 1] ?? Number.NaN);
+    const inside = start + offset < (ends[block] ?? 0) && start + offset + length <= (ends.at(-1) ?? 0);
+    if (!inside) throw new DguardError('corrupt', 'a slice lies outside of its blocks', { subject });
   }
   for await (const _ of content.readAll(foreign())) runtime.signal.throwIfAborted();
-  if (entries > own.header.entries)
-    throw new DguardError('corrupt', 'the index has more entries than it says', { subject });
   const engine = await createEngine(manifest.datasource.type, manifest.id);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-verify-'));
   try {

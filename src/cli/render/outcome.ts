@@ -60,9 +60,14 @@ export function jsonDocument(
   errors: readonly unknown[],
 ): string {
   const status = exitCode === 0 ? 'ok' : exitCode === 3 ? 'partial' : 'failed';
-  return JSON.stringify(
+  const text = JSON.stringify(
     { command, status, exit_code: exitCode, ...fields, errors: errors.map(errorJson) },
     (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value),
     2,
+  );
+  // The same document, but what a backup says cannot steer the terminal that shows it.
+  return text.replace(
+    /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -37,6 +37,8 @@ export function createEntryCheck(selective: boolean): (entry: ContentEntry) => s
     if (!isCount(entry.mode) || entry.mode > 0o7777) return 'its mode is impossible';
     if (!isId(entry.uid) || !isId(entry.gid)) return 'its owner is impossible';
     if (kind === 'symlink' && !isLinkTarget(entry.link)) return 'its link target is impossible';
+    if (entry.xattrs?.some(({ name }) => !isXattrName(name)))
+      return 'an attribute of it has an impossible name';
     if (kind === 'file' && entry.linkGroup !== undefined) linkable.set(path, entry.linkGroup);
     if (kind === 'hardlink') {
       if (entry.link === undefined || !isSafeEntryPath(entry.link))
@@ -70,6 +72,11 @@ function isCount(value: number): boolean {
 /** 2^32 - 1 means "leave as it is" to chown(2): nobody's number. */
 function isId(value: number): boolean {
   return isCount(value) && value < 0xffffffff;
+}
+
+/** XATTR_NAME_MAX of Linux. */
+function isXattrName(name: string): boolean {
+  return name !== '' && name.length <= 255 && !name.includes('\0');
 }
 
 function isLinkTarget(link: string | undefined): boolean {
