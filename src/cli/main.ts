@@ -11,8 +11,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.on('SIGINT', abort('interrupted', 'interrupted'));
   process.on('SIGTERM', abort('terminated', 'terminated'));
-  // Nobody reads any more (`| head`): no reason to stop a backup, or to hide how it ended.
-  process.stdout.on('error', () => undefined);
+  // Nobody reads any more (`| head`): no reason to stop a backup, or to hide how it ended. Where somebody
+  // wants to, a result that could not be written (a full disk) is not done.
+  let unwritten: NodeJS.ErrnoException | undefined;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') unwritten = error;
+  });
   process.stderr.on('error', () => undefined);
   const end = argv.indexOf('--');
   const json = argv.slice(0, end === -1 ? undefined : end).includes('--json');
@@ -35,6 +39,12 @@ export async function main(argv: readonly string[]): Promise<number> {
       return thrown.exitCode === 0 ? 0 : 2;
     const { reportUsage } = await import('./run.ts');
     return reportUsage(failed.name, failed.empty, json, thrown);
+  }
+  await new Promise((resolve) => setImmediate(resolve)); // an error of the last write comes a tick after it
+  if (unwritten && status === 0) {
+    process.stderr.write(`error: write the result to stdout: ${unwritten.message}\n`);
+    process.stderr.write('  next: make room where stdout goes, and run it again\n');
+    return 1;
   }
   return status;
 }

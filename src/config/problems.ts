@@ -62,7 +62,11 @@ export function problemsError(
   const error = new DguardError(
     unsafe ? 'config_unsafe' : 'config_invalid',
     `the configuration has ${count}:\n${lines.join('\n')}`,
-    { operation: 'load configuration', subject: file },
+    {
+      operation: 'load configuration',
+      subject: file,
+      hint: 'correct it; `dguard config validate` checks it, backup.example.yaml shows every key',
+    },
   );
   detailsOf.set(error, { problems, notifications: unsafe ? [] : notifications });
   return error;
