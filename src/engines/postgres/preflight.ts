@@ -136,7 +136,7 @@ export interface Connected {
 export async function listConnected(session: Session, database: string): Promise<Connected[]> {
   return await session.rows<Connected>(`
     SELECT a.pid, a.usename AS "user", coalesce(a.application_name, '') AS application,
-      coalesce(a.client_addr::pg_catalog.text, 'local') AS "from", a.state
+      coalesce(pg_catalog.host(a.client_addr), 'local') AS "from", a.state
     FROM pg_catalog.pg_stat_activity a WHERE a.datname = ${literal(database)}
       AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type IN ('client backend', 'walsender') ORDER BY a.pid`);
 }

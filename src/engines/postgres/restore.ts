@@ -44,8 +44,9 @@ interface Work {
  * given its name in one transaction. What was there before is kept as `NAME__dg_undo_…`.
  */
 export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
+  const source = targetSource(request);
   const tempDir = await mkdtemp(join(request.tempDir, 'pg-restore-'));
-  const server = openServer(targetSource({ ...request, tempDir }));
+  const server = openServer({ ...source, tempDir });
   let admin: Session | undefined;
   try {
     const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
