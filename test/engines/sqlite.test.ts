@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -447,13 +447,24 @@ describe('restore', () => {
       backup,
       bench.request({ source: bench.source(source), overwrite: true }),
     );
-    expect(readdirSync(bench.folder).sort()).toEqual(['app.db', basename(outcome.undo!), 'temp']);
+    expect(readdirSync(bench.folder).sort()).toEqual([
+      '.app.db.dguard-undo-20260101T000000Z-abcdef',
+      'app.db',
+      'temp',
+    ]);
     expect(read(source, 'SELECT count(*) FROM a')).toBe(500);
     expect(read(source, "SELECT count(*) FROM sqlite_master WHERE name = 'late'")).toBe(0);
     expect(statSync(source).mode & 0o777).toBe(0o640);
-    expect(outcome.undo).toBe(`${source}.dguard-undo-20260101T000000Z-abcdef`);
+    expect(outcome.undo).toBe(join(bench.folder, '.app.db.dguard-undo-20260101T000000Z-abcdef/data'));
     expect(read(outcome.undo!, 'SELECT count(*) FROM late')).toBe(1);
     expect(read(outcome.undo!, 'PRAGMA journal_mode')).toBe('wal');
+    const at = bench.request({ source: bench.source(source) });
+    const undone = await sqliteEngine.swaps!.undo(at);
+    expect(read(source, 'SELECT count(*) FROM late')).toBe(1);
+    expect(read(source, 'PRAGMA journal_mode')).toBe('wal');
+    expect(read(undone.undo!, 'SELECT count(*) FROM a')).toBe(500);
+    expect(await sqliteEngine.swaps!.dropUndo(at, 0)).toHaveLength(1);
+    expect(readdirSync(bench.folder).filter((name) => name.includes('undo'))).toEqual([]);
   });
 
   test('overwrite twice: the first undo copy is not written over', async () => {
@@ -505,7 +516,7 @@ describe('restore', () => {
     },
   );
 
-  test('an empty -wal and its -shm beside a missing target are moved aside', async () => {
+  test('an empty -wal and its -shm beside a missing target do not get under the restored one', async () => {
     const backup = await backUp(bench.source(source));
     const target = join(bench.folder, 'gone.db');
     writeFileSync(`${target}-wal`, '');
@@ -513,7 +524,7 @@ describe('restore', () => {
     await sqliteEngine.restore(backup, bench.request({ toPath: target }));
     expect(dumpText(target)).toBe(dumpText(source));
     expect(existsSync(`${target}-shm`)).toBe(false);
-    expect(readdirSync(bench.folder).filter((name) => name.includes('undo'))).toHaveLength(2);
+    expect(readdirSync(bench.folder).filter((name) => name.includes('undo'))).toEqual([]);
   });
 
   test('a target that is no sound database any more can be replaced; it is kept with its journal', async () => {
@@ -583,18 +594,94 @@ describe('restore', () => {
     expect(problems.join('\n')).toContain('b_a');
   });
 
-  test('only: chosen tables go to a new file; into an existing database is refused', async () => {
+  test('only: chosen tables go to a new file', async () => {
     create(source, 'CREATE TABLE c (i); CREATE TRIGGER at AFTER INSERT ON a BEGIN SELECT 1; END');
     const backup = await backUp(bench.source(source));
     const target = join(bench.folder, 'some.db');
     const outcome = await sqliteEngine.restore(backup, bench.request({ toPath: target, only: ['A'] }));
     expect(outcome.tables).toEqual([{ name: 'a', rows: 500 }]);
     expect(read(target, 'SELECT group_concat(name) FROM sqlite_master')).toBe('a,at');
+  });
+
+  test.each(['DELETE', 'WAL'])(
+    'only: into a database that exists (%s), chosen tables are replaced and all else stays',
+    async (mode) => {
+      create(
+        source,
+        `CREATE TABLE c (id INTEGER PRIMARY KEY AUTOINCREMENT, t TEXT, up AS (upper(t)) STORED);
+         CREATE INDEX c_t ON c (t); INSERT INTO c (t) VALUES ('x'), ('y');
+         CREATE TRIGGER c_t AFTER INSERT ON c BEGIN SELECT raise(FAIL, 'triggered'); END;
+         CREATE VIRTUAL TABLE words USING fts5(w); INSERT INTO words VALUES ('needle in hay');
+         CREATE TABLE plain (v); INSERT INTO plain (rowid, v) VALUES (7, 'seven');`.replace(
+          'TRIGGER c_t',
+          'TRIGGER c_ins',
+        ),
+      );
+      const backup = await backUp(bench.source(source));
+      create(
+        source,
+        `PRAGMA journal_mode = ${mode}; DROP TRIGGER c_ins; DROP INDEX c_t; DELETE FROM c; DROP TABLE words; DELETE FROM plain;
+         CREATE TABLE late (i); INSERT INTO late VALUES (1); DELETE FROM b;
+         CREATE VIEW v AS SELECT * FROM plain`,
+      );
+      const before = dumpText(source);
+      const at = bench.request({
+        source: bench.source(source),
+        only: ['c', 'words', 'plain'],
+        overwrite: true,
+      });
+      const outcome = await sqliteEngine.restore(backup, at);
+      expect(outcome.tables?.map(({ name }) => name).sort()).toEqual(['c', 'plain', 'words']);
+      expect(read(source, "SELECT group_concat(id || up, ',') FROM c INDEXED BY c_t")).toBe('1X,2Y');
+      expect(read(source, "SELECT count(*) FROM words WHERE words MATCH 'needle'")).toBe(1);
+      expect(read(source, 'SELECT v FROM v')).toBe('seven');
+      expect(read(source, 'SELECT rowid FROM plain')).toBe(7);
+      expect(read(source, 'SELECT count(*) FROM late')).toBe(1);
+      expect(read(source, 'SELECT count(*) FROM b')).toBe(0);
+      expect(read(source, "SELECT seq FROM sqlite_sequence WHERE name = 'c'")).toBe(2);
+      expect(read(source, 'PRAGMA journal_mode')).toBe(mode.toLowerCase());
+      expect(read(source, 'PRAGMA integrity_check')).toBe('ok');
+      await sqliteEngine.swaps!.undo(at);
+      expect(dumpText(source)).toBe(before);
+    },
+  );
+
+  test('only: a table whose name is a view in the target is refused, and the target stays', async () => {
+    create(source, 'CREATE TABLE c (i)');
+    const backup = await backUp(bench.source(source));
+    create(source, 'DROP TABLE c; CREATE VIEW c AS SELECT 1');
+    const before = dumpText(source);
     const error = await failure(
-      sqliteEngine.restore(backup, bench.request({ toPath: source, only: ['a'], overwrite: true })),
+      sqliteEngine.restore(
+        backup,
+        bench.request({ source: bench.source(source), only: ['c'], overwrite: true }),
+      ),
     );
-    expect(error.code).toBe('unsupported');
-    expect(error.hint).toContain('--to-path');
+    expect(error).toMatchObject({ code: 'target_refused', hint: expect.stringContaining('--to-path') });
+    expect(dumpText(source)).toBe(before);
+    expect(readdirSync(bench.folder).sort()).toEqual(['app.db', 'temp']);
+  });
+
+  test('scratch: a test restore is proven and leaves nothing', async () => {
+    const backup = await backUp(bench.source(source));
+    const toPath = join(bench.folder, 'temp/scratch.db');
+    const outcome = await sqliteEngine.restore(backup, bench.request({ toPath, scratch: true }));
+    expect(outcome.tables?.map(({ rows }) => rows)).toContain(500);
+    const bytes = Buffer.from(backup.members.get('database.db')!);
+    bytes.fill(0x5a, 5 * 4096, 5 * 4096 + 64);
+    const broken = withMember(backup, 'database.db', bytes);
+    const error = await failure(sqliteEngine.restore(broken, bench.request({ toPath, scratch: true })));
+    expect(error.code).toBe('corrupt');
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+  });
+
+  test('undo_keep: older undo copies go with the next restore', async () => {
+    const backup = await backUp(bench.source(source));
+    const from = bench.source(source, { undo_keep: 1 });
+    const again = () => sqliteEngine.restore(backup, bench.request({ source: from, overwrite: true }));
+    const [first, second] = [await again(), await again()];
+    expect(existsSync(first.undo!)).toBe(false);
+    expect(existsSync(second.undo!)).toBe(true);
   });
 
   test('an interrupted restore leaves the target and no staging', async () => {

@@ -191,7 +191,7 @@ for (const [name, scene] of Object.entries(SCENES)) {
           removeFolder(at);
         },
       });
-      console.log(calls); expect(calls).toBeGreaterThan(20);
+      expect(calls).toBeGreaterThan(20);
     });
 
     it('of an undo leaves the target old or new', async () => {

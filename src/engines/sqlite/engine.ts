@@ -8,6 +8,7 @@ import { locateSource } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
 import { restoreBackup } from './restore.ts';
 import { withSource } from './source.ts';
+import { sqliteSwaps } from './swaps.ts';
 
 export type { SqliteOptions } from './options.ts';
 
@@ -21,6 +22,7 @@ export const sqliteEngine: Engine<SqliteOptions> = {
   dump: dumpDatabase,
   restore: restoreBackup,
   inspect: inspectBackup,
+  swaps: sqliteSwaps,
 };
 
 async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {

@@ -5,4 +5,6 @@ export interface SqliteOptions {
   /** Globs of table names; empty or absent: all. */
   readonly include_tables?: readonly string[];
   readonly exclude_tables?: readonly string[];
+  /** How many undo copies a restore leaves; undefined: all. */
+  readonly undo_keep?: number | undefined;
 }

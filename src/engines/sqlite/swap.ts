@@ -1,200 +1,276 @@
-import { chmod, chown, link, open, rename, rm, unlink } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs';
+import { chmod, chown, open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fromText, toBytes } from '../../archive/paths.ts';
 import { DguardError, errnoOf, errorText, toDguardError } from '../../errors.ts';
+import { readJson, writeJson } from '../marks.ts';
+import {
+  beginSwap,
+  commitSwap,
+  discardUnit,
+  endRevert,
+  findUnits,
+  journalFacts,
+  keptName,
+  NEW_NAME,
+  type SwapUnit,
+  sweepUnmarked,
+  syncFolder,
+  tidyUnit,
+  unitState,
+} from '../swap-unit.ts';
 import type { Warning } from '../types.ts';
-import type { Database } from './driver.ts';
-import { closeQuietly, isBusy, isDamage, openDatabase, sqliteError } from './driver.ts';
-import { lstatIfThere, SIDE_SUFFIXES, sideFiles } from './locate.ts';
+import { openDatabase } from './driver.ts';
+import { lstatIfThere, SIDE_SUFFIXES } from './locate.ts';
+import { type Seized, seize } from './seize.ts';
 import { syncFile } from './stage.ts';
 import type { Target } from './target.ts';
 
-const LOCK_WAIT_MS = 2_000;
-/** Section 1.2 of https://sqlite.org/fileformat2.html */
-const HEADER = Buffer.from('SQLite format 3\0');
+/** Where the three databases of a swap are; the kept one and the incoming one are in the marked folder. */
+interface Places {
+  readonly target: string;
+  readonly incoming: string;
+  readonly outgoing: string;
+}
+
+export interface SwapRequest {
+  readonly unit: SwapUnit;
+  readonly step: 'swapping' | 'undoing';
+  readonly target: Target;
+  readonly at: Date;
+  /** Where the caller holds the target already. */
+  readonly seized?: Seized;
+  readonly warn: (warning: Warning) => void;
+}
 
 /**
- * Puts the staged file in the target's place and keeps what was there under its undo name, which is
- * returned. The target is the old or the new database at every moment.
+ * Puts the incoming database of a unit in the target's place, under a journal, and keeps what was there. The
+ * rename of the incoming one is the moment of change: the target is the old or the new database before and after.
  *
  * A journal beside the target would be taken for the new database's own (old rows come back, and every
  * check says ok), and the old file without its journal has lost its last commits. So first the journal is
  * emptied into the old file, under a lock that keeps everyone else out.
  */
-export async function swapIn(
-  staged: string,
-  target: Target,
-  backupId: string,
-  warn: (warning: Warning) => void,
-): Promise<string | undefined> {
-  if (target.existing === undefined) return await putNew(staged, target, backupId, warn);
-  await applyOwner(staged, target.existing, warn);
-  await syncFile(staged);
-  const seized = await seize(target.path);
-  const undo = await freeName(`${target.path}.dguard-undo-${backupId}`);
-  const steps: (() => Promise<void>)[] = [];
+export async function swapDatabase(request: SwapRequest): Promise<{ undo?: string }> {
+  const { unit, step, target, warn } = request;
+  const generation = step === 'swapping' ? 1 : generationOf(unit, 'kept') + 1;
+  const places = placesOf(unit, generation);
+  const { existing } = target;
+  let seized = request.seized;
   try {
-    await setAside(target.path, undo, steps);
-    await rename(staged, target.path);
+    if (existing !== undefined && step === 'swapping') await applyOwner(places.incoming, existing, warn);
+    await syncFile(places.incoming);
+    // Never opened while it is held: closing it would drop the lock (POSIX, fcntl(2)).
+    const wasWal = seized?.wasWal ?? (existing !== undefined && (await isWal(target.path)));
+    beginSwap(unit, step, request.at, { generation, was_wal: wasWal });
+    if (existing !== undefined) seized ??= await seize(target.path);
+    moveIn(places, existing !== undefined);
   } catch (error) {
-    for (const revert of steps.reverse()) await revert();
-    seized.letGo();
+    try {
+      takeBack(request, places, error);
+    } finally {
+      seized?.letGo();
+    }
     throw toDguardError(error, 'target_failed', { operation: 'swap', subject: target.path });
   }
-  seized.close();
-  await syncFile(dirname(target.path));
-  if (seized.wasWal) await returnToWal(undo, warn);
-  return undo;
+  // The target is new. What fails from here on is finished by the next command.
+  seized?.close();
+  const keep = step === 'undoing' || (existing !== undefined && existing.sizeBytes > 0);
+  try {
+    finish(unit, step, keep);
+    if (!keep) return {};
+    if (seized?.wasWal) await setWal(places.outgoing);
+  } catch (error) {
+    const message = `the swap is done, but not tidied up: ${errorText(error)}`;
+    warn({ message, subject: target.path, partial: false });
+  }
+  return keep ? { undo: places.outgoing } : {};
 }
 
-interface Seized {
-  readonly wasWal: boolean;
-  /** After the swap: the handle is on what is now the undo copy. */
-  close(): void;
-  /** Without a swap: leaves the target as it was. */
-  letGo(): void;
+function takeBack({ unit, step, target }: SwapRequest, places: Places, reason: unknown): void {
+  if (unitState(unit) !== step) return;
+  try {
+    moveOut(places);
+    endRevert(unit, step);
+  } catch (error) {
+    const both = `the swap failed (${errorText(reason)}), and so did taking it back (${errorText(error)})`;
+    throw new DguardError('target_failed', both, {
+      operation: 'restore',
+      subject: target.path,
+      hint: 'nothing is lost: see to the cause, then `dguard restore --recover`',
+      cause: error,
+    });
+  }
 }
 
-/** Empties the target's journal into it and locks everyone out until `close` or `letGo`. */
-async function seize(path: string): Promise<Seized> {
-  let database: Database | undefined;
-  let wasWal = false;
-  const letGo = () => {
-    try {
-      if (database?.inTransaction) database.exec('ROLLBACK');
-      if (wasWal) database?.pragma('journal_mode = WAL');
-    } catch {
-      // The journal mode is the least that can be wrong now; the first error is the one to report.
+/** The steps after the change, which may be repeated. */
+function finish(unit: SwapUnit, step: 'swapping' | 'undoing', keep: boolean): void {
+  const places = placesOf(unit, generationOf(unit, step));
+  moveSides(places.incoming, places.target);
+  syncFolder(fromText(dirname(places.target)));
+  commitSwap(unit, step, keep);
+  if (keep) tidy(unit);
+}
+
+/** Ends what was interrupted at a target. Returns what was done, in words. */
+export async function recoverDatabase(path: string): Promise<string[]> {
+  const done: string[] = [];
+  for (const unit of findUnits(fromText(path))) {
+    const state = unitState(unit);
+    if (state === 'swapping' || state === 'undoing') {
+      const places = placesOf(unit, generationOf(unit, state));
+      const what = state === 'swapping' ? 'restore' : 'undo';
+      if (isThere(places.incoming)) {
+        moveOut(places);
+        if (journalFacts(unit, state)['was_wal'] === true) await backToWal(path);
+        endRevert(unit, state);
+        done.push(`${path}: an interrupted ${what} was taken back`);
+      } else {
+        finish(unit, state, isThere(places.outgoing));
+        done.push(`${path}: an interrupted ${what} was finished`);
+      }
+    } else if (state === 'staging') {
+      if (readJson(fromText(folderOf(unit)), SEIZED_NAME)?.['was_wal'] === true) await backToWal(path);
+      done.push(`${path}: what an interrupted restore had prepared was removed`);
     }
-    closeQuietly(database);
+    if (unitState(unit) !== 'kept') {
+      discardUnit(unit);
+      continue;
+    }
+    tidy(unit);
+    if (journalFacts(unit, 'kept')['was_wal'] === true) await backToWal(keptPath(unit));
+  }
+  sweepUnmarked(fromText(path));
+  return done;
+}
+
+const SEIZED_NAME = 'seized.json';
+
+/** Notes before a target is held for longer what that changes in it, so that a recovery can change it back. */
+export async function noteSeizure(unit: SwapUnit, path: string): Promise<void> {
+  writeJson(fromText(folderOf(unit)), SEIZED_NAME, { was_wal: await isWal(path) });
+}
+
+/** The application expects the journal mode that it once set. That it has another is the least that can be wrong. */
+async function backToWal(path: string): Promise<void> {
+  try {
+    if ((await lstatIfThere(path)) !== undefined && !(await isWal(path))) await setWal(path);
+  } catch {
+    // In use, or no database: it is as its user left it.
+  }
+}
+
+/** The newest generation (a restore is the first, each undo a further one) that a journal tells of. */
+export function generationOf(unit: SwapUnit, step: 'swapping' | 'kept' | 'undoing'): number {
+  const { generation } = journalFacts(unit, step);
+  return typeof generation === 'number' ? generation : 1;
+}
+
+/** Where a unit keeps the replaced database. */
+export function keptPath(unit: SwapUnit): string {
+  return join(folderOf(unit), keptName(generationOf(unit, 'kept')));
+}
+
+/** Where a restore writes the database that is to be at the target. */
+export function newPath(unit: SwapUnit): string {
+  return join(folderOf(unit), NEW_NAME);
+}
+
+/** Removes from the folder what is neither kept nor says so. */
+export function tidy(unit: SwapUnit): void {
+  const kept = keptName(generationOf(unit, 'kept'));
+  tidyUnit(unit, [kept, ...SIDE_SUFFIXES.map((suffix) => kept + suffix)]);
+}
+
+function placesOf(unit: SwapUnit, generation: number): Places {
+  const folder = folderOf(unit);
+  return {
+    target: textOf(unit.members[0]!.target),
+    incoming: generation === 1 ? newPath(unit) : join(folder, keptName(generation - 1)),
+    outgoing: join(folder, keptName(generation)),
   };
-  // A file without SQLite's header has no journal that SQLite could empty into it: opening it would only
-  // delete the one that lies there. It is kept together with it, as they are.
-  if (!(await isDatabase(path))) return { wasWal: false, close: () => {}, letGo: () => {} };
-  try {
-    database = await openDatabase(path, { readonly: false, busyTimeoutMs: LOCK_WAIT_MS });
-    wasWal = database.pragma('journal_mode', { simple: true }) === 'wal';
-    if (wasWal) checkpoint(database);
-    // By way of PERSIST, which makes SQLite remove a journal file that a connection in that mode has left.
-    database.pragma('journal_mode = PERSIST');
-    const mode = database.pragma('journal_mode = DELETE', { simple: true });
-    if (mode !== 'delete') throw inUse(path);
-    database.exec('BEGIN EXCLUSIVE');
-    const left = (await sideFiles(path)).filter((side) => side.sizeBytes > 0);
-    if (left.length > 0) {
-      throw new DguardError('target_refused', `${basename(left[0]!.path)} is still there and not empty`, {
-        operation: 'swap',
-        subject: path,
-        hint: 'stop the writers; if none runs, open the database once with sqlite3 and close it again',
-      });
+}
+
+function folderOf(unit: SwapUnit): string {
+  return textOf(unit.members[0]!.folder);
+}
+
+function textOf(path: string): string {
+  return toBytes(path).toString('utf8');
+}
+
+/** What a damaged database leaves has to stay paired with it; of a sound one, only empty files are left. */
+function moveIn({ target, incoming, outgoing }: Places, isReplaced: boolean): void {
+  moveSides(target, outgoing);
+  if (!isReplaced) {
+    if (isThere(target)) throw cameUp(target);
+  } else {
+    try {
+      // It keeps its own name as well, so that there is a database at every moment.
+      linkSync(target, outgoing);
+    } catch (error) {
+      if (!isLinkUnsupported(error)) throw error;
+      renameSync(target, outgoing);
     }
-    const held = database;
-    return { wasWal, close: () => closeQuietly(held), letGo };
-  } catch (error) {
-    letGo();
-    if (isBusy(error)) throw inUse(path, error);
-    // Replacing a database that is broken is what a restore is for: it is kept with its journals as they are.
-    if (isDamage(error)) return { wasWal: false, close: () => {}, letGo: () => {} };
-    throw sqliteError(error, 'target_failed', 'lock target', path);
+  }
+  renameSync(incoming, target);
+}
+
+/** Back to where `moveIn` began, from wherever it was before its last rename. May be repeated. */
+function moveOut({ target, outgoing }: Places): void {
+  const kept = lstatSync(outgoing, { throwIfNoEntry: false });
+  if (kept !== undefined) {
+    const now = lstatSync(target, { throwIfNoEntry: false });
+    if (now === undefined) renameSync(outgoing, target);
+    else if (now.ino === kept.ino && now.dev === kept.dev) unlinkSync(outgoing);
+    else throw cameUp(target);
+  }
+  moveSides(outgoing, target);
+  syncFolder(fromText(dirname(target)));
+}
+
+function moveSides(from: string, to: string): void {
+  for (const suffix of SIDE_SUFFIXES) {
+    if (!isThere(from + suffix)) continue;
+    if (isThere(to + suffix)) throw cameUp(to + suffix);
+    renameSync(from + suffix, to + suffix);
   }
 }
 
-async function isDatabase(path: string): Promise<boolean> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer } = await file.read(Buffer.alloc(HEADER.length), 0, HEADER.length, 0);
-    return buffer.equals(HEADER);
-  } finally {
-    await file.close();
-  }
-}
-
-function checkpoint(database: Database): void {
-  const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[];
-  if (result?.busy !== 0) throw inUse(database.name);
-}
-
-function inUse(path: string, cause?: unknown): DguardError {
-  return new DguardError('target_refused', 'another program uses the database', {
-    operation: 'lock target',
-    subject: path,
-    hint: `stop the writers, then restore again; see who they are: fuser -v '${path}'`,
-    cause,
-  });
-}
-
-/**
- * Gives the old database its undo name while it keeps its own, so that the rename after it is the swap.
- * `steps` receives what reverts each thing done.
- */
-async function setAside(path: string, undo: string, steps: (() => Promise<void>)[]): Promise<void> {
-  for (const side of await sideFiles(path)) {
-    // What a damaged database leaves has to stay paired with it; of a sound one, only empty files are left.
-    const aside = undo + side.path.slice(path.length);
-    await rename(side.path, aside);
-    steps.push(() => rename(aside, side.path));
-  }
-  try {
-    await link(path, undo);
-    steps.push(() => unlink(undo));
-  } catch (error) {
-    if (!isLinkUnsupported(error)) throw error;
-    await rename(path, undo);
-    steps.push(() => rename(undo, path));
-  }
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function isLinkUnsupported(error: unknown): boolean {
   return ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errnoOf(error) ?? '');
 }
 
-/** The undo copy is what the old database was, its journal mode included. */
-async function returnToWal(undo: string, warn: (warning: Warning) => void): Promise<void> {
+function cameUp(path: string): DguardError {
+  return new DguardError('target_refused', `${basename(path)} came up during the restore`, {
+    operation: 'swap',
+    subject: path,
+    hint: 'stop the application that makes it and move it away, then: dguard restore --recover',
+  });
+}
+
+/** Section 1.3 of https://sqlite.org/fileformat2.html: the write version is 2 in WAL mode. */
+async function isWal(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
   try {
-    const database = await openDatabase(undo, { readonly: false });
-    try {
-      database.pragma('journal_mode = WAL');
-    } finally {
-      database.close();
-    }
-  } catch (error) {
-    const message = `the undo copy is in rollback-journal mode now: ${errorText(error)}`;
-    warn({ message, subject: undo, partial: false });
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(20), 0, 20, 0);
+    return bytesRead === 20 && buffer[18] === 2;
+  } finally {
+    await file.close();
   }
 }
 
-async function putNew(
-  staged: string,
-  target: Target,
-  backupId: string,
-  warn: (warning: Warning) => void,
-): Promise<undefined> {
-  for (const leftover of target.leftovers) {
-    const aside = await freeName(`${leftover}.dguard-undo-${backupId}`);
-    await rename(leftover, aside);
-    warn({
-      message: `an empty journal of an earlier database was moved to ${aside}`,
-      subject: leftover,
-      partial: false,
-    });
-  }
+async function setWal(path: string): Promise<void> {
+  const database = await openDatabase(path, { readonly: false });
   try {
-    // Unlike a rename, this fails when something came to be there meanwhile.
-    await link(staged, target.path);
-    await unlink(staged);
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') {
-      throw new DguardError('target_refused', 'the target came into being during the restore', {
-        operation: 'swap',
-        subject: target.path,
-        hint: 'stop the application that creates it, then restore again',
-        cause: error,
-      });
-    }
-    if (!isLinkUnsupported(error)) throw error;
-    await rename(staged, target.path);
+    database.pragma('journal_mode = WAL');
+  } finally {
+    database.close();
   }
-  await syncFile(dirname(target.path));
-  return undefined;
 }
 
 async function applyOwner(
@@ -210,16 +286,4 @@ async function applyOwner(
   }
   // After chown, which clears bits.
   await chmod(staged, owner.mode);
-}
-
-/** `path`, or with the first ordinal that is free: an undo copy is never written over. */
-async function freeName(path: string): Promise<string> {
-  let name = path;
-  for (let ordinal = 2; (await lstatIfThere(name)) !== undefined; ordinal++) name = `${path}-${ordinal}`;
-  return name;
-}
-
-/** Removes a staging file and what SQLite may have put beside it. */
-export async function removeStaged(path: string): Promise<void> {
-  for (const suffix of ['', ...SIDE_SUFFIXES]) await rm(path + suffix, { force: true });
 }

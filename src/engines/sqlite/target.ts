@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DguardError, errnoOf } from '../../errors.ts';
-import type { RestoreRequest } from '../types.ts';
+import type { RestoreRequest, TargetRequest } from '../types.ts';
 import { lstatIfThere, sideFiles } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
 
@@ -15,8 +15,6 @@ export interface Target {
     readonly uid: number;
     readonly gid: number;
   };
-  /** Files beside a missing database that hold nothing and are moved aside. */
-  readonly leftovers: readonly string[];
 }
 
 /** Finds the target and refuses it where a restore could lose something. Changes nothing. */
@@ -26,20 +24,49 @@ export async function resolveTarget(request: RestoreRequest<SqliteOptions>): Pro
     new DguardError('target_refused', why, { operation: 'restore', subject: wanted, hint });
   const path = await resolveLinks(wanted, refuse);
   const stats = await lstatIfThere(path);
-  if (stats === undefined) return { path, leftovers: await harmlessLeftovers(path, refuse) };
+  if (stats === undefined) {
+    await refuseLeftovers(path, refuse);
+    return { path };
+  }
   if (!stats.isFile()) throw refuse('the target is not a regular file', 'name another path with --to-path');
   if (stats.size > 0 && !request.overwrite) {
     throw refuse('the target exists', 'restore to another path (--to-path), or replace it: --overwrite');
   }
-  const users = await usersOf(path);
-  if (users.length > 0) {
-    throw refuse(`the database is open in ${users.join(', ')}`, 'stop the writers, then restore again');
-  }
+  await refuseUsed(path, refuse);
   const { size, mode, uid, gid } = stats;
-  return { path, existing: { sizeBytes: size, mode: mode & 0o7777, uid, gid }, leftovers: [] };
+  return { path, existing: { sizeBytes: size, mode: mode & 0o7777, uid, gid } };
 }
 
-async function wantedPath(request: RestoreRequest<SqliteOptions>): Promise<string> {
+/** The target of an undo: what is there now, which may be nothing. */
+export async function resolveUndoTarget(path: string): Promise<Target> {
+  const refuse = (why: string, hint: string) =>
+    new DguardError('target_refused', why, { operation: 'undo', subject: path, hint });
+  const stats = await lstatIfThere(path);
+  if (stats === undefined) {
+    await refuseLeftovers(path, refuse);
+    return { path };
+  }
+  if (!stats.isFile()) throw refuse('the target is not a regular file', 'move it away, then undo again');
+  await refuseUsed(path, refuse);
+  const { size, mode, uid, gid } = stats;
+  return { path, existing: { sizeBytes: size, mode: mode & 0o7777, uid, gid } };
+}
+
+/** Where a request's database is or was, with links resolved as far as they lead. */
+export async function targetPath(request: TargetRequest<SqliteOptions>): Promise<string> {
+  const wanted = await wantedPath(request);
+  const nowhere = (why: string, hint: string) =>
+    new DguardError('target_refused', why, { operation: 'find target', subject: wanted, hint });
+  return await resolveLinks(wanted, nowhere, true);
+}
+
+async function refuseUsed(path: string, refuse: (why: string, hint: string) => DguardError): Promise<void> {
+  const users = await usersOf(path);
+  if (users.length === 0) return;
+  throw refuse(`the database is open in ${users.join(', ')}`, 'stop the writers, then restore again');
+}
+
+async function wantedPath(request: TargetRequest<SqliteOptions>): Promise<string> {
   if (request.toDatabase !== undefined) {
     throw new DguardError('unsupported', 'an SQLite backup is restored to a file, not to a database name', {
       operation: 'restore',
@@ -64,9 +91,19 @@ async function wantedPath(request: RestoreRequest<SqliteOptions>): Promise<strin
 async function resolveLinks(
   wanted: string,
   refuse: (why: string, hint: string) => DguardError,
+  mayDangle = false,
 ): Promise<string> {
   try {
-    if ((await lstatIfThere(wanted)) !== undefined) return await realpath(wanted);
+    const link = await lstatIfThere(wanted);
+    // Half way through a swap, a link to the database leads nowhere.
+    if (
+      mayDangle &&
+      link?.isSymbolicLink() === true &&
+      (await stat(wanted).catch(() => undefined)) === undefined
+    ) {
+      return await resolveLinks(resolve(dirname(wanted), await readlink(wanted)), refuse);
+    }
+    if (link !== undefined) return await realpath(wanted);
     return join(await realpath(dirname(wanted)), basename(wanted));
   } catch (error) {
     const code = errnoOf(error);
@@ -82,13 +119,13 @@ async function resolveLinks(
  * A journal beside a missing database: put under a new database it would be played into it, and it may be
  * the only copy of somebody's commits. So one with content is refused.
  */
-async function harmlessLeftovers(
+async function refuseLeftovers(
   path: string,
   refuse: (why: string, hint: string) => DguardError,
-): Promise<string[]> {
+): Promise<void> {
   const beside = await sideFiles(path);
   const holding = beside.filter((side) => side.sizeBytes > 0 && !side.path.endsWith('-shm'));
-  if (holding.length === 0) return beside.map((side) => side.path);
+  if (holding.length === 0) return;
   const names = holding.map((side) => basename(side.path)).join(', ');
   throw refuse(
     `${names} of an earlier database lies where the restored one would take it for its own`,
