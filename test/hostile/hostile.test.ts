@@ -1,10 +1,17 @@
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readCatalog } from '../../src/core/catalog.ts';
+import { pickCopy } from '../../src/core/find.ts';
+import { restoreCopy } from '../../src/core/restore.ts';
+import { verifyCopy } from '../../src/core/verify.ts';
+import { DguardError } from '../../src/errors.ts';
+import type { Runtime } from '../../src/runtime.ts';
+import { localStorage } from '../../src/storages/local.ts';
 import { runDguard } from '../cli/support.ts';
-import { removeFolder } from '../engines/support-files.ts';
+import { isRoot, removeFolder } from '../engines/support-files.ts';
 import type { Cases, HostileCase } from './cases.ts';
 import { forge, hostileId, plant } from './forge.ts';
 import { artifacts, indexes } from './indexes.ts';
@@ -82,40 +89,77 @@ test('one list shows them all; those whose manifest is hostile as damaged', asyn
   }
 });
 
-describe.each(Object.keys(GROUPS))('hostile %s', (group) => {
-  const cases = CASES.filter((each) => each.group === group);
-  test.concurrent.each(cases)(
-    '$name',
-    { timeout: 180_000 },
-    async ({ id, outcome, says, damaged }: HostileCase & { id: string }) => {
-      const parent = join(folder, `targets-${id}`);
-      const target = join(parent, 'target');
-      const refusal = says ?? /./;
+/** One of each kind goes through the program, and all that aim at memory. */
+const THROUGH_THE_PROGRAM = CASES.filter(
+  ({ group }, at) => group === 'bombs' || CASES.findIndex((other) => other.group === group) === at,
+).concat(CASES.filter(({ group, outcome }) => outcome === 'harmless' && group === 'names'));
 
-      const ls = await run(id, 'ls', id);
-      expect([0, 4]).toContain(ls.code);
-      if (damaged || outcome === 'harmless') {
-        const show = await run(id, 'show', id);
-        expect([ls.code, show.code]).toEqual(damaged ? [4, 4] : [0, 0]);
-      }
-
-      const restore = await run(id, 'restore', id, '--to-path', target);
-      if (outcome === 'refused') {
-        expect(restore).toMatchObject({ code: 4, stdout: '' });
-        expect(restore.stderr).toMatch(refusal);
-        expect(existsSync(parent) ? readdirSync(parent) : []).toEqual([]);
-      } else {
-        expect([0, 3]).toContain(restore.code);
-        expectTame(target);
-      }
-      expect(existsSync(OUTSIDE)).toBe(false);
-
-      const verify = await run(id, 'verify', id, '--level', 'content');
-      expect(verify.code).toBe(outcome === 'harmless' ? 0 : 4);
-      if (outcome !== 'harmless') expect(verify.said).toMatch(refusal);
-    },
-  );
+describe('through the program', () => {
+  test.concurrent.each(THROUGH_THE_PROGRAM)('$group: $name', { timeout: 180_000 }, async (each) => {
+    const { id, outcome, damaged, group } = each;
+    const target = join(folder, `program-${id}`, 'target');
+    if (group !== 'bombs') {
+      expect(damaged ? [4] : [0, 4]).toContain((await run(id, 'ls', id)).code);
+      expect((await run(id, 'show', id)).code).toBe(damaged ? 4 : 0);
+    }
+    const restore = await run(id, 'restore', id, '--to-path', target);
+    expect(outcome === 'refused' ? [4] : [0, 3]).toContain(restore.code);
+    if (outcome === 'refused') expect(restore.stderr).toMatch(each.says ?? /./);
+    expectTarget(target, each);
+    const verify = await run(id, 'verify', id, '--level', 'content');
+    expect(verify.code).toBe(outcome === 'harmless' ? 0 : 4);
+    if (outcome !== 'harmless') expect(verify.said).toMatch(each.says ?? /./);
+  });
 });
+
+describe.each(Object.keys(GROUPS))('%s', (group) => {
+  test.each(CASES.filter((each) => each.group === group))('$name', async (each) => {
+    const { id, outcome } = each;
+    const { entries, copy, runtime } = await open(id);
+    const target = join(folder, `target-${id}`, 'target');
+    const options = { toPath: target, only: [], overwrite: false, dryRun: false, privileged: false };
+    const restored = restoreCopy(copy, entries, options, runtime);
+    if (outcome === 'refused') {
+      const refusal = await restored.then(
+        () => 'restored',
+        (error: unknown) => error,
+      );
+      expect(refusal).toBeInstanceOf(DguardError);
+      expect((refusal as DguardError).exitStatus).toBe(4);
+      expect((refusal as DguardError).message).toMatch(each.says ?? /./);
+    } else await restored;
+    expectTarget(target, each);
+
+    const { overall, checks } = await verifyCopy(copy, entries, 'content', runtime);
+    expect(overall).toBe(outcome === 'harmless' ? 'pass' : 'fail');
+    if (outcome !== 'harmless') expect(JSON.stringify(checks)).toMatch(each.says ?? /./);
+  });
+});
+
+/** What the core sees of the case of that id. */
+async function open(id: string) {
+  const runtime: Runtime = {
+    now: () => new Date('2026-03-01T12:00:00Z'),
+    emit: () => {},
+    signal: new AbortController().signal,
+    env: {},
+    host: { name: 'testhost', bootId: '', pid: process.pid, privileged: isRoot },
+    tempDir: folder,
+    lockDir: join(folder, 'locks'),
+    version: 'test',
+  };
+  const storage = localStorage({ path: join(folder, id) }, { name: 'hostile', warn: () => {} });
+  const destination = { name: 'hostile', storage, pathTemplate: '{job}/{datasource}/{id}' };
+  const { entries } = await readCatalog(destination, runtime.signal);
+  return { entries, copy: pickCopy(entries, id), runtime };
+}
+
+function expectTarget(target: string, { outcome }: HostileCase): void {
+  const parent = dirname(target);
+  if (outcome === 'refused') expect(existsSync(parent) ? readdirSync(parent) : []).toEqual([]);
+  else expectTame(target);
+  expect(existsSync(OUTSIDE)).toBe(false);
+}
 
 /** Nothing that was restored has set-id bits or is a device. */
 function expectTame(root: string): void {

@@ -184,7 +184,10 @@ export const artifacts: Cases = {
         await addFrame('artifacts', 0, parts.slice(5000)),
         ...others,
       ],
-      manifest: (draft) => ({ ...draft, artifacts: { ...draft.artifacts, count: 1, objects: 10_001 } }),
+      manifest: (draft) => ({
+        ...draft,
+        artifacts: { ...(draft.artifacts as object), count: 1, objects: 10_001 },
+      }),
     });
   }, /wrong parts|data objects/),
   'a table in the index that claims 2^52 parts': table(
