@@ -38,11 +38,11 @@ export async function putMark(
 
 /** The keys of a folder's marks of one kind, newest first. */
 export function markKeys(objects: readonly StoredObject[], kind: MarkKind): string[] {
-  return objects
-    .map(({ key }) => key)
-    .filter((key) => key.slice(key.lastIndexOf('/') + 1).startsWith(`${kind}-`) && key.endsWith('.json'))
-    .sort()
-    .reverse();
+  const keys: string[] = [];
+  for (const { key } of objects) {
+    if (key.startsWith(`${kind}-`, key.lastIndexOf('/') + 1) && key.endsWith('.json')) keys.push(key);
+  }
+  return keys.sort().reverse();
 }
 
 /**

@@ -18,6 +18,41 @@ export function integritySha256(value: object): string {
   return hash('sha256', canonicalJson(rest), 'hex');
 }
 
+/** True if `text` is the canonical text of `value`, which was parsed from it: no copy of it is made. */
+export function isCanonical(value: object, text: string): boolean {
+  return `${JSON.stringify(value, null, 2)}\n` === text && hasSortedKeys(value);
+}
+
+/**
+ * The same as `integritySha256`, out of a canonical text alone whose `integrity` is an object with members,
+ * and which has other members besides.
+ */
+export function textIntegritySha256(text: string): string {
+  const member = /\n {2}"integrity": \{\n(?: {4}.*\n)+ {2}\}(,?)/.exec(text);
+  if (!member) return hash('sha256', text, 'hex');
+  // Without a comma of its own it was the last member: then the one before it has one too many.
+  const before = text.slice(0, member.index);
+  const rest = text.slice(member.index + member[0].length);
+  return hash('sha256', (member[1] === '' ? before.replace(/,$/, '') : before) + rest, 'hex');
+}
+
+function hasSortedKeys(value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return true;
+  if (Array.isArray(value)) return value.every(hasSortedKeys);
+  const source = value as Record<string, unknown>;
+  let previous: string | undefined;
+  for (const key of Object.keys(source)) {
+    // Keys that are array indices come first in any object: their order is not the text's to choose.
+    const isIndex = /^(?:0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
+    if (!isIndex) {
+      if (previous !== undefined && key < previous) return false;
+      previous = key;
+    }
+    if (!hasSortedKeys(source[key])) return false;
+  }
+  return true;
+}
+
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== 'object') return value;

@@ -1,10 +1,12 @@
 import { DguardError } from '../errors.ts';
-import { canonicalJson, integritySha256 } from './canonical.ts';
+import { canonicalJson, integritySha256, isCanonical, textIntegritySha256 } from './canonical.ts';
 import { manifestSchema } from './schema.ts';
 import type { Manifest, ManifestDraft } from './types.ts';
 
 /** A manifest larger than this is refused unread. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024;
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The bytes of a manifest: canonical, with its integrity hash. Refuses what a reader would refuse. */
 export function sealManifest(draft: ManifestDraft): { manifest: Manifest; text: string } {
@@ -32,7 +34,7 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
   let text: string;
   let value: unknown;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = UTF8.decode(bytes);
     value = JSON.parse(text);
   } catch (cause) {
     throw refuse('not JSON in UTF-8', cause);
@@ -46,13 +48,13 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
       hint: 'use a newer dguard',
     });
   }
-  if (canonicalOf(value) !== text) throw refuse('its bytes are not the canonical form of what they say');
+  if (!isCanonicalText(value, text)) throw refuse('its bytes are not the canonical form of what they say');
   const parsed = manifestSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw refuse(`${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'does not fit the schema'}`);
   }
-  if (parsed.data.integrity.sha256 !== integritySha256(value))
+  if (parsed.data.integrity.sha256 !== textIntegritySha256(text))
     throw refuse('its integrity hash does not hold');
   const origins = new Set([parsed.data, ...parsed.data.references].map(({ id }) => id.slice(-8)));
   if (origins.size <= parsed.data.references.length)
@@ -60,12 +62,12 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
   return parsed.data;
 }
 
-/** Undefined for what is nested so deeply that no writer made it. */
-function canonicalOf(value: object): string | undefined {
+/** False too for what is nested so deeply that no writer made it. */
+function isCanonicalText(value: object, text: string): boolean {
   try {
-    return canonicalJson(value);
+    return isCanonical(value, text);
   } catch (error) {
-    if (error instanceof RangeError) return undefined;
+    if (error instanceof RangeError) return false;
     throw error;
   }
 }

@@ -11,6 +11,7 @@ import { isRealPath, makeFolder, makeRoot, removeEmptyFolders, syncFolder } from
 import { sweepTemporary } from './local/leftovers.ts';
 import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
+import { readSmall } from './local/small.ts';
 import { walkObjects } from './local/walk.ts';
 import { writeChunks } from './local/write.ts';
 import { byteRange } from './range.ts';
@@ -81,6 +82,12 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     assertKey(key);
     const { signal } = getOptions;
     if (signal) throwIfAborted(signal);
+    const root = await findRootToRead();
+    const small = root === undefined ? undefined : readSmall(join(root, key), getOptions);
+    if (small) {
+      if (small.length > 0) yield small;
+      return;
+    }
     const { handle, sizeBytes } = await attempt('get', key, () => openObject(key));
     try {
       const { start, end } = byteRange(getOptions, sizeBytes);
