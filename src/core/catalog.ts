@@ -222,21 +222,9 @@ export function compareObjects(manifest: Manifest, folder: string, objects: read
 
 /** A backup that refers to one which is missing or not intact is not intact either, however far up that is. */
 function withReferences(entries: readonly CatalogEntry[]): CatalogEntry[] {
-  const byId = new Map(
-    entries.flatMap((entry) => (entry.manifest ? [[entry.manifest.id, entry] as const] : [])),
-  );
-  const known = new Map<string, boolean>();
-  const isIntact = (id: string): boolean => {
-    const before = known.get(id);
-    if (before !== undefined) return before;
-    known.set(id, false); // what refers to itself is not intact
-    const entry = byId.get(id);
-    const intact = entry?.intact === true && entry.manifest!.references.every((ref) => isIntact(ref.id));
-    known.set(id, intact);
-    return intact;
-  };
+  const intact = intactIds(entries);
   return entries.map((entry) => {
-    const lost = (entry.manifest?.references ?? []).filter(({ id }) => !isIntact(id));
+    const lost = (entry.manifest?.references ?? []).filter(({ id }) => !intact.has(id));
     if (lost.length === 0) return entry;
     const problems = [
       ...entry.problems,
@@ -244,4 +232,34 @@ function withReferences(entries: readonly CatalogEntry[]): CatalogEntry[] {
     ];
     return { ...entry, problems, state: 'broken' as const, intact: false, good: false };
   });
+}
+
+/** From those that refer to nothing upwards, so what goes in a circle is never reached. */
+function intactIds(entries: readonly CatalogEntry[]): Set<string> {
+  const byId = new Map(
+    entries.flatMap(({ manifest, intact }) =>
+      manifest ? [[manifest.id, { manifest, intact }] as const] : [],
+    ),
+  );
+  const missing = new Map([...byId].map(([id, { manifest }]) => [id, manifest.references.length]));
+  const dependents = new Map<string, string[]>();
+  for (const [id, { manifest }] of byId) {
+    for (const reference of manifest.references) {
+      const before = dependents.get(reference.id);
+      if (before) before.push(id);
+      else dependents.set(reference.id, [id]);
+    }
+  }
+  const found = new Set<string>();
+  const open = [...byId.keys()].filter((id) => missing.get(id) === 0);
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    if (!byId.get(id)?.intact) continue;
+    found.add(id);
+    for (const dependent of dependents.get(id) ?? []) {
+      const left = missing.get(dependent)! - 1;
+      missing.set(dependent, left);
+      if (left === 0) open.push(dependent);
+    }
+  }
+  return found;
 }
