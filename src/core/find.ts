@@ -1,4 +1,5 @@
 import type { StoredBackup } from '../archive/chain.ts';
+import type { Config, DatasourceConfig } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
@@ -85,6 +86,16 @@ export function newestGoodRun(
 /** A safety backup, or one of what was picked at the command line: restored only by its id. */
 export function isOutsideHistory(manifest: Manifest): boolean {
   return manifest.tags.includes('safety') || manifest.selection !== undefined;
+}
+
+/** The configured datasource that a backup is of: by its name, or for one of several databases by that of all. */
+export function datasourceOf(config: Config | undefined, manifest: Manifest): DatasourceConfig | undefined {
+  const { name } = manifest.datasource;
+  const suffix = `.${manifest.database ?? ''}`;
+  const found =
+    config?.datasources[name] ??
+    (name.endsWith(suffix) ? config?.datasources[name.slice(0, -suffix.length)] : undefined);
+  return found?.type === manifest.datasource.type ? found : undefined;
 }
 
 /** How a chain finds the backups that it refers to: at the same destination. */

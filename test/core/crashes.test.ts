@@ -45,7 +45,7 @@ const COMMANDS: readonly [string, (world: World, storage: Storage) => Promise<un
   [
     'verify',
     async (world, storage) => {
-      const { verifyCopy } = await import('../../src/core/verify.ts');
+      const { verifyCopy } = await import('../../src/core/verify/verify.ts');
       const { entries } = await world.catalog();
       const here = entries.map((entry) => ({ ...entry, destination: world.destination(storage) }));
       await verifyCopy(here[0]!, here, 'content', world.runtime);

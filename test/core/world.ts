@@ -7,7 +7,7 @@ import type { Config } from '../../src/config/types.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../src/core/backup/job.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '../../src/core/catalog.ts';
 import { type PruneOutcome, type PruneRequest, pruneGroup } from '../../src/core/prune/prune.ts';
-import { type VerifyReport, verifyCopy } from '../../src/core/verify.ts';
+import { type VerifyReport, verifyCopy } from '../../src/core/verify/verify.ts';
 import type { DguardEvent } from '../../src/events.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';

@@ -61,7 +61,7 @@ function age(path: string, at: Date): void {
 
 /** Good backups that do not pass `verify --level content`. */
 async function broken({ world, storage }: State): Promise<string[]> {
-  const { verifyCopy } = await import('../../src/core/verify.ts');
+  const { verifyCopy } = await import('../../src/core/verify/verify.ts');
   const { entries } = await readCatalog(world.destination(storage), world.runtime.signal);
   const failed: string[] = [];
   for (const entry of entries.filter(({ good }) => good)) {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCatalog } from '../../src/core/catalog.ts';
 import { pickCopy } from '../../src/core/find.ts';
 import { restoreCopy } from '../../src/core/restore.ts';
-import { verifyCopy } from '../../src/core/verify.ts';
+import { verifyCopy } from '../../src/core/verify/verify.ts';
 import { DguardError } from '../../src/errors.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { localStorage } from '../../src/storages/local.ts';

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
+import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, readCatalogs } from '../../core/find.ts';
-import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify.ts';
+import { copiesOf, datasourceOf, readCatalogs } from '../../core/find.ts';
+import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -43,9 +44,16 @@ export async function verifyCommand(
       },
     );
   }
+  const config = options.level === 'restore' ? await configOrNone(context) : undefined;
   const reports: VerifyReport[] = [];
   for (const copy of chosen) {
-    const report = await verifyCopy(copy, entries, options.level, context.runtime);
+    const report = await verifyCopy(
+      copy,
+      entries,
+      options.level,
+      context.runtime,
+      copy.manifest && datasourceOf(config, copy.manifest),
+    );
     reports.push(report);
     statuses.push(
       report.overall === 'fail' ? 4 : report.overall === 'error' ? (report.error?.exitStatus ?? 1) : 0,
@@ -66,6 +74,12 @@ export async function verifyCommand(
     context.print(jsonDocument('verify', status, { checks }, failures));
   }
   return status;
+}
+
+/** On a destination alone, a test restore of files needs no configuration. */
+async function configOrNone(context: Context): Promise<Config | undefined> {
+  if (context.options.config !== undefined) return context.config();
+  return context.config().catch(() => undefined);
 }
 
 /** The backup named, all or a share of those of a job (or of all), or of each datasource (of a job) the newest so many at each destination. */
