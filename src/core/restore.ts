@@ -3,26 +3,34 @@ import { join } from 'node:path';
 import { openContent } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types.ts';
 import { createEngine } from '../engines/registry.ts';
-import type { RestoreOutcome, Warning } from '../engines/types.ts';
+import type { BackupContent, RestoreOutcome, Warning } from '../engines/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
+import { lockTarget, targetRequest } from './target.ts';
 
 export interface RestoreOptions {
   /** Where to; undefined is the datasource's own place, which then must be configured. */
   readonly toPath?: string;
   readonly toDatabase?: string;
   readonly datasource?: DatasourceConfig;
+  /** `datasource` is not the one that was backed up. */
+  readonly toOther?: boolean;
   readonly only: readonly string[];
   readonly overwrite: boolean;
+  /** What the backup does not hold goes too, kept for undo. */
+  readonly deleteExtra?: boolean;
   readonly dryRun: boolean;
   readonly privileged: boolean;
+  /** dguard's own paths, which no restore touches. */
+  readonly ownPaths?: readonly string[];
 }
 
 /**
- * Restores one copy of one backup. Everything is read and proven block by block before it is used; a
- * restore that throws leaves the target as it was. Errors: those of the engine, `corrupt` for bad bytes.
+ * Restores one copy of one backup, under the target's lock. Everything is read and proven block by block
+ * before it is used; a restore that throws leaves the target as it was. Errors: those of the engine,
+ * `corrupt` for bad bytes, `locked`.
  */
 export async function restoreCopy(
   copy: CatalogEntry,
@@ -39,12 +47,12 @@ export async function restoreCopy(
       hint: 'restore from another destination (--from) or another backup (`dguard list`)',
     });
   }
-  if (options.overwrite && (manifest.patterns || manifest.status !== 'completed')) {
-    const why = manifest.patterns ? 'it is of a part of its source' : `its status is ${manifest.status}`;
-    throw new DguardError('target_refused', `this backup cannot replace a whole target: ${why}`, {
+  if (options.deleteExtra && manifest.status === 'partial') {
+    // What could not be read then is not in it: that is no reason to remove it now.
+    throw new DguardError('target_refused', 'this backup is partial: it does not say what there was', {
       operation: 'restore',
       subject: manifest.id,
-      hint: 'restore it to a new place with --to-path, without --overwrite',
+      hint: 'restore it without --delete-extra, or a completed one (`dguard list`)',
     });
   }
   runtime.emit({ type: 'stage', subject: manifest.id, stage: 'restore', totalBytes: manifest.size_bytes });
@@ -54,45 +62,48 @@ export async function restoreCopy(
   const warnings: Warning[] = [];
   const warn = (warning: Warning) => warnings.push(warning);
   let lastReport = 0;
+  const target = { type: engine.type, ...options };
+  const lock = options.dryRun ? undefined : await lockTarget(target, 'restore', runtime);
   try {
-    const outcome = await engine.restore(content, {
-      ...(options.datasource
-        ? {
-            source: {
-              name: options.datasource.name,
-              options: options.datasource,
-              signal: runtime.signal,
-              tempDir,
-              host: runtime.host,
-              now: runtime.now,
-              env: runtime.env,
-              warn,
-            },
-          }
-        : {}),
-      signal: runtime.signal,
-      now: runtime.now,
-      host: runtime.host,
-      tempDir,
-      warn,
-      ...(options.toPath === undefined ? {} : { toPath: options.toPath }),
-      ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
+    if (options.toOther) refuseOtherPlaces(content, options);
+    const common = targetRequest(target, tempDir, runtime, warn);
+    if (!options.dryRun) {
+      for (const message of (await engine.swaps?.recover(common)) ?? []) warn({ message, partial: false });
+    }
+    const request = {
+      ...common,
+      ownPaths: options.ownPaths ?? [],
       only: options.only,
       overwrite: options.overwrite,
-      deleteExtra: false,
+      deleteExtra: options.deleteExtra === true,
       scratch: false,
       dryRun: options.dryRun,
       privileged: options.privileged,
       backupId: manifest.id,
-      onProgress(bytesDone, filesDone) {
+      onProgress(bytesDone: number, filesDone: number) {
         const now = performance.now();
         if (now - lastReport < 200) return;
         lastReport = now;
         runtime.emit({ type: 'progress', subject: manifest.id, bytesDone, filesDone });
       },
-    });
-    return { ...outcome, warnings };
+    };
+    return { ...(await engine.restore(content, request)), warnings };
   } finally {
+    await lock?.release();
     await rm(tempDir, { recursive: true, force: true });
   }
+}
+
+/** Several sources know their own paths alone: in another datasource they would still go there. */
+function refuseOtherPlaces({ sources }: BackupContent, { datasource }: RestoreOptions): void {
+  if (datasource?.type !== 'files' || (sources.length === 1 && datasource.source_path.length === 1)) return;
+  throw new DguardError(
+    'usage',
+    'a backup of several source paths cannot be restored to another datasource',
+    {
+      operation: 'restore',
+      subject: datasource.name,
+      hint: 'restore it to a folder: --to-path DIR',
+    },
+  );
 }

@@ -1,68 +1,89 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { displayPath } from '../../archive/paths.ts';
-import type { Config } from '../../config/types.ts';
+import type { Config, DatasourceConfig } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { newestGoodRun, pickCopy, readCatalogs } from '../../core/find.ts';
-import { restoreCopy } from '../../core/restore.ts';
+import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { restoredJson } from '../render/restored.ts';
-import { sizeText } from '../render/text.ts';
+import { plainText, sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
 
-interface Options {
+export interface RestoreCommandOptions {
   readonly from?: string;
   readonly destination?: string;
   readonly at?: string;
   readonly datasource?: readonly string[];
   readonly only?: readonly string[];
   readonly toPath?: string;
+  readonly to?: string;
+  readonly toDatabase?: string;
   readonly overwrite?: boolean;
+  readonly deleteExtra?: boolean;
   readonly privileged?: boolean;
   readonly dryRun?: boolean;
+  readonly undo?: boolean;
+  readonly recover?: boolean;
+  readonly dropUndo?: boolean;
+  readonly yes?: boolean;
 }
 
+type Options = RestoreCommandOptions;
+
 export async function restoreCommand(context: Context, name: string, options: Options): Promise<number> {
+  if (options.undo || options.recover || options.dropUndo) {
+    const { targetCommand } = await import('./restore-target.ts');
+    return targetCommand(context, name, options);
+  }
   const from = options.from ?? options.destination;
   const destinations = await openDestinations(context, from);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
   const copies = choose(entries, name, options, context.runtime.now());
-  const config = await configOrNone(context, from !== undefined);
+  return restoreAll(context, 'restore', copies, entries, options);
+}
+
+/** Restores each of these copies to its place; one that fails does not keep the others from theirs. */
+export async function restoreAll(
+  context: Context,
+  command: string,
+  copies: readonly CatalogEntry[],
+  entries: readonly CatalogEntry[],
+  options: Options,
+): Promise<number> {
+  const config = await configOrNone(context, (options.from ?? options.destination) !== undefined);
+  const work = copies.map((copy) => {
+    if (!copy.manifest) throw copy.error;
+    return { copy, manifest: copy.manifest, ...placeFor(copy, copies.length, config, options) };
+  });
   if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
     mkdirSync(resolve(options.toPath), { recursive: true, mode: 0o700 });
   }
   const statuses: number[] = [];
   const restored: object[] = [];
   const failures: DguardError[] = [];
-  for (const copy of copies) {
-    const manifest = copy.manifest;
-    if (!manifest) throw copy.error;
-    const datasource = config?.datasources[manifest.datasource.name];
-    const toPath = targetOf(options.toPath, copy, copies.length);
-    if (toPath === undefined && !datasource) {
-      throw new DguardError('usage', `where to? ${manifest.datasource.name} is not configured here`, {
-        operation: 'restore',
-        subject: manifest.id,
-        hint: '--to-path DIR restores anywhere',
-      });
-    }
+  for (const { copy, manifest, ...place } of work) {
     try {
-      const outcome = await restoreCopy(
-        copy,
-        entries,
-        {
-          ...(toPath === undefined ? {} : { toPath }),
-          ...(datasource ? { datasource } : {}),
-          only: options.only ?? [],
-          overwrite: options.overwrite === true,
-          dryRun: options.dryRun === true,
-          privileged: options.privileged === true,
-        },
-        context.runtime,
-      );
+      const request: RestoreOptions = {
+        ...place,
+        only: options.only ?? [],
+        overwrite: options.overwrite === true,
+        deleteExtra: options.deleteExtra === true,
+        dryRun: options.dryRun === true,
+        privileged: options.privileged === true,
+        ownPaths: ownPathsOf(config),
+      };
+      if (options.deleteExtra && !options.dryRun && !options.yes) {
+        const { plan = [] } = await restoreCopy(copy, entries, { ...request, dryRun: true }, context.runtime);
+        context.finish();
+        for (const step of plan) context.note(`would: ${plainText(step)}`);
+        await confirm(context, 'restore', `Do this to ${manifest.datasource.name}?`);
+      }
+      const outcome = await restoreCopy(copy, entries, request, context.runtime);
       context.finish();
       const partial = manifest.status === 'partial' || outcome.warnings.some((warning) => warning.partial);
       statuses.push(partial ? 3 : 0);
@@ -70,18 +91,19 @@ export async function restoreCommand(context: Context, name: string, options: Op
       for (const { subject, message } of outcome.warnings) {
         context.warn(message, subject === undefined ? undefined : displayPath(subject));
       }
-      if (!context.options.json) {
-        for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
-        if (!options.dryRun) {
-          const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
-          context.print(
-            `${manifest.datasource.name}: restored ${manifest.id} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files})`,
-          );
-          if (outcome.undo) context.print(`  what was there before is kept: ${outcome.undo}`);
-        }
+      if (context.options.json) continue;
+      for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
+      if (options.dryRun) continue;
+      const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
+      context.print(
+        `${manifest.datasource.name}: restored ${manifest.id} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files})`,
+      );
+      if (outcome.undo) {
+        context.print(`  what was there before is kept: ${outcome.undo}`);
+        context.print(`  to take it back: ${undoCommand(manifest.job, manifest.datasource.name, options)}`);
       }
     } catch (thrown) {
-      const error = toDguardError(thrown, 'target_failed', { operation: 'restore', subject: manifest.id });
+      const error = toDguardError(thrown, 'target_failed', { operation: command, subject: manifest.id });
       statuses.push(error.exitStatus);
       failures.push(error);
       context.finish();
@@ -89,8 +111,84 @@ export async function restoreCommand(context: Context, name: string, options: Op
     }
   }
   const status = combineExitStatus(statuses);
-  if (context.options.json) context.print(jsonDocument('restore', status, { restored }, failures));
+  if (context.options.json) context.print(jsonDocument(command, status, { restored }, failures));
   return status;
+}
+
+/** Where a copy goes. Errors: usage, where nothing says it or it is of another type. */
+function placeFor(
+  copy: CatalogEntry,
+  count: number,
+  config: Config | undefined,
+  options: Options,
+): Pick<RestoreOptions, 'toPath' | 'toDatabase' | 'datasource' | 'toOther'> {
+  const { datasource: of, id, database } = copy.manifest!;
+  const toPath = targetOf(options.toPath, of, count);
+  const datasource =
+    options.to === undefined
+      ? datasourceOf(config, of.name, database)
+      : other(config, options.to, of.type, id);
+  if (toPath === undefined && !datasource) {
+    throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
+      operation: 'restore',
+      subject: id,
+      hint: '--to-path DIR restores anywhere',
+    });
+  }
+  if ((options.to !== undefined || options.toDatabase !== undefined) && count > 1) {
+    throw new DguardError('usage', 'several datasources would go to one place', {
+      operation: 'restore',
+      subject: id,
+      hint: 'choose one of them: --datasource NAME',
+    });
+  }
+  return {
+    ...(toPath === undefined ? {} : { toPath }),
+    ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
+    ...(datasource ? { datasource } : {}),
+    ...(options.to === undefined || options.to === of.name || toPath !== undefined ? {} : { toOther: true }),
+  };
+}
+
+/** A list of databases makes backups of `datasource.database`. */
+function datasourceOf(
+  config: Config | undefined,
+  name: string,
+  database: string | undefined,
+): DatasourceConfig | undefined {
+  const own =
+    database !== undefined && name.endsWith(`.${database}`) ? name.slice(0, -database.length - 1) : name;
+  return config?.datasources[name] ?? config?.datasources[own];
+}
+
+function other(config: Config | undefined, name: string, type: string, id: string): DatasourceConfig {
+  const found = config?.datasources[name];
+  if (found?.type === type) return found;
+  const why =
+    found === undefined
+      ? 'is not configured here'
+      : `is a ${found.type} datasource, and the backup is of ${type}`;
+  throw new DguardError(found === undefined ? 'unknown_name' : 'usage', `${name} ${why}`, {
+    operation: 'restore',
+    subject: id,
+    hint: `it has: ${Object.values(config?.datasources ?? {})
+      .filter((each) => each.type === type)
+      .map((each) => each.name)
+      .join(', ')}`,
+  });
+}
+
+/** Local destinations: a restore over a folder that holds one leaves it alone. */
+function ownPathsOf(config: Config | undefined): string[] {
+  return Object.values(config?.destinations ?? {}).flatMap((each) =>
+    each.type === 'local' ? [resolve(each.path)] : [],
+  );
+}
+
+function undoCommand(job: string, datasource: string, options: Options): string {
+  const place = options.toPath === undefined ? '' : ` --to-path '${resolve(options.toPath)}'`;
+  const to = options.to === undefined ? '' : ` --to ${options.to}`;
+  return `dguard restore --undo ${job} --datasource ${datasource}${to}${place}`;
 }
 
 function choose(entries: readonly CatalogEntry[], name: string, options: Options, now: Date): CatalogEntry[] {
@@ -104,9 +202,12 @@ function choose(entries: readonly CatalogEntry[], name: string, options: Options
 }
 
 /** Several datasources go into folders of their own beneath the target; a database file keeps a file's name. */
-function targetOf(toPath: string | undefined, copy: CatalogEntry, count: number): string | undefined {
+export function targetOf(
+  toPath: string | undefined,
+  datasource: { readonly name: string; readonly type: string },
+  count: number,
+): string | undefined {
   if (toPath === undefined) return undefined;
-  const { datasource } = copy.manifest!;
   const file = datasource.type === 'sqlite';
   if (count > 1) return resolve(toPath, file ? `${datasource.name}.db` : datasource.name);
   const path = resolve(toPath);
@@ -114,7 +215,7 @@ function targetOf(toPath: string | undefined, copy: CatalogEntry, count: number)
   return file && isFolder ? join(path, `${basename(datasource.name)}.db`) : path;
 }
 
-async function configOrNone(context: Context, mayLack: boolean): Promise<Config | undefined> {
+export async function configOrNone(context: Context, mayLack: boolean): Promise<Config | undefined> {
   if (!mayLack || context.options.config !== undefined) return context.config();
   return context.config().catch(() => undefined);
 }

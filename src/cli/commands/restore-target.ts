@@ -1,0 +1,145 @@
+import { copiesOf, readCatalogs } from '../../core/find.ts';
+import { dropUndo, listUndo, type RestoreTarget, recoverTarget, undoTarget } from '../../core/target.ts';
+import type { UndoCopy } from '../../engines/types.ts';
+import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
+import { type Context, openDestinations } from '../context.ts';
+import { jsonDocument } from '../render/outcome.ts';
+import { plainText } from '../render/text.ts';
+import { configOrNone, type RestoreCommandOptions, targetOf } from './restore.ts';
+
+type Options = RestoreCommandOptions;
+type Named = RestoreTarget & { readonly name: string };
+
+/** `restore --undo`, `--recover` and `--drop-undo`: they need the target alone, no backup. */
+export async function targetCommand(context: Context, name: string, options: Options): Promise<number> {
+  const asked = [options.undo, options.recover, options.dropUndo].filter((flag) => flag === true);
+  if (asked.length > 1) {
+    throw new DguardError('usage', 'only one of --undo, --recover and --drop-undo', { operation: 'restore' });
+  }
+  const targets = await targetsOf(context, name, options);
+  if (options.dropUndo) return dropAll(context, targets, options);
+  const statuses: number[] = [];
+  const done: object[] = [];
+  const failures: DguardError[] = [];
+  for (const target of targets) {
+    try {
+      done.push(...(await (options.undo ? undoOne : recoverOne)(context, target)));
+      statuses.push(0);
+    } catch (thrown) {
+      const error = toDguardError(thrown, 'target_failed', { operation: 'restore', subject: target.name });
+      statuses.push(error.exitStatus);
+      failures.push(error);
+      context.finish();
+      context.report(error);
+    }
+  }
+  const status = combineExitStatus(statuses);
+  const what = options.undo ? 'undone' : 'recovered';
+  if (context.options.json)
+    context.print(jsonDocument('restore', status, { restored: [], [what]: done }, failures));
+  return status;
+}
+
+async function undoOne(context: Context, target: Named): Promise<object[]> {
+  const { restored, target: place, undo, warnings } = await undoTarget(target, context.runtime);
+  context.finish();
+  for (const { message } of warnings) context.warn(message, target.name);
+  if (!context.options.json) {
+    context.print(`${target.name}: ${place} is what it was before ${restored.backupId} was restored`);
+    if (undo !== undefined) context.print(`  what was there until now is kept: ${undo}`);
+  }
+  return [
+    {
+      datasource: target.name,
+      target: place,
+      backup: restored.backupId,
+      ...(undo === undefined ? {} : { undo }),
+    },
+  ];
+}
+
+async function recoverOne(context: Context, target: Named): Promise<object[]> {
+  const messages = await recoverTarget(target, context.runtime);
+  context.finish();
+  if (!context.options.json) {
+    if (messages.length === 0) context.print(`${target.name}: nothing was interrupted`);
+    for (const message of messages) context.print(plainText(message));
+  }
+  return messages.map((message) => ({ datasource: target.name, message }));
+}
+
+async function dropAll(context: Context, targets: readonly Named[], options: Options): Promise<number> {
+  const found: { target: Named; copies: readonly UndoCopy[] }[] = [];
+  for (const target of targets) found.push({ target, copies: await listUndo(target, context.runtime) });
+  const count = found.reduce((sum, { copies }) => sum + copies.length, 0);
+  for (const { copies } of found) {
+    for (const copy of copies)
+      context.note(`${copy.name} (kept ${copy.createdAt.toISOString()} from ${copy.backupId})`);
+  }
+  if (count > 0 && !options.yes) await confirm(context, 'restore', `Remove ${count} undo copies for good?`);
+  const dropped: string[] = [];
+  for (const { target } of found) {
+    for (const { name } of await dropUndo(target, 0, context.runtime)) dropped.push(name);
+  }
+  if (context.options.json) context.print(jsonDocument('restore', 0, { restored: [], dropped }, []));
+  else for (const name of dropped) context.print(`removed ${plainText(name)}`);
+  if (count === 0 && !context.options.json) context.print('nothing is kept for undo');
+  return 0;
+}
+
+/** The datasources of a job, or that of a backup. Errors: usage, unknown_name. */
+async function targetsOf(context: Context, name: string, options: Options): Promise<Named[]> {
+  const from = options.from ?? options.destination;
+  const config = await configOrNone(context, from !== undefined);
+  const job = config?.jobs[name];
+  const all =
+    job === undefined
+      ? await datasourcesOf(context, name, from)
+      : job.datasources.map((each) => ({ name: each, type: config!.datasources[each]!.type }));
+  const wanted = options.datasource ?? [];
+  const chosen = all.filter((each) => wanted.length === 0 || wanted.includes(each.name));
+  if (chosen.length === 0) {
+    throw new DguardError('unknown_name', `${name} has no datasource ${wanted.join(', ')}`, {
+      operation: 'restore',
+      subject: name,
+      hint: `it has: ${all.map((each) => each.name).join(', ')}`,
+    });
+  }
+  return chosen.map((each) => {
+    const datasource = config?.datasources[options.to ?? each.name];
+    const toPath = targetOf(options.toPath, each, chosen.length);
+    if (datasource === undefined && toPath === undefined) {
+      throw new DguardError('usage', `which target? ${options.to ?? each.name} is not configured here`, {
+        operation: 'restore',
+        subject: name,
+        hint: 'name the place that was restored to: --to-path DIR',
+      });
+    }
+    return {
+      ...each,
+      ...(datasource === undefined ? {} : { datasource }),
+      ...(toPath === undefined ? {} : { toPath }),
+      ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
+    };
+  });
+}
+
+/** Of what no configuration knows, the destinations do. */
+async function datasourcesOf(
+  context: Context,
+  name: string,
+  from: string | undefined,
+): Promise<{ name: string; type: string }[]> {
+  const { entries } = await readCatalogs(await openDestinations(context, from), context.runtime.signal);
+  const found = [...entries.filter(({ manifest }) => manifest?.job === name), ...copiesOf(entries, name)];
+  const byName = new Map(
+    found.flatMap(({ manifest }) => (manifest ? [[manifest.datasource.name, manifest.datasource]] : [])),
+  );
+  if (byName.size > 0) return [...byName.values()];
+  throw new DguardError('unknown_name', `no backup and no job is called ${name}`, {
+    operation: 'restore',
+    subject: name,
+    hint: '`dguard list` shows what there is',
+  });
+}

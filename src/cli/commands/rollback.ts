@@ -1,0 +1,71 @@
+import type { CatalogEntry } from '../../core/catalog.ts';
+import { copiesOf, newestGoodRun, pickCopy, readCatalogs } from '../../core/find.ts';
+import { DguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
+import { type Context, openDestinations } from '../context.ts';
+import { plainText } from '../render/text.ts';
+import { type RestoreCommandOptions, restoreAll } from './restore.ts';
+
+/** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
+export async function rollbackCommand(
+  context: Context,
+  job: string,
+  version: string | undefined,
+  options: RestoreCommandOptions,
+): Promise<number> {
+  const destinations = await openDestinations(context, options.from ?? options.destination);
+  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
+  if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
+  const copies =
+    version === undefined
+      ? before(entries, job, options, context.runtime.now())
+      : named(entries, job, version);
+  for (const { manifest, destination } of copies) {
+    const { id, created_at, datasource } = manifest!;
+    context.note(
+      `back to ${plainText(id)} of ${created_at} (${plainText(datasource.name)}, from ${destination.name})`,
+    );
+  }
+  if (!options.yes && !options.dryRun) {
+    await confirm(
+      context,
+      'rollback',
+      `Replace what is there now by ${copies.length === 1 ? 'it' : 'them'}?`,
+    );
+  }
+  return restoreAll(context, 'rollback', copies, entries, { ...options, overwrite: true });
+}
+
+/** The newest good run that is older than all of the newest good one. */
+function before(
+  entries: readonly CatalogEntry[],
+  job: string,
+  options: RestoreCommandOptions,
+  now: Date,
+): CatalogEntry[] {
+  const wanted = options.datasource === undefined ? {} : { datasources: options.datasource };
+  const newest = newestGoodRun(entries, job, { now, ...wanted });
+  const runs = new Set(newest.map(({ manifest }) => manifest!.run_id));
+  const older = entries.filter(({ manifest }) => manifest === undefined || !runs.has(manifest.run_id));
+  const at = new Date(Math.min(...newest.map(({ manifest }) => Date.parse(manifest!.created_at))));
+  try {
+    return newestGoodRun(older, job, { now, at, ...wanted });
+  } catch (error) {
+    if (!(error instanceof DguardError) || error.code !== 'nothing_there') throw error;
+    throw new DguardError('nothing_there', `job ${job} has only one good run: there is none to go back to`, {
+      operation: 'rollback',
+      subject: job,
+      hint: `\`dguard list ${job}\` shows what there is; \`dguard restore ${job}\` restores the newest`,
+    });
+  }
+}
+
+function named(entries: readonly CatalogEntry[], job: string, version: string): CatalogEntry[] {
+  const ofJob = entries.filter(({ manifest }) => manifest?.job === job);
+  if (copiesOf(ofJob, version).length > 0) return [pickCopy(ofJob, version)];
+  throw new DguardError('unknown_name', `job ${job} has no backup ${version}`, {
+    operation: 'rollback',
+    subject: version,
+    hint: `\`dguard list ${job}\` shows what there is`,
+  });
+}

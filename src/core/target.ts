@@ -1,0 +1,117 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { DatasourceConfig } from '../config/types.ts';
+import { createEngine } from '../engines/registry.ts';
+import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome, Warning } from '../engines/types.ts';
+import { DguardError } from '../errors.ts';
+import type { Runtime } from '../runtime.ts';
+import { takeLock } from './lock.ts';
+
+/** A place that is or was restored to: a datasource's own, a path, or a database of a datasource's server. */
+export interface RestoreTarget {
+  readonly type: string;
+  readonly datasource?: DatasourceConfig;
+  readonly toPath?: string;
+  readonly toDatabase?: string;
+}
+
+/**
+ * Finishes or reverts what a restore or undo of this target was doing when it was cut short, so that the
+ * target is old or new. To be called before anything reads or replaces it. Cheap where there is nothing to do.
+ * Returns what was done, in words. Errors: `locked` while a restore is running.
+ */
+export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
+  const found = await withSwaps(
+    target,
+    'recover',
+    runtime,
+    (swaps, request) => swaps.recover(request),
+    false,
+  );
+  return found?.value ?? [];
+}
+
+/** What restores of this target have kept, newest first. */
+export async function listUndo(target: RestoreTarget, runtime: Runtime): Promise<readonly UndoCopy[]> {
+  const list = (swaps: TargetSwaps, request: TargetRequest) => swaps.undoCopies(request);
+  return (await withSwaps(target, 'list undo copies', runtime, list, false))?.value ?? [];
+}
+
+/** Puts back what the newest restore of this target replaced. Errors: nothing_there, those of the engine. */
+export async function undoTarget(
+  target: RestoreTarget,
+  runtime: Runtime,
+): Promise<UndoOutcome & { readonly warnings: readonly Warning[] }> {
+  const done = await withSwaps(target, 'undo', runtime, (swaps, request) => swaps.undo(request), true);
+  return { ...done!.value, warnings: done!.warnings };
+}
+
+/** Removes the undo copies of a target beyond the newest `keep`. Returns what was removed. */
+export async function dropUndo(
+  target: RestoreTarget,
+  keep: number,
+  runtime: Runtime,
+): Promise<readonly UndoCopy[]> {
+  const drop = (swaps: TargetSwaps, request: TargetRequest) => swaps.dropUndo(request, keep);
+  return (await withSwaps(target, 'drop undo', runtime, drop, true))!.value;
+}
+
+/** One restore, undo or recovery of a target at a time. */
+export function lockTarget(target: RestoreTarget, operation: string, runtime: Runtime) {
+  const place = target.toPath === undefined ? target.toDatabase : resolve(target.toPath);
+  const name = [target.type, target.datasource?.name, place].filter((part) => part !== undefined).join(' ');
+  return takeLock(
+    `target ${place !== undefined && target.toPath !== undefined ? place : name}`,
+    operation,
+    0,
+    runtime,
+  );
+}
+
+/** What every call to an engine about a target says. */
+export function targetRequest(
+  target: RestoreTarget,
+  tempDir: string,
+  runtime: Runtime,
+  warn: (warning: Warning) => void,
+): TargetRequest<DatasourceConfig> {
+  const { datasource, toPath, toDatabase } = target;
+  const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn };
+  return {
+    ...common,
+    ...(datasource === undefined
+      ? {}
+      : { source: { ...common, name: datasource.name, options: datasource, env: runtime.env } }),
+    ...(toPath === undefined ? {} : { toPath }),
+    ...(toDatabase === undefined ? {} : { toDatabase }),
+  };
+}
+
+async function withSwaps<T>(
+  target: RestoreTarget,
+  operation: string,
+  runtime: Runtime,
+  work: (swaps: TargetSwaps, request: TargetRequest) => Promise<T>,
+  isNeeded: boolean,
+): Promise<{ value: T; warnings: readonly Warning[] } | undefined> {
+  const subject = target.toPath ?? target.toDatabase ?? target.datasource?.name ?? target.type;
+  const { swaps } = await createEngine(target.type, subject);
+  if (swaps === undefined) {
+    if (!isNeeded) return undefined;
+    throw new DguardError('unsupported', `a restore of ${target.type} keeps nothing to go back to`, {
+      operation,
+      subject,
+      hint: 'restore an older backup instead: dguard rollback',
+    });
+  }
+  const lock = await lockTarget(target, operation, runtime);
+  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-target-'));
+  const warnings: Warning[] = [];
+  try {
+    const request = targetRequest(target, tempDir, runtime, (warning) => warnings.push(warning));
+    return { value: await work(swaps, request), warnings };
+  } finally {
+    await rm(tempDir, { recursive: true, force: true });
+    await lock.release();
+  }
+}
