@@ -19,7 +19,7 @@ export interface WrittenObject {
 }
 
 /** Bytes that wait for one slow destination before the source has to wait too. */
-const QUEUE_BYTES = 8 * 1024 * 1024;
+const QUEUE_BYTES = 4 * 1024 * 1024;
 /** How long an interrupted put may take to remove what it began. */
 const CLEANUP_MS = 10_000;
 

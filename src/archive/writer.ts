@@ -24,6 +24,7 @@ import {
 } from './format.ts';
 import { createIndexWriter, type IndexSummary } from './index/writer.ts';
 import { artifactLines, artifactsSummary, checksumLines } from './objects.ts';
+import { isPacked, type PackedRun, PLACE_FIELDS } from './packed.ts';
 import { tarEnd, tarHeader, tarPadding } from './tar.ts';
 
 export interface ArchiveOptions {
@@ -51,6 +52,9 @@ export interface ArchiveSummary {
   readonly compressedBytes: number;
   readonly level: number | undefined;
 }
+
+/** Between two looks at whether the pipeline is full: no more than one block is cut in so many bytes. */
+const WRITE_BYTES = 256 * 1024;
 
 /** Something whose content was written but whose line waits until its blocks are cut. */
 interface Pending {
@@ -186,8 +190,8 @@ export async function createArchiveWriter(options: ArchiveOptions) {
     };
     push(item);
     for await (const chunk of member.open()) {
-      for (let at = 0; at < chunk.length; at += 256 * 1024) {
-        pipeline.write(chunk.subarray(at, at + 256 * 1024));
+      for (let at = 0; at < chunk.length; at += WRITE_BYTES) {
+        pipeline.write(chunk.subarray(at, at + WRITE_BYTES));
         await breathe();
       }
     }
@@ -207,6 +211,10 @@ export async function createArchiveWriter(options: ArchiveOptions) {
     flush: () => void,
   ): Promise<void> {
     for await (const batch of member.entries()) {
+      if (isPacked(batch)) {
+        await writePacked(batch.packed, push);
+        continue;
+      }
       for (const { entry, content } of batch) {
         pipeline.write(tarHeader(entry));
         const start = pipeline.position;
@@ -249,6 +257,24 @@ export async function createArchiveWriter(options: ArchiveOptions) {
       await breathe();
     }
     pipeline.write(tarEnd());
+  }
+
+  async function writePacked(run: PackedRun, push: (item: Pending) => void): Promise<void> {
+    const base = pipeline.position;
+    const heads = run.heads.split('\n');
+    const paths = run.paths.split('\0');
+    for (let i = 0; i < run.count; i++) {
+      const start = base + run.places[i * PLACE_FIELDS]!;
+      const end = start + run.places[i * PLACE_FIELDS + 1]!;
+      const size = run.places[i * PLACE_FIELDS + 2]!;
+      const write = (slices: readonly Slice[]) => index.treeHead(heads[i]!, paths[i]!, size, slices);
+      push({ start, end, slices: [], held: false, write });
+    }
+    for (let at = 0; at < run.tar.length; at += WRITE_BYTES) {
+      pipeline.write(run.tar.subarray(at, at + WRITE_BYTES));
+      await breathe();
+    }
+    filesDone += run.count;
   }
 
   function writeEntry(entry: EntryRecord, slices: readonly Slice[]): void {

@@ -210,8 +210,8 @@ export interface TreeMember {
   readonly path: string;
   readonly media: 'application/x-tar';
   readonly format: 'tar';
-  /** Entries in the order of a sorted depth-first walk (`compareEntryPaths`), in batches that bound memory. */
-  entries(): AsyncIterable<readonly TreeItem[]>;
+  /** Entries in the order of a sorted depth-first walk (`compareEntryPaths`), in batches that bound memory and hold until the next is asked for. */
+  entries(): AsyncIterable<Iterable<TreeItem>>;
 }
 
 export interface TreeItem {

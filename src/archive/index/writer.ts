@@ -143,6 +143,10 @@ export function createIndexWriter(options: {
       withSlices(head, entry.path, entry.size, slices);
       return true;
     },
+    /** An entry whose head was made before (`treeHead`), and is not too long. */
+    treeHead(head: string, path: string, size: number, slices: readonly Slice[]): void {
+      withSlices(head, path, size, slices);
+    },
     stream(
       entry: { path: string; size: number; media: string; format: string },
       slices: readonly Slice[],

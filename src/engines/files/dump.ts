@@ -1,12 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
+import { isPacked } from '../../archive/packed.ts';
 import { displayPath } from '../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
+import { threadFile } from '../../threads.ts';
 import type { Dump, DumpRequest, EngineSource, LargeContent, TreeItem } from '../types.ts';
 import type { FilesOptions } from './options.ts';
-import { readOwners } from './owners.ts';
-import { compileSelection } from './patterns.ts';
-import { type ReaderOptions, readTree, WHOLE_FILE_BYTES } from './reader.ts';
+import { WHOLE_FILE_BYTES } from './reader.ts';
 import { resolveOwnPaths, resolveSources } from './sources.ts';
+import { type WalkContext, type WalkRequest, walk } from './walk.ts';
+import { walkInThread } from './walker.ts';
 import { loadXattrs } from './xattrs.ts';
 
 const BATCH_ITEMS = 512;
@@ -26,54 +28,31 @@ export async function dumpFiles(source: EngineSource<FilesOptions>, request: Dum
   }
   const include = [...options.include_patterns, ...request.include];
   const exclude = [...options.exclude_patterns, ...request.exclude];
-  const readerOptions: ReaderOptions = {
-    roots: roots.map((root) => ({
-      path: root.path,
-      entry: root.entry,
-      selection: compileSelection(
-        root,
-        [options.include_patterns, request.include],
-        [options.exclude_patterns, request.exclude],
-      ),
-    })),
+  const walkRequest: WalkRequest = {
+    roots: roots.map(({ path, entry }) => ({ path, entry })),
+    includes: [options.include_patterns, request.include],
+    excludes: [options.exclude_patterns, request.exclude],
     oneFileSystem: options.one_file_system ?? false,
     excludeIfPresent: options.exclude_if_present ?? [],
     excludeCaches: options.exclude_caches ?? true,
     ownPaths,
-    owners: readOwners(),
-    xattrs,
-    nowMs: () => source.now().getTime(),
-    warn,
   };
+  const context = { nowMs: () => source.now().getTime(), warn, xattrs, signal: source.signal };
 
   let filesCount = 0;
-  let tree: Generator<TreeItem, void, undefined> | undefined;
-  let large: LargeContent | undefined;
-  const stop = () => {
-    tree?.return();
-    large?.finish();
-    large = undefined;
-  };
+  let batches: AsyncGenerator<Iterable<TreeItem>> | undefined;
 
-  async function* entries(): AsyncGenerator<readonly TreeItem[]> {
-    tree = readTree(readerOptions);
+  async function* entries(): AsyncGenerator<Iterable<TreeItem>> {
+    const thread = threadFile('engines/files/walk-thread');
+    batches = thread ? walkInThread(walkRequest, thread, context) : walkHere(walkRequest, context);
     try {
-      for (;;) {
+      for await (const batch of batches) {
         throwIfAborted(source.signal);
-        large?.finish();
-        large = undefined;
-        const batch = nextBatch(tree);
-        if (batch.length === 0) return;
-        for (const { entry } of batch) if (entry.kind !== 'directory') filesCount += 1;
-        const last = batch[batch.length - 1]!.content;
-        if (last !== undefined && 'finish' in last) large = last;
+        filesCount += countFiles(batch);
         yield batch;
-        await setImmediate();
       }
     } catch (error) {
       throw error instanceof DguardError ? error : sourceFailed(error, roots[0]!.path);
-    } finally {
-      stop();
     }
   }
 
@@ -86,8 +65,36 @@ export async function dumpFiles(source: EngineSource<FilesOptions>, request: Dum
       yield { kind: 'tree', path: 'files.tar', media: 'application/x-tar', format: 'tar', entries };
     },
     facts: async () => ({ consistency: 'none', files_count: filesCount }),
-    close: async () => stop(),
+    close: async () => void (await batches?.return(undefined)),
   };
+}
+
+function countFiles(batch: Iterable<TreeItem>): number {
+  if (isPacked(batch)) return batch.packed.files;
+  let files = 0;
+  for (const { entry } of batch) if (entry.kind !== 'directory') files += 1;
+  return files;
+}
+
+/** Where there is no thread: the same walk, in turns with what else there is to do. */
+async function* walkHere(request: WalkRequest, context: WalkContext): AsyncGenerator<readonly TreeItem[]> {
+  const tree = walk(request, context);
+  let large: LargeContent | undefined;
+  try {
+    for (;;) {
+      large?.finish();
+      large = undefined;
+      const batch = nextBatch(tree);
+      const last = batch.at(-1)?.content;
+      if (last !== undefined && 'finish' in last) large = last;
+      if (batch.length === 0) return;
+      yield batch;
+      await setImmediate();
+    }
+  } finally {
+    tree.return();
+    large?.finish();
+  }
 }
 
 /** A large file ends its batch, so that no more than one is open. */

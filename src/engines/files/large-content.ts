@@ -2,8 +2,11 @@ import { type BigIntStats, closeSync, fstatSync, readSync } from 'node:fs';
 import { errorText } from '../../errors.ts';
 import type { LargeContent, Warning } from '../types.ts';
 
+/** What of a stat shows a change. */
+export type FileStamp = Readonly<Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs'>>;
+
 /** Did a file stay what it was? Size and both times of its inode. */
-export function sameStat(before: BigIntStats, after: BigIntStats): boolean {
+export function sameStat(before: FileStamp, after: FileStamp): boolean {
   return before.size === after.size && before.mtimeNs === after.mtimeNs && before.ctimeNs === after.ctimeNs;
 }
 
@@ -19,7 +22,7 @@ export const CHANGED = 'changed while it was read';
 export function largeContent(
   fd: number,
   path: string,
-  before: BigIntStats,
+  before: FileStamp,
   unsure: boolean,
   warn: (warning: Warning) => void,
 ): LargeContent {

@@ -3,7 +3,7 @@ import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync, readSy
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf, errorText } from '../../errors.ts';
 import { looksMarked, readMark } from '../marks.ts';
-import type { EntryKind, EntryRecord, TreeItem, Warning } from '../types.ts';
+import type { EntryKind, EntryRecord, LargeContent, TreeItem, Warning } from '../types.ts';
 import {
   deviceNumbers,
   type FolderChild,
@@ -40,6 +40,10 @@ export interface ReaderOptions {
   readonly xattrs: Xattrs | undefined;
   readonly nowMs: () => number;
   readonly warn: (warning: Warning) => void;
+  /** What a file of `WHOLE_FILE_BYTES` or more becomes; without it, `largeContent`. */
+  readonly openLarge?: (fd: number, path: string, before: BigIntStats, unsure: boolean) => LargeContent;
+  /** The content of a file is valid only until the next one is asked for. */
+  readonly reuseBuffers?: boolean;
 }
 
 /** Smaller files are read whole; from here on they are `LargeContent`. */
@@ -110,6 +114,7 @@ interface Met {
 
 function createReader(options: ReaderOptions) {
   const { xattrs, owners, warn } = options;
+  const openLarge = options.openLarge ?? ((...file) => largeContent(...file, warn));
   const links = new Map<string, { entry: string; size: bigint; mtimeNs: bigint; group: number }>();
   let arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
   let arenaUsed = 0;
@@ -276,7 +281,7 @@ function createReader(options: ReaderOptions) {
     if (stat.mtimeNs >= unsureFromNs || stat.ctimeNs >= unsureFromNs) record.unsure = true;
     const content =
       size >= WHOLE_FILE_BYTES
-        ? largeContent(fd, path, stat, record.unsure === true, warn)
+        ? openLarge(fd, path, stat, record.unsure === true)
         : readWhole(fd, stat, path, record, size);
     if (key !== undefined) {
       links.set(key, { entry, size: stat.size, mtimeNs: stat.mtimeNs, group: record.linkGroup! });
@@ -291,6 +296,7 @@ function createReader(options: ReaderOptions) {
     record: EntryRecord,
     size: number,
   ): Uint8Array {
+    if (options.reuseBuffers) arenaUsed = 0;
     if (arenaUsed + size > ARENA_BYTES) {
       arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
       arenaUsed = 0;

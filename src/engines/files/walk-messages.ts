@@ -1,0 +1,47 @@
+import type { PackedRun } from '../../archive/packed.ts';
+import type { EntryRecord, Warning } from '../types.ts';
+import type { FileStamp } from './large-content.ts';
+import type { WalkRequest } from './walk.ts';
+
+/** Between the thread that reads small files and the one that archives them. */
+
+/** Messages under way at once; each has a buffer of its own. */
+export const SLOTS = 3;
+/** The tar of a run: it is sent once it holds `RUN_BYTES`, and one more small file has room. */
+export const SLOT_BYTES = 1.75 * 1024 * 1024;
+export const RUN_BYTES = 512 * 1024;
+export const RUN_ENTRIES = 1024;
+
+/** `control` as 32-bit integers: how many messages were done with, and whether to stop. */
+export const DONE = 0;
+export const STOP = 1;
+/** `control` as doubles: the clock of the main thread in milliseconds, not ahead of the time. */
+export const CLOCK = 1;
+export const CONTROL_BYTES = 16;
+
+export interface WalkThreadData {
+  readonly request: WalkRequest;
+  readonly control: SharedArrayBuffer;
+  readonly slots: readonly SharedArrayBuffer[];
+}
+
+export type WalkMessage = { readonly warnings: readonly Warning[] } & (
+  | {
+      readonly kind: 'run';
+      readonly slot: number;
+      readonly tarBytes: number;
+      readonly run: Omit<PackedRun, 'tar'>;
+    }
+  | { readonly kind: 'item'; readonly entry: EntryRecord; readonly content?: Uint8Array }
+  | { readonly kind: 'large'; readonly entry: EntryRecord; readonly file: OpenFile }
+  | { readonly kind: 'end' }
+  | { readonly kind: 'error'; readonly message: string; readonly errno?: string }
+);
+
+/** A large file that was opened, to be read and closed by whom it is handed to. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly before: FileStamp;
+  readonly unsure: boolean;
+}
