@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createFanout } from '../../src/archive/fanout.ts';
-import type { CodecName } from '../../src/archive/format.ts';
+import { CHUNKER, type ChunkerParameters, type CodecName } from '../../src/archive/format.ts';
 import { createArchiveWriter } from '../../src/archive/writer.ts';
 import type { EntryRecord, Member, TreeItem, Warning } from '../../src/engines/types.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
@@ -70,7 +70,14 @@ export function streamMember(path: string, content: Buffer): Member {
 /** Writes a whole backup of these members to a storage of its own. */
 export async function writeBackup(
   members: Iterable<Member> | AsyncIterable<Member>,
-  options: { codec?: CodecName; level?: number; partBytes?: number; storage?: Storage; id?: string } = {},
+  options: {
+    codec?: CodecName;
+    level?: number;
+    partBytes?: number;
+    chunker?: ChunkerParameters;
+    storage?: Storage;
+    id?: string;
+  } = {},
 ) {
   const id = options.id ?? ID;
   const storage = options.storage ?? memoryStorage();
@@ -88,6 +95,7 @@ export async function writeBackup(
     codec: options.codec ?? 'zstd',
     ...(options.level === undefined ? {} : { level: options.level }),
     ...(options.partBytes === undefined ? {} : { partBytes: options.partBytes }),
+    chunker: options.chunker ?? CHUNKER,
     tempDir: mkdtempSync(join(tmpdir(), 'dguard-test-')),
     signal,
     warn: (warning) => warnings.push(warning),
@@ -118,7 +126,7 @@ export async function writeBackup(
     compressed_size_bytes: summary.compressedBytes,
     stored_size_bytes: summary.compressedBytes + summary.index.size,
     compression: { codec: options.codec ?? 'zstd' },
-    chunker: { algorithm: 'gear', version: 1, min: 262144, avg: 1048576, max: 4194304 },
+    chunker: { ...(options.chunker ?? CHUNKER) },
     artifacts: summary.artifacts as ManifestDraft['artifacts'],
     index: summary.index,
     facts: { consistency: 'none' },
