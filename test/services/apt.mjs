@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { cached } from './cache.mjs';
 import { findCommand, run } from './child.mjs';
@@ -35,6 +35,9 @@ export function extractedPackages(name, { suite, packages, extraLibraryFolders =
   return cached(name, recipe, (folder) => {
     const archives = downloadPackages(suite, packages);
     for (const deb of archives) run('dpkg-deb', ['-x', deb, folder]);
+    // Debian 12 packs its C library into /lib, which is a link to /usr/lib on a machine.
+    if (existsSync(join(folder, 'lib')))
+      cpSync(join(folder, 'lib'), join(folder, 'usr/lib'), { recursive: true });
     patchPrograms(folder, extraLibraryFolders, patchelf);
   });
 }

@@ -7,10 +7,11 @@
 import { cacheFolder } from './cache.mjs';
 import { commands } from './commands.mjs';
 import { kopia } from './kopia.mjs';
+import { mysqlServices } from './mysql.mjs';
 import { postgresServices } from './postgres.mjs';
 import { restic } from './restic.mjs';
 
-const SERVICES = [commands, ...postgresServices, restic, kopia];
+const SERVICES = [commands, ...postgresServices, ...mysqlServices, restic, kopia];
 const ALWAYS = 'test';
 
 main(
