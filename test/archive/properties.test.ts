@@ -24,7 +24,7 @@ const BORDERS = [0, 1, 31, 32, 33, 511, 512, 513, 2048, 8191, 8192, 8193, 16_384
 const LARGE = [2 ** 20 - 1, 2 ** 20, 2 ** 20 + 1];
 
 const LEVELS: Readonly<Record<CodecName, readonly (number | undefined)[]>> = {
-  zstd: [undefined, 1, 3, 19],
+  zstd: [undefined, 1, 3, 9],
   gzip: [undefined, 1, 9],
   deflate: [undefined, 1, 9],
   brotli: [undefined, 0, 5],
