@@ -32,6 +32,10 @@ _dguard_value() {
     'restore':--datasource) kind='datasources' ;;
     'restore':--only) kind='none' ;;
     'restore':--to-path) kind='file' ;;
+    'restore':--to) kind='datasources' ;;
+    'restore':--to-database) kind='names' ;;
+    'rollback':--from) kind='destinations' ;;
+    'rollback':--datasource) kind='datasources' ;;
     'verify':--from) kind='destinations' ;;
     'verify':--level) kind='words exists checksum content restore' ;;
     'verify':--sample) kind='none' ;;
@@ -60,6 +64,8 @@ _dguard_argument() {
     'diff':0) kind='none' ;;
     'diff':1) kind='none' ;;
     'restore':0) kind='jobs' ;;
+    'rollback':0) kind='jobs' ;;
+    'rollback':1) kind='none' ;;
     'verify':0) kind='jobs' ;;
     'prune':*) kind='jobs' ;;
     'accept':0) kind='none' ;;
@@ -81,7 +87,8 @@ _dguard_options() {
     'ls') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'cat') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'diff') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
-    'restore') words='--from --at --datasource --only --to-path --overwrite --privileged --dry-run --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'restore') words='--from --at --datasource --only --to-path --to --to-database --overwrite --delete-extra --no-safety --privileged --dry-run --undo --recover --drop-undo --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'rollback') words='--from --datasource --privileged --no-safety --dry-run --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'verify') words='--from --level --all --sample --newest -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'prune') words='--destination --dry-run --wait-lock --ignore-clock -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'accept') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
@@ -100,7 +107,7 @@ _dguard_options() {
 _dguard_commands() {
   words=
   case "$1" in
-    '') words='backup list status show ls cat diff restore verify prune accept pin unpin unlock delete config completion' ;;
+    '') words='backup list status show ls cat diff restore rollback verify prune accept pin unpin unlock delete config completion' ;;
     'config') words='validate show schema' ;;
   esac
 }

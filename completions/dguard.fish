@@ -8,11 +8,11 @@ function __dguard_command
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --prefix --sample --since --status --tag --to --to-path --type --until --wait-lock -c
+        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --prefix --sample --since --status --tag --to --to-database --to-path --type --until --wait-lock -c
             set skip 1
         else if string match -q -- '-*' $word
             continue
-        else if contains -- (string join ' ' $path $word) 'backup' 'list' 'status' 'show' 'ls' 'cat' 'diff' 'restore' 'verify' 'prune' 'accept' 'pin' 'unpin' 'unlock' 'delete' 'config' 'config validate' 'config show' 'config schema' 'completion'
+        else if contains -- (string join ' ' $path $word) 'backup' 'list' 'status' 'show' 'ls' 'cat' 'diff' 'restore' 'rollback' 'verify' 'prune' 'accept' 'pin' 'unpin' 'unlock' 'delete' 'config' 'config validate' 'config show' 'config schema' 'completion'
             set -a path $word
         end
     end
@@ -53,6 +53,7 @@ complete -c dguard -n '__dguard_at' -a ls -d 'what is inside'
 complete -c dguard -n '__dguard_at' -a cat -d 'one file or member to stdout'
 complete -c dguard -n '__dguard_at' -a diff -d 'what was added, removed, changed'
 complete -c dguard -n '__dguard_at' -a restore -d 'restore a backup, or the newest good run of a job'
+complete -c dguard -n '__dguard_at' -a rollback -d 'restore the good backup before the newest good one, or the one named'
 complete -c dguard -n '__dguard_at' -a verify -d 'prove that backups can be restored'
 complete -c dguard -n '__dguard_at' -a prune -d 'apply retention, and sweep what interrupted runs left'
 complete -c dguard -n '__dguard_at' -a accept -d 'end the doubt about a suspect backup'
@@ -102,12 +103,27 @@ complete -c dguard -n '__dguard_at restore' -l at -r -d 'the newest good one not
 complete -c dguard -n '__dguard_at restore' -l datasource -r -f -a '(__dguard_names datasources)' -d 'only this datasource (repeatable)'
 complete -c dguard -n '__dguard_at restore' -l only -r -d 'only this path or table (repeatable)'
 complete -c dguard -n '__dguard_at restore' -l to-path -r -F -d 'restore there'
-complete -c dguard -n '__dguard_at restore' -l overwrite -d 'replace what is there; the old is kept beside it'
+complete -c dguard -n '__dguard_at restore' -l to -r -f -a '(__dguard_names datasources)' -d 'to another datasource\'s place, of the same type'
+complete -c dguard -n '__dguard_at restore' -l to-database -r -f -a '(__dguard_names names)' -d 'to a database of this name'
+complete -c dguard -n '__dguard_at restore' -l overwrite -d 'replace what is there; the old is kept for --undo'
+complete -c dguard -n '__dguard_at restore' -l delete-extra -d 'also remove (keep for --undo) what the backup does not hold, after showing it'
+complete -c dguard -n '__dguard_at restore' -l no-safety -d 'take no safety backup where nothing can be kept for --undo'
 complete -c dguard -n '__dguard_at restore' -l privileged -d 'set-uid bits and devices too, as root'
 complete -c dguard -n '__dguard_at restore' -l dry-run -d 'say what would be done'
+complete -c dguard -n '__dguard_at restore' -l undo -d 'put back what the newest restore of it replaced'
+complete -c dguard -n '__dguard_at restore' -l recover -d 'finish or take back a restore that was interrupted'
+complete -c dguard -n '__dguard_at restore' -l drop-undo -d 'remove what restores of it have kept, after showing it'
 complete -c dguard -n '__dguard_at restore' -l yes -d 'do not ask'
 complete -c dguard -n '__dguard_at restore' -s h -l help -d 'display help for command'
 complete -c dguard -n '__dguard_at restore' -f -a '(__dguard_names jobs)'
+complete -c dguard -n '__dguard_at rollback' -l from -r -f -a '(__dguard_names destinations) (__fish_complete_directories)' -d 'read from this destination: a name, or a folder (./backups)'
+complete -c dguard -n '__dguard_at rollback' -l datasource -r -f -a '(__dguard_names datasources)' -d 'only this datasource (repeatable)'
+complete -c dguard -n '__dguard_at rollback' -l privileged -d 'set-uid bits and devices too, as root'
+complete -c dguard -n '__dguard_at rollback' -l no-safety -d 'take no safety backup where nothing can be kept for --undo'
+complete -c dguard -n '__dguard_at rollback' -l dry-run -d 'say what would be done'
+complete -c dguard -n '__dguard_at rollback' -l yes -d 'do not ask'
+complete -c dguard -n '__dguard_at rollback' -s h -l help -d 'display help for command'
+complete -c dguard -n '__dguard_at rollback' -f -a '(__dguard_names jobs)'
 complete -c dguard -n '__dguard_at verify' -l from -r -f -a '(__dguard_names destinations) (__fish_complete_directories)' -d 'read from this destination: a name, or a folder (./backups)'
 complete -c dguard -n '__dguard_at verify' -l level -r -f -a 'exists checksum content restore' -d 'how far'
 complete -c dguard -n '__dguard_at verify' -l all -d 'every backup, not only the newest of each datasource'

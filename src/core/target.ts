@@ -56,16 +56,16 @@ export async function dropUndo(
   return (await withSwaps(target, 'drop undo', runtime, drop, true))!.value;
 }
 
-/** One restore, undo or recovery of a target at a time. */
+/** One restore, undo or recovery of a target at a time, by whatever name it goes. */
 export function lockTarget(target: RestoreTarget, operation: string, runtime: Runtime) {
-  const place = target.toPath === undefined ? target.toDatabase : resolve(target.toPath);
-  const name = [target.type, target.datasource?.name, place].filter((part) => part !== undefined).join(' ');
-  return takeLock(
-    `target ${place !== undefined && target.toPath !== undefined ? place : name}`,
-    operation,
-    0,
-    runtime,
-  );
+  return takeLock(`target ${placeOf(target)}`, operation, 0, runtime);
+}
+
+function placeOf({ type, datasource, toPath, toDatabase }: RestoreTarget): string {
+  if (toPath !== undefined) return resolve(toPath);
+  if (datasource?.type === 'files') return datasource.source_path.map((path) => resolve(path)).join(', ');
+  if (datasource?.type === 'sqlite') return resolve(datasource.file_path);
+  return [type, datasource?.name, toDatabase].filter((part) => part !== undefined).join(' ');
 }
 
 /** What every call to an engine about a target says. */

@@ -42,7 +42,10 @@ export async function restoreFiles(
   const leftOut = createLeftOut(request);
   const all = resolveTargets(content, request, isWholeSource(content, request), leftOut);
   const held = request.deleteExtra ? new Map<string, boolean>() : undefined;
-  const { targets, ...counts } = await survey(content, request, all, held);
+  const needsSurvey = request.dryRun || request.only.length > 0 || held !== undefined || all.length > 1;
+  const { targets, ...counts } = needsSurvey
+    ? await survey(content, request, all, held)
+    : { targets: all, filesCount: 0, sizeBytes: 0 };
   noteMerges(targets, request);
   if (request.dryRun) return plan(content, request, targets, counts, held, leftOut);
   const xattrs = await loadXattrs();
@@ -53,6 +56,7 @@ export async function restoreFiles(
   try {
     swap = createSwap(targets, request.backupId, request.now());
     staged = await stageAll(content, swap.stagings, request, metadata);
+    if (staged.entries === 0) throw nothingThere(request);
     throwIfAborted(request.signal);
     const extras = await extrasOf(content, request, targets, held, leftOut);
     const { implied } = staged;

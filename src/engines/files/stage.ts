@@ -22,6 +22,7 @@ export interface StageOptions {
 }
 
 export interface StageOutcome {
+  readonly entries: number;
   readonly filesCount: number;
   readonly sizeBytes: number;
   /** What cannot be made here. */
@@ -50,6 +51,7 @@ export async function stage(
   const specials: Special[] = [];
   /** Where a file with several names was restored, by the path that links name. */
   const restoredAt = new Map<string, string>();
+  let entries = 0;
   let filesCount = 0;
   let sizeBytes = 0;
   let skippedDevices = 0;
@@ -84,7 +86,7 @@ export async function stage(
   for (const special of specials) metadata.applyToSpecial(special.path, special.entry);
   await linksAndFolders();
   options.onProgress(sizeBytes, filesCount);
-  return { filesCount, sizeBytes, skippedDevices, skippedSockets, implied: parents.implied };
+  return { entries, filesCount, sizeBytes, skippedDevices, skippedSockets, implied: parents.implied };
 
   async function* foldersAndFiles(): AsyncGenerator<ContentEntry> {
     for await (const entry of content.entries({ only: options.only })) {
@@ -92,6 +94,7 @@ export async function stage(
       const wrong = check(entry);
       if (wrong !== undefined) throw corrupt(entry.path, wrong);
       const met = entry as TreeEntry;
+      entries += 1;
       parents.ensure(met);
       if (met.kind === 'directory' && !options.chosen(met)) parents.implied.add(met.path);
       if (met.kind !== 'directory') filesCount += 1;
