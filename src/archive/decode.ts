@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { type BlockPlace, readArtifact } from './chain.ts';
 import { corrupt } from './format.ts';
+import { artifactObjects } from './objects.ts';
 
 /** A block that somebody needs, with what they need it for. */
 export interface Need<T> {
@@ -50,8 +51,8 @@ export async function* decodeBlocks<T>(
 
 /** One block out of its stored bytes, checked. */
 export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promise<Uint8Array> {
-  const { backup, artifacts, codec } = place.link;
-  const subject = `${backup.folder}/${artifacts[place.artifact]?.name ?? place.artifact}`;
+  const { codec } = place.link;
+  const subject = objectsOf(place);
   let bytes: Uint8Array;
   try {
     bytes = await codec.decompress(stored, place.length);
@@ -62,6 +63,18 @@ export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promis
     throw corrupt(subject, `the block at byte ${place.offset} has not the hash that is recorded for it`);
   }
   return bytes;
+}
+
+/** The object that holds a block, or the parts that do. */
+function objectsOf({ link, artifact, offset, stored }: BlockPlace): string {
+  const known = link.artifacts[artifact];
+  let end = 0;
+  const names = (known ? artifactObjects(known) : []).flatMap(({ name, size }) => {
+    const start = end;
+    end += size;
+    return start < offset + stored && end > offset ? [name] : [];
+  });
+  return `${link.backup.folder}/${names.join(' and ') || artifact}`;
 }
 
 async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerator<Need<T>[]> {

@@ -1,5 +1,7 @@
+import type { StoredBackup } from '../archive/chain.ts';
 import { MANIFEST_NAME, SUMS_NAME } from '../archive/format.ts';
 import { artifactObjects } from '../archive/objects.ts';
+import { openContent } from '../archive/reader.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
 import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
@@ -154,7 +156,7 @@ async function readEntry(
     };
   }
   const { storage } = destination;
-  const { problems, foreign } = compareObjects(manifest, folder, objects);
+  const { problems, foreign } = await compareObjects({ storage, folder, manifest }, objects, signal);
   const verified = await newestMark(storage, objects, 'verified', bytes, verifyResult, signal);
   const accepted =
     manifest.status === 'suspect' &&
@@ -190,34 +192,48 @@ function pinnedOf(value: Readonly<Record<string, unknown>>): boolean | undefined
   return typeof value['pinned'] === 'boolean' ? value['pinned'] : undefined;
 }
 
-/** The manifest against the folder's listing: what is missing or of another size, and what is foreign. */
-export function compareObjects(manifest: Manifest, folder: string, objects: readonly StoredObject[]) {
+/**
+ * The manifest against the folder's listing: what is missing or of another size, and what is foreign. Where
+ * the index lists the artifacts, it is read only if their number or bytes are not those that are recorded.
+ */
+async function compareObjects(stored: StoredBackup, objects: readonly StoredObject[], signal: AbortSignal) {
+  const { manifest, folder } = stored;
   const present = new Map(objects.map((object) => [object.key.slice(folder.length + 1), object.sizeBytes]));
   const problems: string[] = [];
   const expected = new Map<string, number | undefined>([[MANIFEST_NAME, undefined]]);
   if (manifest.status !== 'failed') expected.set(SUMS_NAME, undefined);
   if (manifest.index) expected.set(manifest.index.name, manifest.index.size);
-  const listed = Array.isArray(manifest.artifacts);
-  if (listed) {
-    for (const artifact of manifest.artifacts as ManifestArtifact[]) {
-      for (const { name, size } of artifactObjects(artifact)) expected.set(name, size);
+  const others = () => [...present.keys()].filter((name) => !expected.has(name) && !BESIDES.test(name));
+  let artifacts: readonly ManifestArtifact[] = [];
+  if (Array.isArray(manifest.artifacts)) artifacts = manifest.artifacts as ManifestArtifact[];
+  else {
+    const { objects: count, bytes } = manifest.artifacts as { objects: number; bytes: number };
+    const names = others();
+    const found = names.reduce((sum, name) => sum + (present.get(name) ?? 0), 0);
+    try {
+      if (names.length !== count || found !== bytes) artifacts = await indexedArtifacts(stored, signal);
+    } catch (thrown) {
+      const error = toDguardError(thrown, 'storage_failed', { operation: 'read index', subject: folder });
+      if (error.code !== 'corrupt' && error.code !== 'storage_not_found') throw error;
+      problems.push(`${names.length} data objects with ${found} bytes, not ${count} with ${bytes}`);
     }
+    if (artifacts.length === 0) for (const name of names) expected.set(name, undefined);
   }
+  for (const { name, size } of artifacts.flatMap(artifactObjects)) expected.set(name, size);
   for (const [name, size] of expected) {
     const found = present.get(name);
     if (found === undefined) problems.push(`${name} is missing`);
     else if (size !== undefined && found !== size) problems.push(`${name} has ${found} bytes, not ${size}`);
   }
-  const others = [...present.keys()].filter((name) => !expected.has(name) && !BESIDES.test(name));
-  if (listed) return { problems, foreign: others };
-  const summary = manifest.artifacts as { objects: number; bytes: number };
-  const bytes = others.reduce((sum, name) => sum + (present.get(name) ?? 0), 0);
-  if (others.length !== summary.objects || bytes !== summary.bytes) {
-    problems.push(
-      `${others.length} data objects with ${bytes} bytes, not ${summary.objects} with ${summary.bytes}`,
-    );
-  }
-  return { problems, foreign: [] };
+  return { problems, foreign: others() };
+}
+
+async function indexedArtifacts(
+  stored: StoredBackup,
+  signal: AbortSignal,
+): Promise<readonly ManifestArtifact[]> {
+  const { chain } = await openContent(stored, async () => undefined, signal);
+  return (await chain.link(chain.own)).artifacts;
 }
 
 /** A backup that refers to one which is missing or not intact is not intact either, however far up that is. */
