@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { DguardError } from '../errors.ts';
 import { canonicalJson } from '../manifest/canonical.ts';
 import { stamp } from '../plan/naming.ts';
 import type { Runtime } from '../runtime.ts';
@@ -67,7 +68,9 @@ export async function newestMark<T>(
       const found = value?.['manifest_sha256'] === sha256 ? read(value) : undefined;
       if (found !== undefined) return found;
     } catch (error) {
-      if (signal?.aborted) throw error;
+      // What storage cannot give now may be a pin, or a failed proof: only bytes that are wrong say nothing.
+      const wrong = error instanceof DguardError && ['corrupt', 'storage_not_found'].includes(error.code);
+      if (!wrong && !(error instanceof SyntaxError)) throw error;
     }
   }
   return undefined;
