@@ -39,7 +39,7 @@ export async function readableArchive(
   const fits = bavail * bsize > archive.sizeBytes * 1.05;
   const jobs = Math.min(MAX_JOBS, availableParallelism());
   if (archive.kind === 'custom') {
-    if (!shared || !fits || jobs < 2 || archive.sizeBytes < PARALLEL_BYTES) {
+    if (!shared || !fits || jobs < 2 || archive.entry.size < PARALLEL_BYTES) {
       return { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
     }
     const path = join(request.tempDir, 'restore.dump');

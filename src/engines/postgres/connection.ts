@@ -115,9 +115,24 @@ function parseUri(text: string, subject: string): Omit<Connection, 'viaTools'> {
   };
 }
 
-/** Settings of every session of dguard's, whatever the role's own are: a dump takes as long as it takes. */
-export const SESSION_SETTINGS =
-  '-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning -c row_security=off';
+/**
+ * Settings of every session of dguard's, whatever the role's and the database's own are: a dump takes as long
+ * as it takes, and what the server writes of values and definitions is always written alike.
+ */
+export const SESSION_SETTINGS = [
+  'statement_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+  'client_min_messages=warning',
+  'row_security=off',
+  'datestyle=ISO,MDY',
+  'intervalstyle=postgres',
+  'timezone=UTC',
+  'extra_float_digits=3',
+  'bytea_output=hex',
+  'quote_all_identifiers=off',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
 
 /**
  * The `dbname` argument of a client tool: a connection string without its password. It works where an

@@ -3,6 +3,7 @@ import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } fr
 import { countLargeObjects, countRows, listTables, type TableInfo } from './catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from './database.ts';
 import { serverError, sqlState } from './failures.ts';
+import { jsonlMembers } from './jsonl-dump.ts';
 import { dumpMembers } from './members.ts';
 import type { PostgresOptions } from './options.ts';
 import { schemaHash } from './schema-hash.ts';
@@ -81,15 +82,20 @@ export async function dumpDatabase(
       counting.catch(() => {});
       return counting;
     };
+    const rowsAsJson =
+      request.format === 'jsonl' ? await jsonlMembers(snapshot, subject, version.text) : undefined;
     const patterned = request.include.length > 0 || request.exclude.length > 0;
     return {
       snapshotAt,
       identity: `${system}/${database}`,
       ...(size === undefined ? {} : { expectedBytes: size }),
       ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
-      members: (): AsyncIterable<Member> => dumpMembers(snapshot, request, subject, count),
+      members: (): AsyncIterable<Member> =>
+        rowsAsJson === undefined
+          ? dumpMembers(snapshot, request, subject, count)
+          : inOrder(rowsAsJson.members),
       facts: async (): Promise<DumpFacts> => {
-        const counted = await count();
+        const counted = await (rowsAsJson?.count ?? count)();
         const { extensions } = facts;
         const output = snapshot.said.join('\n').trim().slice(-4000);
         return {
@@ -111,6 +117,10 @@ export async function dumpDatabase(
     await close();
     throw serverError(error, 'source_failed', 'dump', subject);
   }
+}
+
+async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
+  yield* members;
 }
 
 /** How long a lock is waited for: somebody alters or truncates the table just now. */

@@ -12,7 +12,7 @@ export type { PostgresOptions } from './options.ts';
 /** PostgreSQL: its own tools make and load the dumps; the driver probes, counts, prepares and compares. */
 export const postgresEngine: Engine<PostgresOptions> = {
   type: 'postgres',
-  capabilities: { formats: ['native'], selects: 'tables', targets: ['database'] },
+  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
   probe: probeServer,
   databases: listDatabases,
   dump: dumpDatabase,

@@ -1,8 +1,10 @@
-import { DguardError, errorText } from '../../errors.ts';
+import { createHash } from 'node:crypto';
+import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
 import type { BackupContent, EngineSource, InspectRequest } from '../types.ts';
 import { listContents } from './archive-file.ts';
 import { toolEnvironment } from './connection.ts';
 import { findArchive, recordedTables } from './content.ts';
+import { readDocument } from './jsonl-load.ts';
 import { GLOBALS_MEMBER } from './members.ts';
 import type { PostgresOptions } from './options.ts';
 import { parseToc, possibleNames } from './toc.ts';
@@ -46,11 +48,14 @@ export async function inspectBackup(
     const toc = parseToc(await listContents(content, archive, tools, { ...read, env }));
     if (toc.length === 0) findings.push('the dump has no contents');
     const names = new Set(toc.flatMap(possibleNames));
-    for (const { name, rows } of await recordedTables(content)) {
-      if ((rows ?? 0) > 0 && !names.has(name)) {
-        findings.push(`the dump has no rows of ${name}, ${rows} were recorded`);
+    if (archive.kind === 'custom' && archive.jsonl)
+      findings.push(...(await inspectExport(content, request.signal)));
+    else
+      for (const { name, rows } of await recordedTables(content)) {
+        if ((rows ?? 0) > 0 && !names.has(name)) {
+          findings.push(`the dump has no rows of ${name}, ${rows} were recorded`);
+        }
       }
-    }
   } catch (error) {
     if (!(error instanceof DguardError) || error.code !== 'corrupt') throw error;
     findings.push(`pg_restore cannot read the dump: ${errorText(error)}`);
@@ -62,6 +67,29 @@ export async function inspectBackup(
     for await (const chunk of content.read(globals))
       tail = (tail + Buffer.from(chunk).toString('latin1')).slice(-2000);
     if (!tail.includes(GLOBALS_END)) findings.push(`${GLOBALS_MEMBER} does not end as pg_dumpall ends it`);
+  }
+  return findings;
+}
+
+/** Each table's lines and hash against `schema.json`. */
+async function inspectExport(content: BackupContent, signal: AbortSignal): Promise<readonly string[]> {
+  const findings: string[] = [];
+  for (const { member, rows, sha256 } of (await readDocument(content)).tables) {
+    const entry = await content.entry(member);
+    if (entry === undefined) {
+      findings.push(`${member} is missing`);
+      continue;
+    }
+    const digest = createHash('sha256');
+    let lines = 0;
+    for await (const chunk of content.read(entry)) {
+      throwIfAborted(signal);
+      digest.update(chunk);
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
+    }
+    if (lines !== rows) findings.push(`${member} has ${lines} rows, schema.json says ${rows}`);
+    if (digest.digest('hex') !== sha256)
+      findings.push(`${member} does not have the hash that schema.json says`);
   }
   return findings;
 }

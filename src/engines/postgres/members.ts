@@ -29,7 +29,11 @@ export async function* dumpMembers(
       tables: count,
     };
   }
-  yield {
+  yield globalsMember(snapshot, subject);
+}
+
+export function globalsMember(snapshot: Snapshot, subject: string): Member {
+  return {
     kind: 'stream',
     path: GLOBALS_MEMBER,
     media: 'application/sql',

@@ -9,6 +9,7 @@ import { type Archive, findArchive, recordedTables } from './content.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from './database.ts';
 import { onlyDatabase } from './dump.ts';
 import { serverError } from './failures.ts';
+import { loadExport } from './jsonl-load.ts';
 import { loadArchive } from './load.ts';
 import type { PostgresOptions } from './options.ts';
 import { createBeside, dressDatabase, dropMarked } from './place.ts';
@@ -184,7 +185,7 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
     const guard = await work.server.open(name);
     let tables: readonly TableFact[];
     try {
-      await load(work, name, choice, []);
+      await load(work, name, choice, [], guard);
       await guard.run('ANALYZE');
       tables = await compare(work, guard, choice, false);
     } finally {
@@ -234,7 +235,7 @@ async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
     const guard = await work.server.open(name);
     try {
       // A subscription would keep the database from being dropped.
-      await load(work, name, choice, ['--no-subscriptions']);
+      await load(work, name, choice, ['--no-subscriptions'], guard);
       const tables = await compare(work, guard, choice, true);
       return { target: name, sizeBytes: (await databaseSize(guard, name)) ?? work.archive.sizeBytes, tables };
     } finally {
@@ -280,15 +281,41 @@ async function choose(work: Work): Promise<Choice> {
   return await chooseEntries(content, archive, recorded, request.only, facts.without_rows, context);
 }
 
-async function load(work: Work, database: string, choice: Choice, flags: readonly string[]): Promise<void> {
-  await loadArchive(work.content, work.archive, {
+async function load(
+  work: Work,
+  database: string,
+  choice: Choice,
+  flags: readonly string[],
+  session?: Session,
+): Promise<void> {
+  const request = {
     server: work.server,
     tools: work.tools,
     database,
     flags: [...work.fit.flags, ...flags],
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
-  });
+  };
+  if (!isExport(work)) {
+    return await loadArchive(work.content, work.archive, request);
+  }
+  if (session === undefined) {
+    throw new DguardError(
+      'unsupported',
+      'a JSONL export is loaded table by table, which needs a new database',
+      {
+        operation: 'restore',
+        subject: database,
+        hint: `as a superuser: ALTER ROLE "${work.powers.role}" CREATEDB`,
+      },
+    );
+  }
+  const tables = new Set(choice.tables.map(({ name }) => name));
+  await loadExport(work.content, work.archive, session, { ...request, tables });
+}
+
+function isExport({ archive }: Work): boolean {
+  return archive.kind === 'custom' && archive.jsonl === true;
 }
 
 async function compare(
@@ -305,7 +332,7 @@ async function compare(
     session,
     {
       tables: choice.tables,
-      ...(request.only.length === 0 ? { largeObjects: facts.large_objects } : {}),
+      ...(request.only.length > 0 || isExport(work) ? {} : { largeObjects: facts.large_objects }),
       // Another major describes the same objects in other words.
       ...(sha256 === undefined || !sameMajor || !whole ? {} : { schemaSha256: sha256 }),
     },

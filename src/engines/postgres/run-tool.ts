@@ -28,12 +28,14 @@ export async function startTool(
   snapshot: Snapshot,
   argv: readonly string[],
   subject: string,
+  stdin?: AsyncIterable<Uint8Array>,
 ): Promise<Child> {
   const { env, secrets, source } = snapshot.server;
   return await openChild(argv, {
     env,
     signal: source.signal,
     redact: secrets,
+    ...(stdin === undefined ? {} : { stdin }),
     failure: { code: 'source_failed', operation: 'dump', subject },
   });
 }
