@@ -1,0 +1,145 @@
+import fs from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Workspace, workspace } from './support.ts';
+
+let space: Workspace;
+beforeEach(() => {
+  space = workspace();
+  fs.mkdirSync(space.path('tree'));
+  fs.writeFileSync(space.path('tree/file'), 'content');
+  // Says which hook it is and what it was told; its arguments stay what they are.
+  space.write(
+    'note.sh',
+    '#!/bin/sh\necho "$DGUARD_HOOK job=$DGUARD_JOB type=$DGUARD_TYPE status=$DGUARD_STATUS run=$DGUARD_RUN_ID args=$*" >> log\n',
+    0o755,
+  );
+});
+afterEach(() => space.remove());
+
+const note = ['sh', 'note.sh'];
+
+function configure(hooks: object, more: { source?: string; job?: string; tags?: object } = {}): void {
+  space.config({
+    datasources: { tree: { type: 'files', source_path: more.source ?? './tree' } },
+    destinations: { here: { type: 'local', path: './backups' } },
+    jobs: {
+      [more.job ?? 'j']: {
+        datasources: ['tree'],
+        destinations: ['here'],
+        hooks,
+        ...(more.tags ? { tags: more.tags } : {}),
+      },
+    },
+  });
+}
+
+const log = () =>
+  fs.existsSync(space.path('log')) ? fs.readFileSync(space.path('log'), 'utf8').trim().split('\n') : [];
+const kinds = () => log().map((line) => line.split(' ')[0]);
+const all = { before: [note, note], after: [note], on_success: [note], on_error: [note] };
+
+describe('hooks run in order and are told the facts', () => {
+  it('of a backup that succeeds', async () => {
+    configure(all);
+    const run = await space.json('backup', 'j', '--type', 'snapshot');
+    expect(run.code, run.stderr).toBe(0);
+    expect(kinds()).toEqual(['before', 'before', 'on_success', 'after']);
+    const runId = run.document.backups[0]!.run_id;
+    for (const line of log()) expect(line).toContain(`job=j type=snapshot`);
+    for (const line of log()) expect(line).toContain(`run=${runId}`);
+    expect(log().at(-1)).toContain('status=completed');
+  });
+
+  it('of a backup that fails', async () => {
+    configure(all, { source: './gone' });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(1);
+    expect(kinds()).toEqual(['before', 'before', 'on_error', 'after']);
+    expect(log().at(-1)).toContain('status=failed');
+  });
+
+  it('not at all with --dry-run', async () => {
+    configure(all);
+    expect((await space.run('backup', 'j', '--dry-run')).code).toBe(0);
+    expect(log()).toEqual([]);
+  });
+});
+
+describe('a before hook that fails', () => {
+  it.each([
+    ['an exit status', ['sh', '-c', 'echo why it failed >&2; exit 7']],
+    ['a text for the shell', 'echo why it failed >&2; false'],
+  ])('by %s: exit 1, nothing is written, on_error runs, on_success does not', async (_, failing) => {
+    configure({ ...all, before: [note, failing, note] });
+    const run = await space.json('backup', 'j');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.document.errors[0]!.code).toBe('hook_failed');
+    expect(run.document.errors[0]!.message).toContain('why it failed');
+    expect(run.document.backups).toEqual([]);
+    expect(fs.existsSync(space.path('backups'))).toBe(false);
+    expect(kinds()).toEqual(['before', 'on_error', 'after']);
+  });
+
+  it('by not being there: the same, and it is named', async () => {
+    configure({ before: [['./no-such-program']] });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toMatch(/before hook/);
+    expect(run.stderr).toMatch(/no-such-program|ENOENT|could not be run/);
+    expect(run.stderr).toContain('next:');
+    expect(fs.existsSync(space.path('backups'))).toBe(false);
+  });
+});
+
+describe('a later hook that fails', () => {
+  it.each(['after', 'on_success'])('%s: a warning; the backup is good', async (kind) => {
+    configure({ [kind]: [['sh', '-c', 'echo said why >&2; exit 3'], note] });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toMatch(new RegExp(`warning: .*${kind} hook.*said why`));
+    expect((await space.listed()).map(({ computed }) => computed.good)).toEqual([true]);
+  });
+});
+
+describe('nothing is interpolated', () => {
+  it('arguments of a list are words, not shell', async () => {
+    configure({ before: [[...note, '$(touch pwned)', '; touch pwned', '$HOME', '*']] });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(0);
+    expect(log()[0]).toContain('args=$(touch pwned) ; touch pwned $HOME *');
+    expect(fs.existsSync(space.path('pwned'))).toBe(false);
+  });
+
+  it('a tag with a command in it stays a tag', async () => {
+    configure({ before: 'echo "$DGUARD_JOB" >> log', after: 'env | grep ^DGUARD >> log' });
+    const tag = 'x=$(touch pwned)`touch pwned`;touch pwned';
+    const run = await space.json('backup', 'j', '--tag', tag);
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.document.backups[0]!.tags).toEqual([tag]);
+    expect(fs.existsSync(space.path('pwned'))).toBe(false);
+  });
+
+  it('a job cannot have a name that a shell would run', async () => {
+    configure({}, { job: '$(touch pwned)' });
+    const run = await space.run('backup', '$(touch pwned)');
+    expect(run.code, run.stderr).toBe(2);
+    expect(fs.existsSync(space.path('pwned'))).toBe(false);
+  });
+});
+
+describe('output', () => {
+  it('of hooks stays out of the JSON document, and out of stdout without it', async () => {
+    configure({ before: 'echo noise; echo noise >&2', after: 'echo noise' });
+    const run = await space.json('backup', 'j');
+    expect(run.code).toBe(0);
+    expect(run.stdout).not.toContain('noise');
+    const plain = await space.run('backup', 'j');
+    expect(plain.stdout).not.toContain('noise');
+  });
+
+  it('more than fits into memory does not stop the job', async () => {
+    configure({ before: 'yes | head -c 20000000' });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(0);
+  });
+});

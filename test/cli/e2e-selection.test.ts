@@ -1,0 +1,198 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describeTree } from '../engines/support-files.ts';
+import { type Backup, snapshotOf, type Workspace, workspace } from './support.ts';
+
+let space: Workspace;
+beforeEach(() => {
+  space = workspace();
+  for (const folder of ['tree/a/deep', 'tree/b']) fs.mkdirSync(space.path(folder), { recursive: true });
+  for (const name of ['a/one.txt', 'a/deep/two.log', 'b/three.txt', 'four.log']) {
+    fs.writeFileSync(space.path('tree', name), name);
+  }
+  const tables = ['users', 'orders', 'logs_1', 'logs_2'];
+  const sql = tables.map((name) => `CREATE TABLE ${name} (a); INSERT INTO ${name} VALUES (1), (2);`).join('');
+  execFileSync('sqlite3', [space.path('app.db'), sql]);
+  configure();
+});
+afterEach(() => space.remove());
+
+function configure(more: Record<string, object> = {}, tree = './tree'): void {
+  space.config({
+    datasources: {
+      tree: { type: 'files', source_path: tree, tags: ['of-tree'] },
+      app: { type: 'sqlite', file_path: './app.db' },
+    },
+    destinations: { here: { type: 'local', path: './backups' }, there: { type: 'local', path: './others' } },
+    jobs: {
+      files: { datasources: ['tree'], destinations: ['here'], tags: { team: 'x' } },
+      db: { datasources: ['app'], destinations: ['here'] },
+      both: { datasources: ['tree', 'app'], destinations: ['here'] },
+      ...more,
+    },
+  });
+}
+
+async function backup(...args: string[]): Promise<Backup> {
+  const run = await space.json('backup', ...args);
+  expect(run.code, run.stderr).toBe(0);
+  return run.document.backups[0]!;
+}
+
+async function filesOf(id: string): Promise<string[]> {
+  const to = space.path(`restored-${id}`);
+  const run = await space.run('restore', id, '--to-path', to);
+  expect(run.code, run.stderr).toBe(0);
+  return [...snapshotOf(to).keys()].filter((path) => fs.statSync(`${to}/${path}`).isFile()).sort();
+}
+
+async function tablesOf(id: string): Promise<string[]> {
+  const to = space.path(`restored-${id}.db`);
+  const run = await space.run('restore', id, '--to-path', to);
+  expect(run.code, run.stderr).toBe(0);
+  return execFileSync('sqlite3', [to, "SELECT name FROM sqlite_master WHERE type='table' ORDER BY 1"])
+    .toString()
+    .trim()
+    .split('\n');
+}
+
+describe('--only and --exclude', () => {
+  it.each([
+    [
+      ['--only', 'a'],
+      ['a/deep/two.log', 'a/one.txt'],
+    ],
+    [
+      ['--only', '**/*.txt'],
+      ['a/one.txt', 'b/three.txt'],
+    ],
+    [
+      ['--exclude', '*.log'],
+      ['a/one.txt', 'b/three.txt'],
+    ],
+    [['--only', 'a', '--exclude', '*.log'], ['a/one.txt']],
+    [
+      ['--only', 'a/one.txt', '--only', 'b'],
+      ['a/one.txt', 'b/three.txt'],
+    ],
+  ])('files %j', async (args, expected) => {
+    expect(await filesOf((await backup('files', ...args)).id)).toEqual(expected);
+  });
+
+  it.each([
+    [['--only', 'users'], ['users']],
+    [
+      ['--exclude', 'logs_*'],
+      ['orders', 'users'],
+    ],
+    [['--only', 'logs_*', '--exclude', '*_2'], ['logs_1']],
+  ])('tables %j', async (args, expected) => {
+    const taken = await backup('db', ...args);
+    expect(await tablesOf(taken.id)).toEqual(expected);
+    expect(taken.facts?.tables_count).toBe(expected.length);
+  });
+
+  it('what they leave nothing of is an error, not an empty backup', async () => {
+    const run = await space.run('backup', 'db', '--only', 'nothing_like_it');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toContain('users');
+  });
+
+  it('a selection is not what a restore of the job takes', async () => {
+    const whole = await backup('files');
+    await backup('files', '--only', 'a');
+    const run = await space.json('restore', 'files', '--to-path', './to');
+    expect(run.document.restored.map(({ id }) => id)).toEqual([whole.id]);
+  });
+
+  it('restore --only takes a part of a whole one', async () => {
+    const { id } = await backup('files');
+    const run = await space.run('restore', id, '--only', 'a/deep', '--to-path', './part');
+    expect(run.code, run.stderr).toBe(0);
+    expect(fs.existsSync(space.path('part/a/deep/two.log'))).toBe(true);
+    expect(fs.existsSync(space.path('part/b'))).toBe(false);
+    const none = await space.run('restore', id, '--only', 'no/such', '--to-path', './none');
+    expect(none.code, none.stderr).not.toBe(0);
+    expect(none.stderr).toContain('no/such');
+    expect(fs.existsSync(space.path('none'))).toBe(false);
+  });
+});
+
+describe('--type, --tag, --to, --all, --dry-run', () => {
+  it('a snapshot expires when the job says so, a checkpoint is pinned', async () => {
+    configure({ kept: { datasources: ['tree'], destinations: ['here'], expires: '7d' } });
+    const snapshot = await backup('kept', '--type', 'snapshot');
+    expect(snapshot.type).toBe('snapshot');
+    const days = (Date.parse(snapshot.expires!) - Date.parse(snapshot.finished_at)) / 86_400_000;
+    expect(days).toBeCloseTo(7, 3);
+    const checkpoint = await backup('kept', '--type', 'checkpoint');
+    expect(checkpoint.type).toBe('checkpoint');
+    expect(checkpoint.expires).toBe(undefined);
+    const listed = await space.listed();
+    const pinned = (id: string) =>
+      (listed.find((each) => each.id === id)!.computed as { pinned?: boolean }).pinned;
+    expect([pinned(checkpoint.id), pinned(snapshot.id)]).toEqual([true, false]);
+  });
+
+  it('tags of the datasource, the job and the command line are all there and can be listed by', async () => {
+    const { id, tags } = await backup('files', '--tag', 'why=before upgrade', '--tag', 'x=1');
+    expect([...tags].sort()).toEqual(['of-tree', 'team=x', 'why=before upgrade', 'x=1']);
+    await backup('files');
+    const { document } = await space.json('list', '--tag', 'x=1');
+    expect(document.backups.map((each) => each.id)).toEqual([id]);
+  });
+
+  it('--to writes there and nowhere else', async () => {
+    await backup('files', '--to', 'there');
+    expect(fs.existsSync(space.path('backups'))).toBe(false);
+    expect(await space.listed('./others')).toHaveLength(1);
+  });
+
+  it('--all runs every job; one that fails does not keep the others from it', async () => {
+    configure({}, './gone');
+    const run = await space.json('backup', '--all');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.document.backups.map(({ job }) => job).sort()).toEqual(['both', 'db']);
+    expect(run.document.errors.length).toBeGreaterThan(0);
+  });
+
+  it('--dry-run writes nothing at all, not even a folder', async () => {
+    const before = describeTree(space.folder);
+    for (const args of [['files'], ['--all'], ['db', '--type', 'checkpoint', '--tag', 'a=b']]) {
+      const run = await space.run('backup', ...args, '--dry-run');
+      expect(run.code, run.stderr).toBe(0);
+      expect(run.stdout).toContain('here');
+    }
+    expect(describeTree(space.folder)).toEqual(before);
+  });
+});
+
+describe('a restore by job', () => {
+  it('takes the newest run in which every datasource is good', async () => {
+    const good = await space.json('backup', 'both');
+    expect(good.code).toBe(0);
+    fs.renameSync(space.path('app.db'), space.path('away.db'));
+    const broken = await space.json('backup', 'both');
+    expect(broken.code, broken.stderr).toBe(3);
+    const run = await space.json('restore', 'both', '--to-path', './to');
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.document.restored.map(({ id }) => id)).toEqual(good.document.backups.map(({ id }) => id));
+    const newest = await space.json('restore', 'both', '--datasource', 'tree', '--to-path', './newest');
+    expect(newest.document.restored.map(({ id }) => id)).toEqual([broken.document.backups[0]!.id]);
+  });
+
+  it('--at takes the newest that is not after it; before the first there is nothing: exit 6', async () => {
+    const first = await backup('files');
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    fs.writeFileSync(space.path('tree/later'), 'later');
+    const second = await backup('files');
+    const at = async (time: string) =>
+      space.json('restore', 'files', '--at', time, '--to-path', './at', '--dry-run');
+    const between = new Date(Date.parse(first.created_at) + 500).toISOString();
+    expect((await at(between)).document.restored.map(({ id }) => id)).toEqual([first.id]);
+    expect((await at(second.created_at)).document.restored.map(({ id }) => id)).toEqual([second.id]);
+    expect((await at('2001-01-01T00:00:00Z')).code).toBe(6);
+    expect(fs.existsSync(space.path('at'))).toBe(false);
+  });
+});
