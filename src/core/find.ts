@@ -2,7 +2,6 @@ import type { StoredBackup } from '../archive/chain.ts';
 import type { Config, DatasourceConfig } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
-import { isFromTheFuture } from '../plan/clock.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
 
 /** The catalogs of several destinations; one that cannot be read is reported, the others serve. */
@@ -45,41 +44,6 @@ export function pickCopy(entries: readonly CatalogEntry[], name: string): Catalo
     operation: 'find backup',
     subject: name,
     hint: '`dguard list` shows what there is',
-  });
-}
-
-/**
- * The newest run of a job in which every wanted datasource has a good backup, one copy each; `at` leaves
- * out what is younger. Never chosen: what is dated ahead of `now`, safety backups, selections (`--only`).
- * Errors: nothing_there.
- */
-export function newestGoodRun(
-  entries: readonly CatalogEntry[],
-  job: string,
-  options: { now: Date; datasources?: readonly string[]; at?: Date },
-): CatalogEntry[] {
-  const ofJob = entries.filter(
-    ({ manifest, good }) =>
-      good &&
-      manifest?.job === job &&
-      !(options.at && new Date(manifest.created_at) > options.at) &&
-      !isFromTheFuture(new Date(manifest.created_at), options.now) &&
-      !isOutsideHistory(manifest),
-  );
-  const known = new Set(
-    entries.flatMap(({ manifest }) => (manifest?.job === job ? [manifest.datasource.name] : [])),
-  );
-  const wanted = options.datasources?.length ? options.datasources : undefined;
-  for (const runId of new Set(ofJob.map(({ manifest }) => manifest!.run_id))) {
-    const ofRun = ofJob.filter(({ manifest }) => manifest!.run_id === runId);
-    const byName = new Map(ofRun.reverse().map((entry) => [entry.manifest!.datasource.name, entry]));
-    const needed = wanted ?? [...known];
-    if (needed.every((name) => byName.has(name))) return needed.map((name) => byName.get(name)!);
-  }
-  throw new DguardError('nothing_there', `job ${job} has no run in which all wanted datasources are good`, {
-    operation: 'find backup',
-    subject: job,
-    hint: `\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,
   });
 }
 

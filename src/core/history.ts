@@ -1,3 +1,4 @@
+import { DguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
 import { type IdentityHistory, judgeIdentities } from '../plan/identity.ts';
@@ -64,4 +65,73 @@ export function historyOf(entries: readonly CatalogEntry[], group: Group, now: D
     identities,
     identity: judgeIdentities(identities),
   };
+}
+
+/**
+ * The newest run of a job in which every wanted datasource has a good backup, one copy each; `at` leaves
+ * out what is younger. Never chosen: what is dated ahead of `now`, safety backups, selections (`--only`).
+ * Errors: nothing_there; config_invalid where two sources write under one name, unless the job says that they
+ * are one.
+ */
+export function newestGoodRun(
+  entries: readonly CatalogEntry[],
+  job: string,
+  options: { now: Date; datasources?: readonly string[]; at?: Date; sameSource?: boolean },
+): CatalogEntry[] {
+  const ofJob = entries.filter(
+    ({ manifest, good }) =>
+      good &&
+      manifest?.job === job &&
+      !(options.at && new Date(manifest.created_at) > options.at) &&
+      !isFromTheFuture(new Date(manifest.created_at), options.now) &&
+      !isOutsideHistory(manifest),
+  );
+  if (!options.sameSource) refuseMixedSources(entries, job, options);
+  const known = new Set(
+    entries.flatMap(({ manifest }) => (manifest?.job === job ? [manifest.datasource.name] : [])),
+  );
+  const wanted = options.datasources?.length ? options.datasources : undefined;
+  for (const runId of new Set(ofJob.map(({ manifest }) => manifest!.run_id))) {
+    const ofRun = ofJob.filter(({ manifest }) => manifest!.run_id === runId);
+    const byName = new Map(ofRun.reverse().map((entry) => [entry.manifest!.datasource.name, entry]));
+    const needed = wanted ?? [...known];
+    if (needed.every((name) => byName.has(name))) return needed.map((name) => byName.get(name)!);
+  }
+  throw new DguardError('nothing_there', `job ${job} has no run in which all wanted datasources are good`, {
+    operation: 'find backup',
+    subject: job,
+    hint: `\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,
+  });
+}
+
+/** Of two sources that take turns under one name, the newest backup is of nobody knows which. */
+function refuseMixedSources(
+  entries: readonly CatalogEntry[],
+  job: string,
+  options: { now: Date; datasources?: readonly string[] },
+): void {
+  const groups = new Map<string, Group>();
+  for (const { manifest } of entries) {
+    if (manifest?.job !== job) continue;
+    const { namespace = '', datasource } = manifest;
+    if (options.datasources?.length && !options.datasources.includes(datasource.name)) continue;
+    groups.set(`${namespace}/${datasource.name}`, {
+      namespace,
+      job,
+      datasource: datasource.name,
+      formerly: [],
+    });
+  }
+  for (const group of groups.values()) {
+    if (historyOf(entries, group, options.now).identity !== 'mixed') continue;
+    throw new DguardError(
+      'config_invalid',
+      'two sources write under this name, taking turns: which one is meant?',
+      {
+        operation: 'find backup',
+        subject: `${job}/${group.datasource}`,
+        hint: 'restore a backup by its id (`dguard show ID` says what its source is), or say same_source: true in the job',
+      },
+    );
+  }
 }

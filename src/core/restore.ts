@@ -8,6 +8,7 @@ import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
+import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
 
 export interface RestoreOptions {
@@ -64,6 +65,7 @@ export async function restoreCopy(
   let lastReport = 0;
   const target = { type: engine.type, ...options };
   const lock = options.dryRun ? undefined : await lockTarget(target, 'restore', runtime);
+  const reading = options.dryRun ? undefined : await holdReadLease(copy, all, 'restore', runtime);
   try {
     if (options.toOther) refuseOtherPlaces(content, options);
     const common = targetRequest(target, tempDir, runtime, warn);
@@ -89,6 +91,7 @@ export async function restoreCopy(
     };
     return { ...(await engine.restore(content, request)), warnings };
   } finally {
+    await reading?.release();
     await lock?.release();
     await rm(tempDir, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newestGoodRun } from '../../src/core/find.ts';
+import { newestGoodRun } from '../../src/core/history.ts';
 import { putMark } from '../../src/core/marks.ts';
 import { makeWorld, objectsOf, type World } from './world.ts';
 
@@ -108,7 +108,11 @@ describe('identity', () => {
       code: 'config_invalid',
       exitStatus: 2,
     });
-    expect((await world.catalog()).entries).toHaveLength(3);
+    const { entries } = await world.catalog();
+    expect(entries).toHaveLength(3);
+    const now = world.runtime.now();
+    expect(() => newestGoodRun(entries, 'prod', { now })).toThrow(/two sources write under this name/);
+    expect(newestGoodRun(entries, 'prod', { now, sameSource: true })[0]).toBe(entries[0]);
     const { removed } = await world.prune({ policy: { keep_last: 1, auto_delete: true }, sameSource: true });
     expect(removed).toHaveLength(2);
   });

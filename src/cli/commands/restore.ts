@@ -3,7 +3,8 @@ import { basename, join, resolve } from 'node:path';
 import { displayPath } from '../../archive/paths.ts';
 import type { Config, DatasourceConfig } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { newestGoodRun, pickCopy, readCatalogs } from '../../core/find.ts';
+import { datasourceOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { newestGoodRun } from '../../core/history.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
@@ -43,7 +44,9 @@ export async function restoreCommand(context: Context, name: string, options: Op
   const destinations = await openDestinations(context, from);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
-  const copies = choose(entries, name, options, context.runtime.now());
+  const config = await configOrNone(context, from !== undefined);
+  const sameSource = config?.jobs[name]?.same_source ?? false;
+  const copies = choose(entries, name, options, context.runtime.now(), sameSource);
   return restoreAll(context, 'restore', copies, entries, options);
 }
 
@@ -122,12 +125,10 @@ function placeFor(
   config: Config | undefined,
   options: Options,
 ): Pick<RestoreOptions, 'toPath' | 'toDatabase' | 'datasource' | 'toOther'> {
-  const { datasource: of, id, database } = copy.manifest!;
+  const { datasource: of, id } = copy.manifest!;
   const toPath = targetOf(options.toPath, of, count);
   const datasource =
-    options.to === undefined
-      ? datasourceOf(config, of.name, database)
-      : other(config, options.to, of.type, id);
+    options.to === undefined ? datasourceOf(config, copy.manifest!) : other(config, options.to, of.type, id);
   if (toPath === undefined && !datasource) {
     throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
       operation: 'restore',
@@ -148,17 +149,6 @@ function placeFor(
     ...(datasource ? { datasource } : {}),
     ...(options.to === undefined || options.to === of.name || toPath !== undefined ? {} : { toOther: true }),
   };
-}
-
-/** A list of databases makes backups of `datasource.database`. */
-function datasourceOf(
-  config: Config | undefined,
-  name: string,
-  database: string | undefined,
-): DatasourceConfig | undefined {
-  const own =
-    database !== undefined && name.endsWith(`.${database}`) ? name.slice(0, -database.length - 1) : name;
-  return config?.datasources[name] ?? config?.datasources[own];
 }
 
 function other(config: Config | undefined, name: string, type: string, id: string): DatasourceConfig {
@@ -191,11 +181,18 @@ function undoCommand(job: string, datasource: string, options: Options): string 
   return `dguard restore --undo ${job} --datasource ${datasource}${to}${place}`;
 }
 
-function choose(entries: readonly CatalogEntry[], name: string, options: Options, now: Date): CatalogEntry[] {
+function choose(
+  entries: readonly CatalogEntry[],
+  name: string,
+  options: Options,
+  now: Date,
+  sameSource: boolean,
+): CatalogEntry[] {
   if (!entries.some(({ manifest }) => manifest?.job === name)) return [pickCopy(entries, name)];
   const at = options.at === undefined ? undefined : parseMoment(options.at, 'upper', '--at', now);
   return newestGoodRun(entries, name, {
     now,
+    sameSource,
     ...(options.datasource ? { datasources: options.datasource } : {}),
     ...(at ? { at } : {}),
   });

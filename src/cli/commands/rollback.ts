@@ -1,5 +1,6 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, newestGoodRun, pickCopy, readCatalogs } from '../../core/find.ts';
+import { copiesOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { newestGoodRun } from '../../core/history.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';

@@ -14,6 +14,7 @@ import { takeLock } from '../lock.ts';
 import { markKeys } from '../marks.ts';
 import { ownerState, ownerText } from '../owner.ts';
 import { type PruneOutcome, pruneGroup } from '../prune/prune.ts';
+import { recoverTarget } from '../target.ts';
 import { backupDatasource } from './datasource.ts';
 import { runHooks } from './hooks.ts';
 import type { BackupOutcome, BackupRequest } from './run.ts';
@@ -225,6 +226,10 @@ async function backUpOne(
   let lock: { release(): Promise<void> } | undefined;
   try {
     lock = await takeLock(groupLock(config, job, name), `backup ${job.name}`, options.waitLockMs, runtime);
+    const own = config.datasources[work.datasource]!;
+    for (const message of await recoverTarget({ type: own.type, datasource: own }, runtime)) {
+      runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
+    }
     // Read under the lock: what the run before has written counts.
     const catalogs = await waitForOthers(destinations, group, options.waitLockMs, runtime);
     const history = historyOf(
