@@ -34,6 +34,11 @@ export interface BlockPlace extends BlockLine {
 }
 
 const CACHED_FRAMES = 64;
+/** What one request for frames of the index may bring, as stored and as plain text. */
+const GROUP_BYTES = 256 * 1024;
+const GROUP_PLAIN_BYTES = 1024 * 1024;
+
+type FramePlace = Pick<FrameRow, 'offset' | 'stored' | 'length' | 'sha256'>;
 
 /**
  * A backup and the ancestors that it refers to, opened on demand. Everything read is checked against the
@@ -99,8 +104,8 @@ export function createChain(
   async function readTable(bare: Link, summary: ArtifactSummary): Promise<ManifestArtifact[]> {
     const subject = bare.backup.folder;
     const lines: string[] = [];
-    for await (const { line } of walk(bare, 'artifacts')) {
-      lines.push(line);
+    for await (const frame of walkFrames(bare, 'artifacts')) {
+      lines.push(...frame.lines);
       if (lines.length > summary.count + summary.objects) break;
     }
     const sha256 = hash('sha256', lines.map((line) => `${line}\n`).join(''), 'hex');
@@ -116,20 +121,34 @@ export function createChain(
   }
 
   /** The lines of a frame, checked. */
-  async function readFrame(
-    stored: StoredBackup,
-    place: { offset: number; stored: number; length: number; sha256: string },
-  ): Promise<readonly string[]> {
+  async function readFrame(stored: StoredBackup, place: FramePlace): Promise<readonly string[]> {
+    const bytes = await readFrames(stored, [place]);
+    return decodeFrame(`${stored.folder}/${INDEX_NAME}`, place, bytes);
+  }
+
+  /** The stored bytes of frames that follow one another in an index. */
+  async function readFrames(stored: StoredBackup, places: readonly FramePlace[]): Promise<Buffer> {
     const subject = `${stored.folder}/${INDEX_NAME}`;
     const size = stored.manifest.index?.size ?? 0;
-    if (
-      place.offset + place.stored > size ||
-      place.length > MAX_FRAME_BYTES ||
-      place.stored > 2 * MAX_FRAME_BYTES
-    ) {
-      throw corrupt(subject, 'a frame lies outside of the index');
+    for (const place of places) {
+      if (
+        place.offset + place.stored > size ||
+        place.length > MAX_FRAME_BYTES ||
+        place.stored > 2 * MAX_FRAME_BYTES
+      ) {
+        throw corrupt(subject, 'a frame lies outside of the index');
+      }
     }
-    const bytes = await readRange(stored.storage, subject, place.offset, place.stored, signal);
+    const { offset } = places[0]!;
+    const last = places.at(-1)!;
+    return readRange(stored.storage, subject, offset, last.offset + last.stored - offset, signal);
+  }
+
+  async function decodeFrame(
+    subject: string,
+    place: FramePlace,
+    bytes: Uint8Array,
+  ): Promise<readonly string[]> {
     const codec = await createCodec('zstd');
     let raw: Uint8Array;
     try {
@@ -152,13 +171,60 @@ export function createChain(
     of: Link,
     section: FrameRow['section'],
   ): AsyncGenerator<{ line: string; row: FrameRow; number: number }> {
+    for await (const { row, lines } of walkFrames(of, section)) {
+      for (const [number, line] of lines.entries()) yield { line, row, number };
+    }
+  }
+
+  /** The same frame by frame. */
+  async function* walkFrames(
+    of: Link,
+    section: FrameRow['section'],
+  ): AsyncGenerator<{ row: FrameRow; lines: readonly string[] }> {
     const stack = of.rows.filter((row) => row.section === section).reverse();
     while (stack.length > 0) {
       const row = stack.pop()!;
-      const lines = await readRow(of, row);
-      if (row.level === 0) for (const [number, line] of lines.entries()) yield { line, row, number };
-      else stack.push(...rowsBelow(of, row, lines).reverse());
+      if (row.level > 0) {
+        stack.push(...rowsBelow(of, row, await readRow(of, row)).reverse());
+        continue;
+      }
+      const rows = [row];
+      while (stack.at(-1)?.level === 0) rows.push(stack.pop()!);
+      yield* readAhead(of, rows);
     }
+  }
+
+  /** Frames of lines in order: neighbours in one request, and the next of them while these are used. */
+  async function* readAhead(
+    of: Link,
+    rows: readonly FrameRow[],
+  ): AsyncGenerator<{ row: FrameRow; lines: readonly string[] }> {
+    const groups = neighbours(rows);
+    let ahead = beginGroup(of, groups[0]!);
+    for (let i = 0; i < groups.length; i++) {
+      const current = ahead;
+      const next = groups[i + 1];
+      if (next) ahead = beginGroup(of, next);
+      for (const [at, row] of groups[i]!.entries()) yield { row, lines: await current[at]! };
+    }
+  }
+
+  function beginGroup(of: Link, rows: readonly FrameRow[]): Promise<readonly string[]>[] {
+    const read = async () => {
+      for (const row of rows) checkOrigin(of, row);
+      const holder = await holderOf(of, rows[0]!);
+      return { subject: `${holder.folder}/${INDEX_NAME}`, bytes: await readFrames(holder, rows) };
+    };
+    const request = read();
+    const start = rows[0]!.offset;
+    return rows.map((row) => {
+      const lines = request.then(async ({ subject, bytes }) => {
+        const own = bytes.subarray(row.offset - start, row.offset - start + row.stored);
+        return checkCount(of, row, await decodeFrame(subject, row, own));
+      });
+      lines.catch(() => {});
+      return lines;
+    });
   }
 
   function rowsBelow(of: Link, above: FrameRow, lines: readonly string[]): FrameRow[] {
@@ -172,25 +238,31 @@ export function createChain(
 
   /** A frame's lines, from the cache or from the index that holds it. */
   async function readRow(of: Link, row: FrameRow): Promise<readonly string[]> {
+    checkOrigin(of, row);
+    return checkCount(of, row, await cachedFrame(of, row));
+  }
+
+  /** What a backup stores itself is described by itself: two links would wait for each other's opening. */
+  function checkOrigin(of: Link, row: FrameRow): void {
+    if (row.section === 'entries' || row.origin === originOf(of.backup.manifest.id)) return;
+    throw corrupt(`${of.backup.folder}/${INDEX_NAME}`, `a frame of ${row.section} lies in another backup`);
+  }
+
+  function checkCount(of: Link, row: FrameRow, lines: readonly string[]): readonly string[] {
+    if (lines.length > 0 && lines.length === row.lines) return lines;
     const subject = `${of.backup.folder}/${INDEX_NAME}`;
-    // What a backup stores itself is described by itself: two links would wait for each other's opening.
-    if (row.section !== 'entries' && row.origin !== originOf(of.backup.manifest.id)) {
-      throw corrupt(subject, `a frame of ${row.section} lies in another backup`);
-    }
-    const lines = await cachedFrame(of, row);
-    if (lines.length === 0 || lines.length !== row.lines) {
-      throw corrupt(subject, 'a frame of the index has not as many lines as its row says');
-    }
-    return lines;
+    throw corrupt(subject, 'a frame of the index has not as many lines as its row says');
+  }
+
+  /** A link that is being opened reads frames of its own: it must not wait for that very opening. */
+  async function holderOf(of: Link, row: FrameRow): Promise<StoredBackup> {
+    return row.origin === originOf(of.backup.manifest.id) ? of.backup : (await link(row.origin)).backup;
   }
 
   function cachedFrame(of: Link, row: FrameRow): Promise<readonly string[]> {
     const cached = frames.get(row.sha256);
     frames.delete(row.sha256);
-    // A link that is being opened reads frames of its own: it must not wait for that very opening.
-    const own = row.origin === originOf(of.backup.manifest.id);
-    const holder = async () => (own ? of.backup : (await link(row.origin)).backup);
-    const lines = cached ?? holder().then((stored) => readFrame(stored, row));
+    const lines = cached ?? holderOf(of, row).then((stored) => readFrame(stored, row));
     lines.catch(() => {});
     frames.set(row.sha256, lines);
     if (frames.size > CACHED_FRAMES) frames.delete(frames.keys().next().value as string);
@@ -216,7 +288,7 @@ export function createChain(
     }
   }
 
-  return { own, link, walk, place };
+  return { own, link, walk, walkFrames, place };
 }
 
 export type Chain = ReturnType<typeof createChain>;
@@ -245,6 +317,27 @@ export function parseBlockLine(text: string, subject: string): BlockLine {
   if (typeof name !== 'string' || !/^[0-9a-f]{64}$/.test(name))
     throw corrupt(subject, 'a block line has no name');
   return { offset: offset as number, stored: stored as number, length: length as number, name };
+}
+
+/** Cuts rows into runs whose frames follow one another in the same index. */
+function neighbours(rows: readonly FrameRow[]): FrameRow[][] {
+  const groups: FrameRow[][] = [];
+  let bytes = 0;
+  let plainBytes = 0;
+  for (const row of rows) {
+    const group = groups.at(-1);
+    const last = group?.at(-1);
+    bytes += row.stored;
+    plainBytes += row.length;
+    const adjacent = last?.origin === row.origin && last.offset + last.stored === row.offset;
+    if (group && adjacent && bytes <= GROUP_BYTES && plainBytes <= GROUP_PLAIN_BYTES) group.push(row);
+    else {
+      groups.push([row]);
+      bytes = row.stored;
+      plainBytes = row.length;
+    }
+  }
+  return groups;
 }
 
 function lastAtOrBefore(rows: readonly FrameRow[], artifact: number, block: number): FrameRow | undefined {

@@ -32,31 +32,34 @@ export async function openContent(
 
   async function* lines(): AsyncGenerator<ContentEntry> {
     let current: ContentEntry | undefined;
-    let slices: Slice[] = [];
+    let slices: readonly Slice[] = [];
     let previous: string | undefined;
     let held = 0;
     let count = 0;
-    for await (const { line } of chain.walk(own, 'entries')) {
-      const parsed = parseEntryLine(line, subject);
-      if ('continues' in parsed) {
-        if (!current || current.type === 'table' || current.path !== parsed.continues) {
-          throw corrupt(subject, 'an index line continues nothing');
+    for await (const frame of chain.walkFrames(own, 'entries')) {
+      for (const line of frame.lines) {
+        const parsed = parseEntryLine(line, subject);
+        if ('continues' in parsed) {
+          if (!current || current.type === 'table' || current.path !== parsed.continues) {
+            throw corrupt(subject, 'an index line continues nothing');
+          }
+          if (held !== parsed.from) throw corrupt(subject, 'an index line continues elsewhere');
+          if (slices === current.slices) slices = [...slices];
+          (slices as Slice[]).push(...parsed.slices);
+          held += sliceBytes(parsed.slices);
+          if (held > current.size) throw corrupt(subject, 'an entry has more content than its size');
+          continue;
         }
-        if (held !== parsed.from) throw corrupt(subject, 'an index line continues elsewhere');
-        slices.push(...parsed.slices);
-        held += sliceBytes(parsed.slices);
-        if (held > current.size) throw corrupt(subject, 'an entry has more content than its size');
-        continue;
+        if (current) yield checked(current, slices, held);
+        current = parsed.entry;
+        if (previous !== undefined && compareEntryPaths(previous, current.path) >= 0) {
+          throw corrupt(subject, 'the index is not in order, or names a path twice');
+        }
+        previous = current.path;
+        slices = current.type === 'table' ? [] : current.slices;
+        held = sliceBytes(slices);
+        count++;
       }
-      if (current) yield checked(current, slices, held);
-      if (previous !== undefined && compareEntryPaths(previous, parsed.entry.path) >= 0) {
-        throw corrupt(subject, 'the index is not in order, or names a path twice');
-      }
-      current = parsed.entry;
-      previous = current.path;
-      slices = current.type === 'table' ? [] : [...current.slices];
-      held = sliceBytes(slices);
-      count++;
     }
     if (current) yield checked(current, slices, held);
     if (count !== own.header.entries) throw corrupt(subject, 'the index has not as many entries as it says');
@@ -66,16 +69,16 @@ export async function openContent(
     if (entry.type === 'table') return entry;
     const expected = entry.type === 'stream' || entry.kind === 'file' ? entry.size : 0;
     if (held !== expected) throw corrupt(subject, 'an entry has not the length of its slices');
-    return { ...entry, slices };
+    return slices === entry.slices ? entry : { ...entry, slices };
   }
 
-  async function* entries(options: { only?: readonly string[] } = {}): AsyncGenerator<ContentEntry> {
-    if (!options.only?.length) {
-      yield* lines();
-      return;
-    }
-    // Folders above a match come out too, so they wait until something beneath them matched.
-    const selected = await createSelection(options.only);
+  function entries({ only }: { only?: readonly string[] } = {}): AsyncGenerator<ContentEntry> {
+    return only?.length ? selectedEntries(only) : lines();
+  }
+
+  /** Folders above a match come out too, so they wait until something beneath them matched. */
+  async function* selectedEntries(only: readonly string[]): AsyncGenerator<ContentEntry> {
+    const selected = await createSelection(only);
     let above: ContentEntry[] = [];
     for await (const entry of lines()) {
       above = above.filter((folder) => isBelow(entry.path, folder.path));
@@ -150,7 +153,9 @@ export async function openContent(
 }
 
 function sliceBytes(slices: readonly Slice[]): number {
-  return slices.reduce((sum, slice) => sum + slice.length, 0);
+  let bytes = 0;
+  for (const slice of slices) bytes += slice.length;
+  return bytes;
 }
 
 function isBelow(path: string, folder: string): boolean {

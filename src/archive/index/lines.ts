@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { ContentEntry, EntryRecord, Slice } from '../../engines/types.ts';
 import { corrupt } from '../format.ts';
+import { fromText } from '../paths.ts';
 
 /**
  * The text of index lines. It is fixed: field order, no spaces, nanoseconds as strings, what tells an
@@ -98,7 +99,7 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
   const bad = (field: string) => corrupt(subject, `an index line has a wrong ${field}`);
   const bytesOf = (field: string): string | undefined => {
     const plain = value[field];
-    if (typeof plain === 'string') return Buffer.from(plain, 'utf8').toString('latin1');
+    if (typeof plain === 'string') return fromText(plain);
     const coded = value[`${field}_b64`];
     return typeof coded === 'string' ? Buffer.from(coded, 'base64').toString('latin1') : undefined;
   };
@@ -142,7 +143,8 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
     return { entry: { type: 'stream', path, kind, size: count('size'), media, format, slices } };
   }
   if (typeof kind !== 'string' || !KINDS.has(kind)) throw bad('kind');
-  const record: EntryRecord = {
+  const record: EntryRecord & { type: 'tree'; slices: readonly Slice[] } = {
+    type: 'tree',
     path,
     kind: kind as EntryRecord['kind'],
     size: count('size'),
@@ -153,6 +155,7 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
     mode: count('mode') & 0o7777,
     uid: count('uid'),
     gid: count('gid'),
+    slices,
   };
   const user = bytesOf('user');
   const group = bytesOf('group');
@@ -181,7 +184,7 @@ export function parseEntryLine(text: string, subject: string): ParsedLine {
       };
     });
   }
-  return { entry: { type: 'tree', ...record, slices } };
+  return { entry: record };
 }
 
 /** Linux has 12 bits of major and 20 of minor numbers. */
