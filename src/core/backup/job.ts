@@ -227,7 +227,9 @@ async function backUpOne(
   try {
     lock = await takeLock(groupLock(config, job, name), `backup ${job.name}`, options.waitLockMs, runtime);
     const own = config.datasources[work.datasource]!;
-    for (const message of await recoverTarget({ type: own.type, datasource: own }, runtime)) {
+    // Of several databases each is a target of its own: they run side by side.
+    const one = name === work.datasource || work.database === undefined ? {} : { toDatabase: work.database };
+    for (const message of await recoverTarget({ type: own.type, datasource: own, ...one }, runtime)) {
       runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
     }
     // Read under the lock: what the run before has written counts.

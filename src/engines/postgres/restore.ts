@@ -51,7 +51,7 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   let admin: Session | undefined;
   try {
     const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
-    admin = await openAny(server, adminDatabases(server, target));
+    admin = await openAny(server, adminDatabases(server, [target]));
     const work = await prepare(content, { ...request, tempDir }, server, admin, target);
     if (request.dryRun) return await plan(work);
     if (request.scratch) return await restoreToScratch(work);
@@ -370,7 +370,7 @@ async function dropQuietly({ admin, server, request, target }: Work, name: strin
     const session = request.signal.aborted
       ? await openAny(
           openServer({ ...server.source, signal: new AbortController().signal }),
-          adminDatabases(server, target),
+          adminDatabases(server, [target]),
         )
       : admin;
     await dropMarked(session, name);

@@ -94,8 +94,8 @@ export const MAINTENANCE = ['postgres', 'template1'] as const;
  * Where to connect to for work on another database: never that one itself, which could not be renamed then,
  * and template1 last, as nobody else can copy it meanwhile.
  */
-export function adminDatabases(server: Server, target: string): readonly string[] {
+export function adminDatabases(server: Server, targets: readonly string[]): readonly string[] {
   const { database } = server.connection;
   const all = [MAINTENANCE[0], ...(database === undefined ? [] : [database]), MAINTENANCE[1]];
-  return all.filter((name) => name !== target);
+  return all.filter((name) => !targets.includes(name));
 }

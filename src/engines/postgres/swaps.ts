@@ -1,4 +1,4 @@
-import { DguardError } from '../../errors.ts';
+import { DguardError, errorText } from '../../errors.ts';
 import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types.ts';
 import { readDatabase } from './database.ts';
 import { onlyDatabase } from './dump.ts';
@@ -8,7 +8,7 @@ import type { PostgresOptions } from './options.ts';
 import { dropMarked } from './place.ts';
 import { refuseReplicated } from './preflight.ts';
 import { targetSource } from './restore.ts';
-import { adminDatabases, openAny, openServer } from './server.ts';
+import { adminDatabases, openAny, openServer, type Server } from './server.ts';
 import type { Session } from './session.ts';
 import { swapDatabases } from './swap.ts';
 
@@ -18,23 +18,30 @@ type Request = TargetRequest<PostgresOptions>;
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   /** The swap itself is one transaction of the server's: only what was being loaded can be left. */
   recover: (request) =>
-    withTarget(request, 'recover', async (admin, target) => {
-      const left = (await listMarked(admin, target)).filter(({ role, inUse }) => role === 'new' && !inUse);
-      for (const { name } of left) await dropMarked(admin, name);
-      return left.map(
-        ({ name, backupId }) =>
-          `removed ${name}, which an interrupted restore of ${backupId} had not finished`,
-      );
+    withTargets(request, 'recover', async (admin, targets) => {
+      const left = (await markedOf(admin, targets)).filter(({ role, inUse }) => role === 'new' && !inUse);
+      const done: string[] = [];
+      for (const { name, backupId } of left) {
+        const what = `${name}, which an interrupted restore of ${backupId} had not finished`;
+        try {
+          await dropMarked(admin, name);
+          done.push(`removed ${what}`);
+        } catch (error) {
+          // A role that may only read must not fail for what another one left.
+          done.push(`${what}, could not be removed: ${errorText(error)}`);
+        }
+      }
+      return done;
     }),
 
   undoCopies: (request) =>
-    withTarget(request, 'list undo copies', async (admin, target) =>
-      (await undoCopies(admin, target)).map(asCopy),
+    withTargets(request, 'list undo copies', async (admin, targets) =>
+      (await markedOf(admin, targets)).filter(isUndo).map(asCopy),
     ),
 
   undo: (request) =>
     withTarget(request, 'undo', async (admin, target): Promise<UndoOutcome> => {
-      const newest = (await undoCopies(admin, target))[0];
+      const newest = (await markedOf(admin, [target])).find(isUndo);
       if (newest === undefined) {
         throw new DguardError('nothing_there', 'there is no undo copy of this database', {
           operation: 'undo',
@@ -62,17 +69,18 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
     }),
 
   dropUndo: (request, keep) =>
-    withTarget(request, 'drop undo copies', async (admin, target) => {
-      const gone = (await undoCopies(admin, target)).slice(keep);
+    withTargets(request, 'drop undo copies', async (admin, targets) => {
+      const copies = (await markedOf(admin, targets)).filter(isUndo);
+      const gone = copies.filter(
+        (copy) => copies.filter(({ target }) => target === copy.target).indexOf(copy) >= keep,
+      );
       for (const { name } of gone) await dropMarked(admin, name);
       return gone.map(asCopy);
     }),
 
   dropScratch: (request) =>
-    withTarget(request, 'drop scratch databases', async (admin, target) => {
-      const left = (await listMarked(admin, target)).filter(
-        ({ role, inUse }) => role === 'scratch' && !inUse,
-      );
+    withTargets(request, 'drop scratch databases', async (admin, targets) => {
+      const left = (await markedOf(admin, targets)).filter(({ role, inUse }) => role === 'scratch' && !inUse);
       for (const { name } of left) await dropMarked(admin, name);
       return left.map(
         ({ name, backupId }) => `removed ${name}, left by an interrupted test restore of ${backupId}`,
@@ -80,8 +88,11 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
     }),
 };
 
-async function undoCopies(admin: Session, target: string): Promise<readonly MarkedDatabase[]> {
-  return (await listMarked(admin, target)).filter(({ role }) => role === 'undo');
+const isUndo = ({ role }: MarkedDatabase) => role === 'undo';
+
+/** The marked databases of these targets, newest first; of all where none are named. */
+async function markedOf(admin: Session, targets: readonly string[]): Promise<readonly MarkedDatabase[]> {
+  return (await listMarked(admin)).filter(({ target }) => targets.length === 0 || targets.includes(target));
 }
 
 function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoCopy {
@@ -93,17 +104,46 @@ function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoC
   };
 }
 
-async function withTarget<T>(
+/** For what concerns one database: `toDatabase`, or the only one of the datasource. */
+function withTarget<T>(
   request: Request,
   operation: string,
   work: (admin: Session, target: string) => Promise<T>,
 ): Promise<T> {
+  return withAdmin(
+    request,
+    operation,
+    (server) => [request.toDatabase ?? onlyDatabase(server)],
+    (admin, [target]) => work(admin, target!),
+  );
+}
+
+/** For what concerns all databases of a datasource: none by name where it means all of its server. */
+function withTargets<T>(
+  request: Request,
+  operation: string,
+  work: (admin: Session, targets: readonly string[]) => Promise<T>,
+): Promise<T> {
+  const targetsOf = ({ connection, source: { options } }: Server): readonly string[] => {
+    if (request.toDatabase !== undefined) return [request.toDatabase];
+    if (options.all_databases || options.database.length > 0) return options.database;
+    return connection.database === undefined ? [] : [connection.database];
+  };
+  return withAdmin(request, operation, targetsOf, work);
+}
+
+async function withAdmin<T>(
+  request: Request,
+  operation: string,
+  targetsOf: (server: Server) => readonly string[],
+  work: (admin: Session, targets: readonly string[]) => Promise<T>,
+): Promise<T> {
   const server = openServer(targetSource(request));
   let admin: Session | undefined;
   try {
-    const target = request.toDatabase ?? onlyDatabase(server);
-    admin = await openAny(server, adminDatabases(server, target));
-    return await work(admin, target);
+    const targets = targetsOf(server);
+    admin = await openAny(server, adminDatabases(server, targets));
+    return await work(admin, targets);
   } catch (error) {
     throw serverError(error, 'target_failed', operation, request.source?.name ?? 'postgres');
   } finally {

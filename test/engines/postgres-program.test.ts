@@ -1,0 +1,139 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Outcome, runDguard, startDguard } from '../cli/support.ts';
+import { describeWithPostgres } from '../services/needs.ts';
+import { type Bench, makeBench } from './support-postgres.ts';
+
+describeWithPostgres(17, 'postgres: through the whole program', (server) => {
+  let bench: Bench;
+  let folder: string;
+  const run = (...args: string[]): Promise<Outcome> => runDguard(args, { cwd: folder });
+  const rows = async (database = 'app') =>
+    (await bench.sql(database, 'SELECT count(*)::int AS n FROM t'))[0]!['n'] as number;
+
+  beforeAll(async () => {
+    bench = await makeBench(server());
+    folder = mkdtempSync(join(tmpdir(), 'dguard-pg-program-'));
+    await bench.database(
+      'app',
+      'CREATE TABLE t AS SELECT generate_series(1, 300000) AS n, md5(random()::text) AS f',
+    );
+    await bench.database('closed', 'CREATE TABLE secret (n int)');
+    await bench.sql(
+      'postgres',
+      "CREATE ROLE reader LOGIN PASSWORD 'pass of reader'; REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
+    );
+    await bench.sql('app', 'GRANT SELECT ON t TO reader');
+    const { host, port, user, password, bin } = server();
+    writeFileSync(join(folder, 'password'), `${password}\n`, { mode: 0o600 });
+    writeFileSync(join(folder, 'reader'), 'pass of reader\n', { mode: 0o600 });
+    writeFileSync(join(folder, 'wrong'), 'not the password\n', { mode: 0o600 });
+    const base = `type: postgres, host: ${host}, port: ${port}, client_path: ['${bin}']`;
+    writeFileSync(
+      join(folder, 'backup.yaml'),
+      `version: 1
+defaults: { temp_dir: ${folder}/temp }
+datasources:
+  app: { ${base}, username: ${user}, password_file: ${folder}/password, database: app }
+  every: { ${base}, username: reader, password_file: ${folder}/reader, database: all }
+  wrong: { ${base}, username: ${user}, password_file: ${folder}/wrong, database: app }
+destinations:
+  nas: { type: local, path: ${folder}/nas }
+jobs:
+  app: { datasources: [app], destinations: [nas], options: { compression: zstd } }
+  parallel: { datasources: [app], destinations: [nas], options: { parallel_jobs: 2 } }
+  rows: { datasources: [app], destinations: [nas], options: { format: jsonl } }
+  every: { datasources: [every], destinations: [nas] }
+  wrong: { datasources: [wrong], destinations: [nas] }
+`,
+      { mode: 0o600 },
+    );
+  });
+  afterAll(async () => {
+    await bench?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('backs up, restores in place, takes it back, restores to another name', async () => {
+    const backup = await run('backup', 'app');
+    expect(backup, backup.stderr).toMatchObject({ code: 0 });
+    expect(await run('restore', 'app')).toMatchObject({ code: 1 });
+    await bench.sql('app', 'TRUNCATE t');
+    const restored = await run('restore', 'app', '--overwrite');
+    expect(restored, restored.stderr).toMatchObject({ code: 0 });
+    expect(await rows()).toBe(300_000);
+    expect(await run('restore', 'app', '--undo')).toMatchObject({ code: 0 });
+    expect(await rows()).toBe(0);
+    expect(await run('restore', 'app', '--to-database', 'app_copy')).toMatchObject({ code: 0 });
+    expect(await rows('app_copy')).toBe(300_000);
+    expect(await run('restore', 'app', '--overwrite')).toMatchObject({ code: 0 });
+    expect(await run('restore', 'app', '--drop-undo', '--yes')).toMatchObject({ code: 0 });
+    expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+  });
+
+  it.each(['parallel', 'rows'])('job %s comes back the same', async (job) => {
+    expect(await run('backup', job)).toMatchObject({ code: 0 });
+    const restored = await run('restore', job, '--to-database', `app_${job}`);
+    expect(restored, restored.stderr).toMatchObject({ code: 0 });
+    const sum = 'SELECT md5(string_agg(t::text, $$ $$ ORDER BY n)) AS sum FROM t';
+    expect(await bench.sql(`app_${job}`, sum)).toEqual(await bench.sql('app', sum));
+  });
+
+  it('one database of `all` that cannot be dumped spoils only itself', async () => {
+    const outcome = await run('backup', 'every', '--json');
+    expect(outcome.code, outcome.stdout + outcome.stderr).toBe(3);
+    expect(outcome.stdout + outcome.stderr).toContain('closed');
+    const listed = (await run('list', 'every')).stdout;
+    expect(listed).toContain('every.app');
+    expect(listed).toContain('every.postgres');
+  });
+
+  it('a wrong password fails the run, is not repeated, and leaves only a failed manifest', async () => {
+    const outcome = await run('backup', 'wrong', '-v');
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toContain('password authentication failed');
+    expect(outcome.stdout + outcome.stderr).not.toContain('not the password');
+  });
+
+  it('no password is left in what was written', () => {
+    const { password } = server();
+    const search = (path: string): string[] =>
+      readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
+        const inner = join(path, entry.name);
+        if (entry.isDirectory()) return search(inner);
+        return entry.name !== 'password' && readFileSync(inner, 'latin1').includes(password) ? [inner] : [];
+      });
+    expect(search(folder)).toEqual([]);
+  });
+
+  it('a restore that is killed leaves the old database, and the next command cleans up after it', async () => {
+    await bench.sql('app', 'TRUNCATE t; INSERT INTO t VALUES (1)');
+    const { child, ended } = startDguard(['restore', 'app', '--overwrite'], { cwd: folder });
+    await expect
+      .poll(async () => (await bench.names()).some((name) => name.startsWith('app__dg_new_')), {
+        timeout: 20_000,
+        interval: 20,
+      })
+      .toBe(true);
+    child.kill('SIGKILL');
+    await ended;
+    expect(await rows()).toBe(1);
+    // Its pg_restore ends by itself once nobody feeds it.
+    await expect
+      .poll(
+        async () =>
+          (await bench.sql('postgres', "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'app\\_\\_dg%'"))
+            .length,
+        {
+          timeout: 20_000,
+        },
+      )
+      .toBe(0);
+    const recovered = await run('restore', 'app', '--recover');
+    expect(recovered, recovered.stderr).toMatchObject({ code: 0 });
+    expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+    expect(await rows()).toBe(1);
+  });
+});
