@@ -204,6 +204,7 @@ class Row:
         self.offset = count(value.get("offset"), "an offset")
         self.stored = count(value.get("stored"), "a stored length")
         self.length = count(value.get("length"), "a length")
+        self.lines = count(value.get("lines"), "a number of lines")
         need(self.level <= MAX_LEVEL, "the index has too many levels")
         if self.section == "blocks":
             self.key = (count(value.get("artifact"), "an artifact"), count(value.get("block"), "a block"))
@@ -379,7 +380,11 @@ class Chain:
             backup.set_artifacts(table)
             return backup
         self.backups[backup.origin] = backup  # its own frames are read while it is being opened
-        lines = [line for _, frame in self.walk(backup, "artifacts") for line in frame]
+        most = count(table.get("count"), "a number of artifacts") + count(table.get("objects"), "a number of objects")
+        lines = []
+        for _, frame in self.walk(backup, "artifacts"):
+            lines.extend(frame)
+            need(len(lines) <= most, f"{backup.folder}: the table of artifacts is longer than it says")
         need(sha256("".join(line + "\n" for line in lines).encode()) == table.get("sha256"), f"{backup.folder}: the table of artifacts is another one")
         artifacts = []
         for line in lines:
@@ -406,6 +411,9 @@ class Chain:
             for row, lines in zip(mine, self.backup(origin).frames(places)):
                 self.frame_cache[row.sha256] = lines
         result = [self.frame_cache[row.sha256] for row in rows]
+        # Rows may repeat a frame: one without lines would be walked for ever.
+        fits = all(lines and len(lines) == row.lines for row, lines in zip(rows, result))
+        need(fits, "a frame of the index has not as many lines as its row says")
         while len(self.frame_cache) > 256:
             self.frame_cache.popitem(last=False)
         return result
@@ -544,6 +552,7 @@ def parse_slices(value, where):
         need(isinstance(item[0], str) and ORIGIN.match(item[0]), f"{where}: a slice names no origin")
         for number in item[1:]:
             count(number, "a number of a slice")
+        need(item[4] > 0, f"{where}: a slice is empty")
     return list(value)
 
 
@@ -602,7 +611,7 @@ class Target:
         mode = count(fields.get("mode"), "a mode") & 0o7777
         try:
             if kind == "symlink":
-                need(link, f"{shown(path)} has no link target")
+                need(link and b"\0" not in link, f"{shown(path)} has no link target")
                 os.symlink(link, place)
             elif kind == "hardlink":
                 need(link, f"{shown(path)} has no link target")
@@ -668,7 +677,7 @@ class Target:
         for pair in xattrs:
             need(isinstance(pair, list) and len(pair) == 2, f"{shown(path)}: an attribute is not well-formed")
             name, value = (byte_string({"x_b64": coded}, "x") for coded in pair)
-            need(name is not None and value is not None, f"{shown(path)}: an attribute is not well-formed")
+            need(name and b"\0" not in name and value is not None, f"{shown(path)}: an attribute is not well-formed")
             if hasattr(os, "setxattr"):
                 attempt(f"the attribute {shown(name)}", os.setxattr, place, name, value, follow_symlinks=False)
             else:
