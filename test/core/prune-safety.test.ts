@@ -199,6 +199,17 @@ describe('prune fails closed', () => {
     expect((await world.prune({ policy: keepOne })).removed).toEqual([old.id]);
   });
 
+  it('a folder that was copied by hand keeps both, and all that either may need', async () => {
+    const { world, old, folder } = await twoBackups();
+    for (const { key } of await objectsOf(world.storage)) {
+      if (key.startsWith(`${folder}/`)) await world.storage.put(`copied${key}`, world.storage.get(key));
+    }
+    const outcome = await world.prune({ policy: keepOne });
+    expect(outcome.removed).toEqual([]);
+    expect(outcome.warnings.join()).toContain(`a second folder with the id ${old.id}`);
+    expect((await world.catalog()).entries).toHaveLength(3);
+  });
+
   it('a listing that fails, or is empty, deletes nothing', async () => {
     const { world } = await twoBackups();
     const before = await objectsOf(world.storage);

@@ -44,7 +44,9 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
   const { destination, group, policy, timeZone } = request;
   const subject = `${destination.name}:${group.job}/${group.datasource}`;
   const catalog = await readCatalog(destination, runtime.signal);
-  const ofGroup = catalog.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
+  const ofGroup = uniqueById(
+    catalog.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group)),
+  );
   refuse(request, catalog, runtime, subject);
 
   const { decisions, unmet } = planRetention(policy, ofGroup.map(policyBackup), runtime.now(), timeZone);
@@ -96,6 +98,10 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
     swept.push({ folder: '', outcome: 'swept', reason, bytes: temporary.bytes });
   }
   return outcome(request, plan, removed, swept, warnings);
+}
+
+function uniqueById(entries: readonly CatalogEntry[]): CatalogEntry[] {
+  return [...new Map(entries.map((entry) => [entry.manifest!.id, entry])).values()];
 }
 
 function refuse(request: PruneRequest, catalog: Catalog, runtime: Runtime, subject: string): void {
@@ -151,10 +157,22 @@ function unreadable(catalog: Catalog, group: Group): string[] {
   for (const { manifest, folder } of catalog.entries) {
     if (manifest) (isOfGroup(manifest, group) ? ours : others).add(parent(folder));
   }
-  return catalog.entries
+  const damaged = catalog.entries
     .filter(({ manifest }) => !manifest)
     .map(({ folder }) => folder)
     .filter((folder) => ours.has(parent(folder)) || !others.has(parent(folder)));
+  return [...damaged, ...copiedFolders(catalog, group)];
+}
+
+/** Of a folder that was copied by hand nobody knows which of the two others refer to. */
+function copiedFolders(catalog: Catalog, group: Group): string[] {
+  const seen = new Set<string>();
+  return catalog.entries.flatMap(({ manifest, folder }) => {
+    if (!manifest || !isOfGroup(manifest, group)) return [];
+    const again = seen.has(manifest.id);
+    seen.add(manifest.id);
+    return again ? [`${folder} (a second folder with the id ${manifest.id})`] : [];
+  });
 }
 
 function isOfLease(lease: { namespace: string; job: string; datasource: string }, group: Group): boolean {
