@@ -1,0 +1,35 @@
+import type { EngineSource } from '../types.ts';
+import { SYSTEM_SCHEMAS } from './catalog.ts';
+import { serverError } from './failures.ts';
+import { MARK_TABLE } from './marks.ts';
+import type { MysqlOptions } from './options.ts';
+import { openServer } from './server.ts';
+import { literal } from './session.ts';
+
+/** The databases that a datasource means: the named ones, or all that hold anybody's data. */
+export async function listDatabases(source: EngineSource<MysqlOptions>): Promise<readonly string[]> {
+  const server = openServer(source);
+  const { database } = server.connection;
+  if (source.options.database.length > 0) return source.options.database;
+  if (!source.options.all_databases && database !== undefined) return [database];
+  try {
+    const session = await server.open();
+    try {
+      const rows = await session.rows<{ name: string }>(
+        `SELECT s.SCHEMA_NAME AS name FROM information_schema.SCHEMATA s WHERE NOT EXISTS (SELECT 1
+          FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = s.SCHEMA_NAME
+          AND t.TABLE_NAME = ${literal(MARK_TABLE)})`,
+      );
+      return rows
+        .map(({ name }) => name)
+        .filter((name) => !SYSTEM_SCHEMAS.includes(name.toLowerCase()))
+        .sort();
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'list databases', source.name);
+  } finally {
+    await server.dispose();
+  }
+}

@@ -1,0 +1,22 @@
+import type { Engine } from '../types.ts';
+import { listDatabases } from './databases.ts';
+import { dumpDatabase } from './dump.ts';
+import { inspectBackup } from './inspect.ts';
+import type { MysqlOptions } from './options.ts';
+import { probeServer } from './probe.ts';
+import { restoreBackup } from './restore.ts';
+import { mysqlSwaps } from './swaps.ts';
+
+export type { MysqlOptions } from './options.ts';
+
+/** MySQL and MariaDB: their own tools make and load the dumps; the driver probes, counts and swaps. */
+export const mysqlEngine: Engine<MysqlOptions> = {
+  type: 'mysql',
+  capabilities: { formats: ['native'], selects: 'tables', targets: ['database'] },
+  probe: probeServer,
+  databases: listDatabases,
+  dump: dumpDatabase,
+  restore: restoreBackup,
+  inspect: inspectBackup,
+  swaps: mysqlSwaps,
+};

@@ -1,0 +1,50 @@
+import { errorText } from '../../errors.ts';
+import type { EngineSource, Health } from '../types.ts';
+import { schemaSize } from './catalog.ts';
+import { failureKind, serverError } from './failures.ts';
+import type { MysqlOptions } from './options.ts';
+import { openServer } from './server.ts';
+import { readServer } from './server-info.ts';
+
+/** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
+export async function probeServer(source: EngineSource<MysqlOptions>): Promise<Health> {
+  const begun = source.now().getTime();
+  try {
+    const server = openServer(source);
+    const schema = source.options.database[0] ?? server.connection.database;
+    const session = await server.open(schema);
+    try {
+      const latencyMs = source.now().getTime() - begun;
+      const info = await readServer(session);
+      const rows = await session.rows<{ Variable_name: string; Value: string }>(
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Threads_running')",
+      );
+      const status = Object.fromEntries(rows.map((row) => [row.Variable_name, Number(row.Value)]));
+      const [limits] = await session.rows<Record<string, string>>(
+        'SELECT @@max_connections AS connections, @@read_only AS read_only',
+      );
+      const sizeBytes = schema === undefined ? undefined : await schemaSize(session, schema);
+      return {
+        status: 'ok',
+        latencyMs,
+        serverVersion: info.versionText,
+        ...(sizeBytes === undefined ? {} : { sizeBytes }),
+        facts: {
+          flavour: info.flavour === 'mariadb' ? 'MariaDB' : 'MySQL',
+          uptime_seconds: status['Uptime'] ?? 0,
+          active_queries: status['Threads_running'] ?? 0,
+          connections: status['Threads_connected'] ?? 0,
+          max_connections: Number(limits!['connections']),
+          read_only: limits!['read_only'] === '0' || limits!['read_only'] === 'OFF' ? 'no' : 'yes',
+        },
+      };
+    } finally {
+      await session.close();
+      await server.dispose();
+    }
+  } catch (error) {
+    const known = serverError(error, 'source_failed', 'probe', source.name);
+    const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
+    return { status: failureKind(error), message };
+  }
+}

@@ -1,0 +1,45 @@
+CREATE TABLE parent (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL, UNIQUE KEY uq_name (name)) AUTO_INCREMENT=500 COMMENT='it''s; a "table"';
+CREATE TABLE child (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, parent_id INT UNSIGNED, note TEXT, KEY k_note (note(20)), CONSTRAINT fk_parent FOREIGN KEY (parent_id) REFERENCES parent (id) ON DELETE CASCADE);
+INSERT INTO parent (id, name) VALUES (1, 'one'), (2, 'it''s; two -- no comment'), (3, 'back\\slash \\'' "q" /* x */'), (499, 'Ünïcödé 漢字 🎉');
+INSERT INTO child (parent_id, note) VALUES (1, 'DEFINER=`root`@`localhost` ENABLE'), (2, 'line\nbreak\r\n;;\nDELIMITER ;;\n'), (3, NULL), (3, ''), (499, '\0nul\Z');
+CREATE TABLE kinds (id INT PRIMARY KEY, b BIT(13), bin BINARY(4), vb VARBINARY(20), bl LONGBLOB, j JSON, e ENUM('a','b''c'), s SET('x','y'), d DECIMAL(65,30), f FLOAT, dbl DOUBLE, y YEAR, dt DATETIME(6), ts TIMESTAMP(6) NULL, t TIME(3), c8 CHAR(5) CHARACTER SET latin1, big BIGINT UNSIGNED);
+INSERT INTO kinds VALUES (1, b'1010101010101', x'00FF0A0D', x'5C27', x'000102FF27225C', '{"k": [1, 2.5, "é\\n"], "ä": null}', 'b''c', 'x,y', 12345678901234567890123456789012345.123456789012345678901234567890, 1.5, 0.1, 1999, '2024-02-29 23:59:59.123456', '2024-03-31 02:30:00.654321', '-838:59:59.000', 'äöü', 18446744073709551615), (2, NULL, NULL, '', '', NULL, NULL, '', NULL, NULL, -1e300, 0, '1000-01-01 00:00:00', NULL, '00:00:00', '', 0);
+SET sql_mode = '';
+CREATE TABLE zero_dates (d DATE NOT NULL DEFAULT '0000-00-00', dt DATETIME NOT NULL DEFAULT '0000-00-00 00:00:00', n INT);
+INSERT INTO zero_dates (n) VALUES (1), (2);
+INSERT INTO zero_dates VALUES ('2024-00-00', '2024-01-00 00:00:00', 3);
+CREATE TABLE auto_zero (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT);
+SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+INSERT INTO auto_zero VALUES (0, 7), (5, 8);
+SET sql_mode = DEFAULT;
+CREATE TABLE made (a INT, b INT GENERATED ALWAYS AS (a * 2) VIRTUAL, c VARCHAR(20) AS (CONCAT('n', a)) STORED, KEY k_b (b), CONSTRAINT positive CHECK (a > 0));
+INSERT INTO made (a) VALUES (1), (2), (30);
+CREATE TABLE places (id INT PRIMARY KEY, g GEOMETRY NOT NULL, SPATIAL KEY (g));
+INSERT INTO places VALUES (1, ST_GeomFromText('POINT(1 2)')), (2, ST_GeomFromText('POLYGON((0 0,0 5,5 5,5 0,0 0))'));
+CREATE TABLE parts (id INT NOT NULL, at DATE NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (YEAR(at)) (PARTITION p0 VALUES LESS THAN (2020), PARTITION p1 VALUES LESS THAN MAXVALUE);
+INSERT INTO parts VALUES (1, '2019-01-01'), (2, '2024-01-01');
+CREATE TABLE texts (id INT PRIMARY KEY, body TEXT, FULLTEXT KEY ft (body)) DEFAULT CHARSET=latin1;
+INSERT INTO texts VALUES (1, 'the quick bröwn fox');
+CREATE TABLE `odd ``name` (`col ``x` INT, `select` INT);
+INSERT INTO `odd ``name` VALUES (1, 2);
+CREATE TABLE audit (what VARCHAR(200), at TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
+CREATE FUNCTION twice (n INT) RETURNS INT DETERMINISTIC COMMENT 'x; y' RETURN n * 2;
+CREATE PROCEDURE note_all (IN p INT)
+BEGIN
+  -- a comment; with `ticks` and 'quotes
+  DECLARE s VARCHAR(100) DEFAULT 'DEFINER=`x`@`y`; /* no */';
+  /* another; comment */
+  IF p > 0 THEN
+    INSERT INTO audit (what) SELECT CONCAT(s, name) FROM parent;
+  END IF;
+END;
+CREATE TRIGGER child_bi BEFORE INSERT ON child FOR EACH ROW SET NEW.note = COALESCE(NEW.note, 'it''s; empty');
+CREATE TRIGGER parent_au AFTER UPDATE ON parent FOR EACH ROW
+BEGIN
+  INSERT INTO audit (what) VALUES (CONCAT('changed ', OLD.name));
+  IF NEW.id > 10 THEN INSERT INTO audit (what) VALUES (';;'); END IF;
+END;
+CREATE VIEW z_base AS SELECT id, UPPER(name) AS up, twice(id) AS dbl FROM parent;
+CREATE SQL SECURITY INVOKER VIEW a_on_z AS SELECT id, up FROM z_base;
+CREATE EVENT tick ON SCHEDULE EVERY 1 HOUR STARTS '2030-01-01 00:00:00' ON COMPLETION PRESERVE ENABLE COMMENT 'ENABLE; it' DO INSERT INTO audit (what) VALUES ('ENABLE');
+CREATE EVENT off_event ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM audit;
