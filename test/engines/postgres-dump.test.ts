@@ -344,6 +344,39 @@ describeWithEachPostgres('postgres: dump', (server) => {
   });
 });
 
+describeWithPostgres(
+  18,
+  'postgres: thousands of tables',
+  (server) => {
+    it('fit into the locks that pg_dump itself needs, and come back', async () => {
+      const bench = await makeBench(server());
+      try {
+        await bench.database('many');
+        for (let at = 0; at < 2000; at += 200) {
+          const tables = Array.from(
+            { length: 200 },
+            (_, i) =>
+              `CREATE TABLE t${at + i} (id int PRIMARY KEY, a int UNIQUE, b text); CREATE INDEX ON t${at + i} (b)`,
+          );
+          await bench.sql('many', `${tables.join('; ')}; INSERT INTO t${at} VALUES (1, 1, '')`);
+        }
+        const content = await backUp(bench.source('many'));
+        expect(content.facts).toMatchObject({ tables_count: 2000, rows: 10 });
+        const outcome = await postgresEngine.restore(
+          content,
+          bench.request('many', { toDatabase: 'many_copy' }),
+        );
+        expect(outcome.tables).toHaveLength(2000);
+        expect(bench.warnings).toEqual([]);
+      } finally {
+        await bench.remove();
+      }
+    }, 300_000);
+  },
+  // Room for about 64 × 60 locks; the indexes alone are 6,000.
+  { settings: { max_connections: '40' } },
+);
+
 describeWithPostgres(17, 'postgres: a server that goes away', (server) => {
   it('fails the dump clearly when it stops in the middle, and is unreachable then', async () => {
     const bench = await makeBench(server());

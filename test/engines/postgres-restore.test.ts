@@ -346,7 +346,7 @@ describeWithEachPostgres('postgres: restore', (server) => {
     );
     const working = await connect('app__dg_new_2');
     expect(await swaps.recover(bench.target('app'))).toEqual([
-      'removed app__dg_new_1, which an interrupted restore of full-x had not finished',
+      'removed app__dg_new_1, left by an interrupted restore of full-x',
     ]);
     expect(await swaps.dropScratch!(bench.target('app'))).toHaveLength(1);
     await working.end();
@@ -354,6 +354,14 @@ describeWithEachPostgres('postgres: restore', (server) => {
     expect(await bench.names()).toContain('other__dg_new_1');
     await bench.sql('postgres', 'DROP DATABASE other__dg_new_1');
     expect(await swaps.recover(bench.target('app'))).toEqual([]);
+    // A datasource of several databases, or of all of a server's, means all of them.
+    await bench.database('app__dg_new_3');
+    await bench.sql('postgres', `COMMENT ON DATABASE app__dg_new_3 IS '${mark('new', 'app')}'`);
+    const other = { ...bench.target('app'), source: bench.source(['other', 'more']) };
+    expect(await swaps.recover(other)).toEqual([]);
+    const all = { ...bench.target('app'), source: bench.source([], { all_databases: true }) };
+    expect(await swaps.recover(all)).toHaveLength(1);
+    expect(await errorOf(swaps.undo(all))).toMatchObject({ code: 'usage' });
   });
 
   it('where no database can be created, an empty one is filled in one transaction', async () => {

@@ -1,4 +1,4 @@
-import { identifier, type Session } from './session.ts';
+import { identifier, literal, type Session } from './session.ts';
 
 export interface TableInfo {
   readonly oid: string;
@@ -38,10 +38,15 @@ export async function listTables(session: Session): Promise<TableInfo[]> {
 /** How many tables are counted by one statement: a compromise between round trips and plans. */
 const COUNTED_AT_ONCE = 50;
 
-/** Exact rows of each table, without those of its children and partitions: these are counted by themselves. */
+/**
+ * Exact rows of each table, without those of its children and partitions: these are counted by themselves.
+ * Within a snapshot where one is named, in a transaction for each few tables: the indexes that a count looks at
+ * stay locked to its end, and those of thousands of tables at once are more than a server has room for.
+ */
 export async function countRows(
   session: Session,
   tables: readonly TableInfo[],
+  snapshotId?: string,
 ): Promise<{ name: string; rows: number }[]> {
   const facts: { name: string; rows: number }[] = [];
   const counted = tables.filter((table) => !table.partitioned);
@@ -51,7 +56,12 @@ export async function countRows(
       ({ schema, table }, index) =>
         `SELECT ${index} AS i, (SELECT pg_catalog.count(*) FROM ONLY ${identifier(schema)}.${identifier(table)})::pg_catalog.text AS n`,
     );
+    if (snapshotId !== undefined) {
+      await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      await session.run(`SET TRANSACTION SNAPSHOT ${literal(snapshotId)}`);
+    }
     const rows = await session.rows<{ i: number; n: string }>(parts.join(' UNION ALL '));
+    if (snapshotId !== undefined) await session.run('COMMIT');
     for (const { i, n } of rows) facts.push({ name: batch[i]!.name, rows: Number(n) });
   }
   return facts.sort((a, b) => (a.name < b.name ? -1 : 1));

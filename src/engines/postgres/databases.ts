@@ -4,6 +4,9 @@ import { parseMark } from './marks.ts';
 import type { PostgresOptions } from './options.ts';
 import { MAINTENANCE, openAny, openServer } from './server.ts';
 
+/** What providers keep for themselves on servers that they run: nobody else may even connect. */
+const PROVIDERS = ['azure_maintenance', 'azure_sys', 'cloudsqladmin', 'rdsadmin'];
+
 /** The databases that a datasource means: the named ones, or all that hold anybody's data. */
 export async function listDatabases(source: EngineSource<PostgresOptions>): Promise<readonly string[]> {
   const server = openServer(source);
@@ -17,7 +20,9 @@ export async function listDatabases(source: EngineSource<PostgresOptions>): Prom
         SELECT d.datname AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment
         FROM pg_catalog.pg_database d WHERE d.datallowconn AND NOT d.datistemplate
         ORDER BY d.datname COLLATE "C"`);
-      return rows.filter(({ comment }) => parseMark(comment) === undefined).map(({ name }) => name);
+      return rows
+        .filter(({ name, comment }) => parseMark(comment) === undefined && !PROVIDERS.includes(name))
+        .map(({ name }) => name);
     } finally {
       await session.close();
     }

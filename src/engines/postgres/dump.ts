@@ -76,7 +76,7 @@ export async function dumpDatabase(
       said: [],
     };
     let counting: Promise<readonly TableFact[]> | undefined;
-    // While pg_dump works, in the very session that its snapshot is of.
+    // While pg_dump works.
     const count = () => {
       counting ??= countKept(snapshot);
       counting.catch(() => {});
@@ -189,8 +189,10 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
   const counted = snapshot.tables.filter(
     (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
   );
+  let session: Session | undefined;
   try {
-    return await countRows(snapshot.session, counted);
+    session = await snapshot.server.open(snapshot.database);
+    return await countRows(session, counted, snapshot.id);
   } catch (error) {
     const subject = `${snapshot.server.source.name}/${snapshot.database}`;
     throw new DguardError('source_failed', `rows could not be counted: ${errorText(error)}`, {
@@ -198,5 +200,7 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
       subject,
       cause: error,
     });
+  } finally {
+    await session?.close();
   }
 }

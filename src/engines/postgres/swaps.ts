@@ -3,11 +3,11 @@ import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types
 import { readDatabase } from './database.ts';
 import { onlyDatabase } from './dump.ts';
 import { serverError } from './failures.ts';
-import { listMarked, type MarkedDatabase } from './marks.ts';
+import { listMarked, type MarkedDatabase, type MarkRole } from './marks.ts';
 import type { PostgresOptions } from './options.ts';
 import { dropMarked } from './place.ts';
 import { refuseReplicated } from './preflight.ts';
-import { targetSource } from './restore.ts';
+import { targetSource } from './restore-work.ts';
 import { adminDatabases, openAny, openServer, type Server } from './server.ts';
 import type { Session } from './session.ts';
 import { swapDatabases } from './swap.ts';
@@ -18,21 +18,9 @@ type Request = TargetRequest<PostgresOptions>;
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   /** The swap itself is one transaction of the server's: only what was being loaded can be left. */
   recover: (request) =>
-    withTargets(request, 'recover', async (admin, targets) => {
-      const left = (await markedOf(admin, targets)).filter(({ role, inUse }) => role === 'new' && !inUse);
-      const done: string[] = [];
-      for (const { name, backupId } of left) {
-        const what = `${name}, which an interrupted restore of ${backupId} had not finished`;
-        try {
-          await dropMarked(admin, name);
-          done.push(`removed ${what}`);
-        } catch (error) {
-          // A role that may only read must not fail for what another one left.
-          done.push(`${what}, could not be removed: ${errorText(error)}`);
-        }
-      }
-      return done;
-    }),
+    withTargets(request, 'recover', (admin, targets) =>
+      removeLeft(admin, targets, 'new', 'an interrupted restore'),
+    ),
 
   undoCopies: (request) =>
     withTargets(request, 'list undo copies', async (admin, targets) =>
@@ -79,14 +67,30 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
     }),
 
   dropScratch: (request) =>
-    withTargets(request, 'drop scratch databases', async (admin, targets) => {
-      const left = (await markedOf(admin, targets)).filter(({ role, inUse }) => role === 'scratch' && !inUse);
-      for (const { name } of left) await dropMarked(admin, name);
-      return left.map(
-        ({ name, backupId }) => `removed ${name}, left by an interrupted test restore of ${backupId}`,
-      );
-    }),
+    withTargets(request, 'drop scratch databases', (admin, targets) =>
+      removeLeft(admin, targets, 'scratch', 'an interrupted test restore'),
+    ),
 };
+
+/** Removes what nobody works on any more. A role that may only read must not fail for what another one left. */
+async function removeLeft(
+  admin: Session,
+  targets: readonly string[],
+  left: MarkRole,
+  by: string,
+): Promise<readonly string[]> {
+  const done: string[] = [];
+  for (const { name, role, inUse, backupId } of await markedOf(admin, targets)) {
+    if (role !== left || inUse) continue;
+    try {
+      await dropMarked(admin, name);
+      done.push(`removed ${name}, left by ${by} of ${backupId}`);
+    } catch (error) {
+      done.push(`${name}, left by ${by} of ${backupId}, could not be removed: ${errorText(error)}`);
+    }
+  }
+  return done;
+}
 
 const isUndo = ({ role }: MarkedDatabase) => role === 'undo';
 

@@ -1,0 +1,141 @@
+import { DguardError } from '../../errors.ts';
+import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../types.ts';
+import { isEmptyDatabase } from './catalog.ts';
+import { type Archive, findArchive, recordedTables } from './content.ts';
+import { type DatabaseFacts, readDatabase } from './database.ts';
+import type { PostgresOptions } from './options.ts';
+import type { Fit, Powers } from './preflight.ts';
+import { fitToServer, readPowers, refuseBusy, refuseReplicated, restoreTools } from './preflight.ts';
+import type { Server } from './server.ts';
+import type { Session } from './session.ts';
+import { readVersion, type ServerVersion, type SourceFacts, sourceFacts } from './source-facts.ts';
+import type { Tools } from './tools.ts';
+
+type Request = RestoreRequest<PostgresOptions>;
+
+/** A restore that was found possible. */
+export interface Work {
+  readonly content: BackupContent;
+  readonly request: Request;
+  readonly server: Server;
+  readonly admin: Session;
+  readonly target: string;
+  readonly archive: Archive;
+  readonly facts: SourceFacts;
+  readonly recorded: readonly TableFact[];
+  readonly version: ServerVersion;
+  readonly tools: Tools;
+  readonly powers: Powers;
+  readonly fit: Fit;
+  /** What has the target's name now. */
+  readonly existing?: DatabaseFacts;
+}
+
+/** The source of a target, with the signal, temporary folder and warnings of this restore. */
+export function targetSource(request: {
+  readonly source?: EngineSource<PostgresOptions>;
+  readonly signal: AbortSignal;
+  readonly tempDir: string;
+  readonly toPath?: string;
+  readonly warn: Request['warn'];
+}): EngineSource<PostgresOptions> {
+  if (request.toPath !== undefined) {
+    throw new DguardError('unsupported', 'a PostgreSQL backup is restored to a database, not to a path', {
+      operation: 'restore',
+      subject: request.toPath,
+      hint: 'use --to-database NAME; or take the dump itself out: dguard cat ID database.dump',
+    });
+  }
+  if (request.source === undefined) {
+    throw new DguardError('usage', 'nothing says which server to restore to', {
+      operation: 'restore',
+      hint: 'name a datasource of the configuration: --to DATASOURCE',
+    });
+  }
+  const { signal, tempDir, warn } = request;
+  return { ...request.source, signal, tempDir, warn };
+}
+
+/** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */
+export async function prepare(
+  content: BackupContent,
+  request: Request,
+  server: Server,
+  admin: Session,
+  target: string,
+): Promise<Work> {
+  const archive = await findArchive(content);
+  const facts = sourceFacts(content.facts.engine);
+  const recorded = await recordedTables(content);
+  const version = await readVersion(admin);
+  const tools = await restoreTools(server, version, facts);
+  const powers = await readPowers(admin);
+  const fit = await fitToServer(admin, powers, facts, target);
+  for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
+  const existing = request.scratch ? undefined : await readDatabase(admin, target);
+  if (existing !== undefined) await refuseTarget(content, request, server, admin, target, powers);
+  else if (!powers.createDatabases) {
+    throw new DguardError('target_refused', `role ${powers.role} may not create databases`, {
+      operation: 'restore',
+      subject: target,
+      hint: `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or create an empty database of that name for it`,
+    });
+  }
+  const work = {
+    content,
+    request,
+    server,
+    admin,
+    target,
+    archive,
+    facts,
+    recorded,
+    version,
+    tools,
+    powers,
+    fit,
+  };
+  return existing === undefined ? work : { ...work, existing };
+}
+
+/** An existing database is replaced only when asked to, as a whole, by the whole of another. */
+async function refuseTarget(
+  content: BackupContent,
+  request: Request,
+  server: Server,
+  admin: Session,
+  target: string,
+  powers: Powers,
+): Promise<void> {
+  const refuse = (why: string, hint: string) =>
+    new DguardError('target_refused', why, { operation: 'restore', subject: target, hint });
+  const session = await server.open(target);
+  let empty: boolean;
+  try {
+    empty = await isEmptyDatabase(session);
+  } finally {
+    await session.close();
+  }
+  if (!empty && !request.overwrite) {
+    throw refuse(
+      'the database exists and is not empty',
+      'use --to-database NEW-NAME, or replace it: --overwrite',
+    );
+  }
+  if (!empty && (!content.whole || request.only.length > 0)) {
+    const what = request.only.length > 0 ? 'chosen tables' : 'a backup of a part of a database';
+    throw refuse(
+      `${what} cannot replace a whole database`,
+      'restore to a new one with --to-database NEW-NAME, and move the rows with pg_dump --data-only --table',
+    );
+  }
+  if (!powers.createDatabases) {
+    if (empty) return;
+    throw refuse(
+      `role ${powers.role} may not create databases, so nothing could be put beside this one`,
+      `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or restore into an empty database`,
+    );
+  }
+  await refuseReplicated(admin, target, request.warn);
+  await refuseBusy(admin, target);
+}
