@@ -39,6 +39,20 @@ async function tower(bottom: FrameRow, addFrame: AddFrame): Promise<FrameRow> {
 
 /** Rows, levels, frames and lines of the index. */
 export const indexes: Cases = {
+  'a thousand files that share one block: a full disk out of 5,000 bytes': refused(
+    (id) =>
+      one(id, {
+        entries: [
+          ROOT,
+          ...Array.from({ length: 1000 }, (_, i) => ({
+            path: `a${String(i).padStart(4, '0')}`,
+            size: 5000,
+            at: [sliceOf(id, 0, 5000)],
+          })),
+        ],
+      }),
+    /larger than the whole backup/,
+  ),
   'a row that describes the frame it lies in': rows(async (all, addFrame) => {
     const { rowText } = await import('../../src/archive/index/rows.ts');
     const self = { ...all.at(-1)!, level: 1 };
