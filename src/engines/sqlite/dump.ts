@@ -1,14 +1,15 @@
 import { chmod, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfAborted } from '../../errors.ts';
-import type { Dump, DumpRequest, EngineSource, Member, StreamMember } from '../types.ts';
+import type { Dump, DumpRequest, EngineSource, Member, StreamMember, TableFact } from '../types.ts';
 import { listTables } from './catalog.ts';
-import type { Examined } from './check.ts';
+import type { Examined, Findings } from './check.ts';
 import { checkDatabase, examine, foreignKeyDoubts, requireSound } from './check.ts';
 import { closeQuietly, openDatabase, sqliteError } from './driver.ts';
 import { exportMembers } from './export.ts';
 import { dropTables } from './filter.ts';
 import type { SqliteOptions } from './options.ts';
+import { proveBeside, type RunningProof } from './proof.ts';
 import type { TablePatterns, TableSelection } from './select.ts';
 import { selectTables } from './select.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -22,6 +23,9 @@ export async function dumpDatabase(source: EngineSource<SqliteOptions>, request:
   const layers = patternLayers(source.options, request);
   const snapshot = await takeSnapshot(source, layers.length > 0 ? 2 : 1);
   try {
+    const whole = request.format === 'native' && layers.length === 0;
+    const proof = whole ? proveBeside(snapshot.copyPath, source.signal) : undefined;
+    if (proof) return await dumpWhileProving(snapshot, proof, source);
     const selection = await proveCopy(snapshot, layers, source);
     const copyPath = await reduceCopy(snapshot, selection, source);
     const database = await openDatabase(copyPath, { readonly: false });
@@ -42,7 +46,7 @@ export async function dumpDatabase(source: EngineSource<SqliteOptions>, request:
       ...(layers.length > 0 ? { patterns: joinPatterns(layers) } : {}),
       members: () =>
         request.format === 'native'
-          ? fileMembers(copyPath, examined, source.signal)
+          ? fileMembers(copyPath, async () => examined.tables, source.signal)
           : exportMembers(database, examined.tables, source.signal),
       facts: async () => examined.facts,
       close: async () => {
@@ -54,6 +58,39 @@ export async function dumpDatabase(source: EngineSource<SqliteOptions>, request:
     await snapshot.remove();
     throw sqliteError(error, 'source_failed', 'dump database', source.options.file_path);
   }
+}
+
+/** The whole file: it is archived while it is checked. A check that fails, fails the backup after it. */
+async function dumpWhileProving(
+  snapshot: Snapshot,
+  proof: RunningProof,
+  source: EngineSource<SqliteOptions>,
+): Promise<Dump> {
+  const subject = source.options.file_path;
+  let examined: Promise<Examined> | undefined;
+  const proven = () => {
+    examined ??= proof.result.then(
+      (found) => {
+        requireProven(found.findings, found.foreignKeyDoubts, snapshot, source);
+        return found.examined!;
+      },
+      (error: unknown) => {
+        throw sqliteError(error, 'source_failed', 'check database', subject);
+      },
+    );
+    return examined;
+  };
+  return {
+    snapshotAt: snapshot.takenAt,
+    identity: `${source.host.name}:${snapshot.sourcePath}`,
+    expectedBytes: (await stat(snapshot.copyPath)).size,
+    members: () => fileMembers(snapshot.copyPath, async () => (await proven()).tables, source.signal),
+    facts: async () => (await proven()).facts,
+    close: async () => {
+      proof.stop();
+      await snapshot.remove();
+    },
+  };
 }
 
 /** The datasource's own patterns and the request's: a table has to pass both. */
@@ -80,14 +117,25 @@ async function proveCopy(
   const database = await openDatabase(snapshot.copyPath, { readonly: false });
   try {
     const findings = checkDatabase(database, 'quick_check');
-    const hint = `what can be saved: sqlite3 '${snapshot.sourcePath}' .recover; or restore the newest good backup`;
-    requireSound(findings, 'source_failed', 'check database', subject, hint);
-    for (const doubt of [...findings.doubts.slice(0, 20), ...foreignKeyDoubts(database).slice(0, 20)]) {
-      source.warn({ message: doubt, subject, partial: false });
-    }
+    requireProven(findings, findings.damage.length > 0 ? [] : foreignKeyDoubts(database), snapshot, source);
     return selectTables(listTables(database), layers, subject, source.warn);
   } finally {
     closeQuietly(database);
+  }
+}
+
+/** Throws for damage; what is merely doubtful becomes warnings. */
+function requireProven(
+  findings: Findings,
+  keyDoubts: readonly string[],
+  snapshot: Snapshot,
+  source: EngineSource<SqliteOptions>,
+): void {
+  const subject = source.options.file_path;
+  const hint = `what can be saved: sqlite3 '${snapshot.sourcePath}' .recover; or restore the newest good backup`;
+  requireSound(findings, 'source_failed', 'check database', subject, hint);
+  for (const doubt of [...findings.doubts.slice(0, 20), ...keyDoubts.slice(0, 20)]) {
+    source.warn({ message: doubt, subject, partial: false });
   }
 }
 
@@ -103,14 +151,18 @@ async function reduceCopy(
   return reduced;
 }
 
-async function* fileMembers(path: string, examined: Examined, signal: AbortSignal): AsyncGenerator<Member> {
+async function* fileMembers(
+  path: string,
+  tables: () => Promise<readonly TableFact[]>,
+  signal: AbortSignal,
+): AsyncGenerator<Member> {
   const member: StreamMember = {
     kind: 'stream',
     path: DATABASE_MEMBER,
     media: 'application/vnd.sqlite3',
     format: 'sqlite3',
     open: () => readFileBytes(path, signal),
-    tables: async () => examined.tables,
+    tables,
   };
   yield member;
 }
