@@ -53,8 +53,8 @@ function kindOf(type: string): TableInfo['kind'] {
 }
 
 /**
- * Rows of each table. Inside a transaction every table's lock on its definition is given back at once: one
- * that were kept would make an ALTER wait for us, and everybody else, the dump tool too, for the ALTER.
+ * Rows of each table, counted in the session's transaction. Every table's lock on its definition is given back
+ * at once: one that were kept would make an ALTER wait for us, and everybody else, the dump tool too, for the ALTER.
  */
 export async function countRows(
   session: Session,

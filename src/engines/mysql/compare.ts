@@ -26,7 +26,9 @@ export async function compareSchema(
   subject: string,
 ): Promise<Compared> {
   const tables = await listTables(session, schema);
+  await session.run('START TRANSACTION');
   const found = await countRows(session, schema, tables);
+  await session.run('COMMIT');
   const rows = new Map(found.map(({ name, rows: count }) => [name.toLowerCase(), count]));
   const problems: string[] = [];
   const differing: string[] = [];

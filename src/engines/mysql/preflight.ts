@@ -50,7 +50,7 @@ export async function refuseReferences(
   const staying = rows.filter(
     (row) =>
       row.schema_name !== target ||
-      (replaced !== undefined && replaced.includes(row.referenced) && !replaced.includes(row.table_name)),
+      (replaced?.includes(row.referenced) === true && !replaced.includes(row.table_name)),
   );
   if (staying.length === 0) return;
   const named = staying.slice(0, 5).map((row) => `${row.schema_name}.${row.table_name} → ${row.referenced}`);

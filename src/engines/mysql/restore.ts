@@ -10,7 +10,7 @@ import type {
   TableFact,
 } from '../types.ts';
 import { readSchema, type SchemaFacts, schemaSize } from './catalog.ts';
-import { listCode } from './code.ts';
+import { createCode, readCode } from './code.ts';
 import { compareSchema } from './compare.ts';
 import { type SourceFacts, sourceFacts } from './facts.ts';
 import { serverError } from './failures.ts';
@@ -152,7 +152,7 @@ async function restoreToNew(work: Work): Promise<RestoreOutcome> {
     await holdSchema(session, target);
     const loaded = await load(work, target);
     const tables = await compare(work, target, false);
-    await setEvents(session, target, loaded.events);
+    await setEvents(work, target, loaded.events);
     await session.run(`DROP TABLE ${identifier(target)}.${identifier(MARK_TABLE)}`);
     done = true;
     return { target, sizeBytes: (await schemaSize(session, target)) ?? work.entry.size, tables };
@@ -267,14 +267,22 @@ function minor(version: string): string {
   return version.split('.').slice(0, 2).join('.');
 }
 
-/** Events are loaded disabled; now they become what they were. */
-async function setEvents(session: Session, schema: string, events: Loaded['events']): Promise<void> {
-  const there = new Set(
-    (await listCode(session, schema)).filter(({ kind }) => kind === 'event').map(({ name }) => name),
+/**
+ * Events are loaded disabled; now they become what they were. Created anew: ALTER EVENT would make us their
+ * definer.
+ */
+async function setEvents(work: Work, schema: string, events: Loaded['events']): Promise<void> {
+  const { session, request } = work;
+  const off = (await readCode(session, schema)).filter(
+    ({ kind, name }) => kind === 'event' && (events[name] ?? 'DISABLE') !== 'DISABLE',
   );
-  for (const [name, status] of Object.entries(events)) {
-    if (status === 'DISABLE' || !there.has(name)) continue;
-    await session.run(`ALTER EVENT ${identifier(schema)}.${identifier(name)} ${status}`);
+  const failed = await createCode(session, off, {
+    from: schema,
+    to: schema,
+    eventStatus: (name) => events[name],
+  });
+  for (const problem of failed) {
+    request.warn({ message: `not created: ${problem}`, subject: schema, partial: true });
   }
 }
 

@@ -50,6 +50,9 @@ export function rewriteCode(sql: string, options: RewriteOptions): Rewritten {
   if (definer !== undefined && options.definer === 'strip') blank(tokens, definer.from, definer.to);
 
   const places = significant(tokens);
+  // MySQL keeps the semicolon of a statement that was sent with others, and does not take it back.
+  const last = places.at(-1)!;
+  if (tokens[last]!.text === ';') tokens[last] = { type: 'space', text: '' };
   let at = places.indexOf(kindAt) + 1;
   // PACKAGE BODY; IF NOT EXISTS
   if (kind === 'package' && isWord(tokens[places[at]!], 'BODY')) at++;

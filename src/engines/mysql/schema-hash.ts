@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { TableInfo } from './catalog.ts';
 import { readCode } from './code.ts';
-import { moveReferences, rewriteCode } from './rewrite.ts';
+import { isWord, moveReferences, rewriteCode } from './rewrite.ts';
 import { identifier, type Session } from './session.ts';
-import { joined, tokenize } from './tokens.ts';
+import { joined, significant, tokenize } from './tokens.ts';
 
 /**
  * SHA-256 over what the server says of all tables and code: the same for a schema and its restored copy on a
@@ -39,5 +39,11 @@ function plainTable(sql: string, schema: string): string {
   const text = sql.slice(0, options) + sql.slice(options).replace(/ AUTO_INCREMENT=\d+/, '');
   const tokens = tokenize(text);
   moveReferences(tokens, schema, 'x');
-  return joined(tokens);
+  // MySQL writes a column's character set once its collation was said: a restored table's always was.
+  const places = significant(tokens);
+  for (const [at, place] of places.entries()) {
+    if (!isWord(tokens[place], 'CHARACTER') || !isWord(tokens[places[at + 3]!], 'COLLATE')) continue;
+    for (const gone of places.slice(at, at + 3)) tokens[gone] = { type: 'space', text: '' };
+  }
+  return joined(tokens).replace(/\s+/g, ' ');
 }
