@@ -22,9 +22,12 @@ beforeEach(() => {
 afterEach(() => space.remove());
 
 /** A backup that dguard's own writer made, of entries that no engine would give it. */
-async function plant(items: readonly TreeItem[]) {
+async function plant(items: readonly TreeItem[], short = 'abcdefgh') {
   const storage = await localStorage({ path: space.path('backups') }, { name: 'x', warn: () => undefined });
-  const { manifest, folder } = await writeBackup([treeMember(items)], { storage });
+  const { manifest, folder } = await writeBackup([treeMember(items)], {
+    storage,
+    id: `full-2026-01-02T03-04-05Z-${short}`,
+  });
   return { id: manifest.id, folder: space.path('backups', folder), manifest };
 }
 
@@ -144,29 +147,42 @@ describe('a manifest', () => {
     fs.writeFileSync(name, change(fs.readFileSync(name, 'utf8')));
   };
 
-  it.each([
-    ['with a key twice', (text: string) => text.replace('"format": 1,', '"format": 1,\n  "format": 1,')],
-    ['with a trailing byte', (text: string) => `${text} `],
-    ['without its last byte', (text: string) => text.slice(0, -1)],
-    ['with Windows line ends', (text: string) => text.replaceAll('\n', '\r\n')],
-    ['with a byte order mark', (text: string) => `\ufeff${text}`],
-    ['with another fact', (text: string) => text.replace('"host": "host"', '"host": "hosr"')],
+  const DAMAGED: readonly [string, (text: string) => string | Buffer][] = [
+    ['with a key twice', (text) => text.replace('"format": 1,', '"format": 1,\n  "format": 1,')],
+    ['with a trailing byte', (text) => `${text} `],
+    ['without its last byte', (text) => text.slice(0, -1)],
+    ['with Windows line ends', (text) => text.replaceAll('\n', '\r\n')],
+    ['with a byte order mark', (text) => `\ufeff${text}`],
+    ['with another fact', (text) => text.replace('"host": "host"', '"host": "hosr"')],
     ['that is empty', () => ''],
     ['that is not JSON', () => 'PK\x03\x04'],
     ['that is not UTF-8', () => Buffer.from([0x7b, 0xff, 0xfe, 0x7d])],
-    ['that is larger than one may be', (text: string) => text + ' '.repeat(2 * MIB)],
+    ['that is larger than one may be', (text) => text + ' '.repeat(2 * MIB)],
     ['that nests without end', () => '['.repeat(500_000)],
-  ])('%s: listed as damaged, exit 4 by verify and restore, left as it is', async (_, change) => {
-    const { id, folder: path } = await plant([folder(''), file('a')]);
-    edit(path, change);
-    const before = snapshotOf(path);
-    const { document, code } = await space.json('list', '--from', './backups');
-    expect(code).toBe(0);
-    expect(document.backups.map(({ computed }) => [computed.state, computed.good])).toEqual([
-      ['damaged', false],
-    ]);
-    await assertRefused(id);
-    expect(snapshotOf(path)).toEqual(before);
+  ];
+
+  it('that is damaged: listed as that, exit 4 by verify and restore, left as it is', async () => {
+    const ids: string[] = [];
+    for (const [at, [, change]] of DAMAGED.entries()) {
+      const planted = await plant([folder(''), file('a')], `aaaaaaa${'abcdefghijklmnop'[at]}`);
+      edit(planted.folder, change);
+      ids.push(planted.id);
+    }
+    const before = snapshotOf(space.path('backups'));
+    const list = await space.json('list', '--from', './backups');
+    expect(list.code).toBe(0);
+    const states = list.document.backups.map(({ computed }) => `${computed.state} ${computed.good}`);
+    expect(states).toEqual(DAMAGED.map(() => 'damaged false'));
+    const verify = await space.json('verify', '--all', '--from', './backups');
+    expect(verify.code, verify.stderr).toBe(4);
+    expect(verify.document.checks.map(({ overall }) => overall)).toEqual(DAMAGED.map(() => 'fail'));
+    for (const [at, [what]] of DAMAGED.entries()) {
+      const restore = await space.run('restore', ids[at]!, '--from', './backups', '--to-path', './to');
+      expect(restore.code, `${what}: ${restore.stderr}`).toBe(4);
+      expect(restore.stderr, what).toMatch(/^ {2}next: /m);
+      expect(fs.existsSync(space.path('to')), what).toBe(false);
+    }
+    expect(snapshotOf(space.path('backups'))).toEqual(before);
   });
 
   it('of a newer format: exit 4, and it says which dguard to use', async () => {

@@ -149,6 +149,8 @@ describe('a backup that is stopped at any moment', () => {
     const run = await space.json('backup', 'j');
     expect(run.code, run.stderr).toBe(0);
     expect(fs.readdirSync(folder)).toEqual(expect.arrayContaining(names));
+    const status = await space.run('status', 'j');
+    expect(status.stdout).toMatch(/runs never ended/);
     for (const id of [olderId, run.document.backups[0]!.id]) {
       const verify = await space.run('verify', id, '--level', 'content');
       expect(verify.code, verify.stdout).toBe(0);
@@ -173,11 +175,9 @@ describe('a restore and a verify that are stopped', () => {
   afterAll(() => space.remove());
 
   it.each([
-    ['SIGINT', 55],
-    ['SIGTERM', 70],
-    ['SIGINT', 85],
-    ['SIGKILL', 60],
-    ['SIGKILL', 80],
+    ['SIGINT', 60],
+    ['SIGTERM', 85],
+    ['SIGKILL', 70],
     ['SIGKILL', 95],
   ] as const)(
     'restore, %s after %i percent of its time: no half target, and the next one works',
@@ -208,7 +208,7 @@ describe('a restore and a verify that are stopped', () => {
   it.each(['SIGINT', 'SIGKILL'] as const)(
     'restore over a tree, %s: old or new, never mixed',
     async (signal) => {
-      for (const share of [60, 80, 95]) {
+      for (const share of [70, 95]) {
         fs.mkdirSync(space.path('over'));
         fs.writeFileSync(space.path('over/mine'), 'what was there');
         const old = describeTree(space.path('over'));
@@ -217,7 +217,11 @@ describe('a restore and a verify that are stopped', () => {
           const until = performance.now() + (durationMs * share) / 100;
           while (!ended() && performance.now() < until) await sleep(2);
         });
-        if (signal === 'SIGINT' && outcome.code !== 0) expect(describeTree(space.path('over'))).toEqual(old);
+        if (signal === 'SIGINT') {
+          // One that comes after the swap finds the new tree there, and that was said.
+          const swapped = outcome.code === 0 || outcome.stdout.includes('restored');
+          expect(describeTree(space.path('over'))).toEqual(swapped ? expected : old);
+        }
         const again = await space.run(...args);
         expect(again.code, again.stderr).toBe(0);
         expect(describeTree(space.path('over'))).toEqual(expected);
@@ -237,10 +241,16 @@ describe('a restore and a verify that are stopped', () => {
   ] as const)('verify, %s: nothing is left, no result is stored', async (signal, level) => {
     fs.rmSync(space.path('tmp'), { recursive: true });
     fs.mkdirSync(space.path('tmp'));
-    const before = leftovers(space.path('backups'));
-    const outcome = await stopAt(space, ['verify', 'j', '--level', level], signal, () =>
-      sleep(durationMs * 0.5),
-    );
+    let before: string[];
+    let outcome: Outcome;
+    // How long it takes depends on what else runs: one that was faster than the signal is tried again, earlier.
+    let waitMs = durationMs * 0.6;
+    do {
+      before = leftovers(space.path('backups'));
+      const moment = waitMs;
+      outcome = await stopAt(space, ['verify', 'j', '--level', level], signal, () => sleep(moment));
+      waitMs *= 0.7;
+    } while (outcome.code === 0);
     expect(outcome.code, outcome.stderr).toBe(EXIT[signal]);
     expect(leftovers(space.path('backups'))).toEqual(before);
     expect(leftovers(space.path('tmp'))).toEqual([]);
