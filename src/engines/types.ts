@@ -28,7 +28,7 @@ export interface Engine<Options = unknown> {
    * `verify --level content`, the engine's own part: does what was decoded parse (a database file's own
    * integrity check, a dump's end marker, a tar's walk)? Returns one finding per problem.
    */
-  inspect(content: BackupContent, request: InspectRequest): Promise<readonly string[]>;
+  inspect(content: BackupContent, request: InspectRequest<Options>): Promise<readonly string[]>;
 
   /** The databases that a datasource names (a list, or `all`), each to be a backup of its own. */
   databases?(source: EngineSource<Options>): Promise<readonly string[]>;
@@ -192,7 +192,10 @@ export interface StreamMember {
   readonly media: string;
   /** How to read it: `sqlite3`, `pg_dump-custom`, `sql`, `jsonl` … */
   readonly format: string;
-  /** The bytes. Throws (never merely ends) when the source failed. Called once. */
+  /**
+   * The bytes, each chunk valid until the next is asked for. Throws (never merely ends) when the source
+   * failed. Called once.
+   */
   open(): AsyncIterable<Uint8Array>;
   /** The tables in it with their rows, asked for after the stream ended. */
   tables?(): Promise<readonly TableFact[]>;
@@ -373,7 +376,11 @@ export interface RestoreOutcome {
   readonly plan?: readonly string[];
 }
 
-export interface InspectRequest {
+export interface InspectRequest<Options = unknown> {
+  /** The datasource's, where it is configured here: where its tools are. */
+  readonly options?: Options;
+  /** What child processes inherit. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly tempDir: string;
   readonly signal: AbortSignal;
   readonly onProgress: (bytesDone: number) => void;

@@ -94,6 +94,7 @@ describe('hostile contents', () => {
     ).rejects.toMatchObject({ code: 'corrupt' });
     expect(describeTree(root).slice(1)).toEqual(before);
     const inspected = filesEngine.inspect(content, {
+      env: {},
       tempDir: root,
       signal: new AbortController().signal,
       onProgress: () => undefined,

@@ -48,6 +48,7 @@ describe('round trip', () => {
     );
     expect(
       await filesEngine.inspect(content, {
+        env: {},
         tempDir: root,
         signal: new AbortController().signal,
         onProgress: () => undefined,

@@ -21,6 +21,7 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     expect(content.facts).toMatchObject({ consistency: 'snapshot', engine: { counts: 'exact' } });
     expect(
       await mysqlEngine.inspect(content, {
+        env: {},
         tempDir: bench.folder,
         signal: new AbortController().signal,
         onProgress: () => {},

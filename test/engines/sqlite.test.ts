@@ -727,6 +727,7 @@ function inspectRequest() {
   return {
     tempDir: join(bench.folder, 'temp'),
     signal: new AbortController().signal,
+    env: {},
     onProgress: () => {},
   };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fromText } from '../../src/archive/paths.ts';
 import type { SqliteOptions } from '../../src/engines/sqlite/engine.ts';
 import { sqliteEngine } from '../../src/engines/sqlite/engine.ts';
 import type {
@@ -99,9 +100,9 @@ export async function collect(dump: Dump): Promise<MemoryBackup> {
       entries.push({
         type: 'table',
         kind: 'table',
-        path: `${path}/${table.name}`,
+        path: `${path}/${fromText(table.name)}`,
         member: path,
-        table: table.name,
+        table: fromText(table.name),
         ...(table.rows === undefined ? {} : { rows: table.rows }),
       });
     }

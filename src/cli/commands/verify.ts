@@ -44,7 +44,7 @@ export async function verifyCommand(
       },
     );
   }
-  const config = options.level === 'restore' ? await configOrNone(context) : undefined;
+  const config = ['content', 'restore'].includes(options.level) ? await configOrNone(context) : undefined;
   const reports: VerifyReport[] = [];
   for (const copy of chosen) {
     const report = await verifyCopy(

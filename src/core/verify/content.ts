@@ -5,6 +5,7 @@ import { parseBlockLine } from '../../archive/chain.ts';
 import { decodeBlocks, type Need } from '../../archive/decode.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { openContent } from '../../archive/reader.ts';
+import type { DatasourceConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import type { ContentEntry, Slice } from '../../engines/types.ts';
 import { DguardError } from '../../errors.ts';
@@ -16,6 +17,7 @@ import { asStored, resolver } from '../find.ts';
 export async function checkContent(
   copy: CatalogEntry,
   all: readonly CatalogEntry[],
+  datasource: DatasourceConfig | undefined,
   runtime: Runtime,
 ): Promise<void> {
   const stored = asStored(copy);
@@ -80,7 +82,13 @@ export async function checkContent(
   const engine = await createEngine(manifest.datasource.type, manifest.id);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-verify-'));
   try {
-    const findings = await engine.inspect(content, { tempDir, signal: runtime.signal, onProgress: () => {} });
+    const findings = await engine.inspect(content, {
+      ...(datasource ? { options: datasource } : {}),
+      env: runtime.env,
+      tempDir,
+      signal: runtime.signal,
+      onProgress: () => {},
+    });
     if (findings.length > 0)
       throw new DguardError('corrupt', findings.slice(0, 5).join('; '), { subject: manifest.id });
   } finally {

@@ -72,7 +72,7 @@ export async function verifyCopy(
   if (copy.manifest && copy.manifest.status !== 'failed') {
     if (upTo >= 1) await check('integrity', () => checkSums(copy, all, level, runtime));
     if (upTo >= 2) {
-      await check('content', () => checkContent(copy, all, runtime));
+      await check('content', () => checkContent(copy, all, datasource, runtime));
       await check('completeness', () => checkCompleteness(copy, all, runtime));
     }
     if (upTo >= 3) await check('restore', () => checkRestore(copy, all, datasource, runtime));

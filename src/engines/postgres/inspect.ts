@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
-import type { BackupContent, EngineSource, InspectRequest } from '../types.ts';
+import type { BackupContent, InspectRequest } from '../types.ts';
 import { listContents } from './archive-file.ts';
 import { toolEnvironment } from './connection.ts';
 import { findArchive, recordedTables } from './content.ts';
@@ -16,11 +16,11 @@ const GLOBALS_END = '-- PostgreSQL database cluster dump complete';
 /** Whether the dump parses: pg_restore lists its contents, and they name every table that was recorded. */
 export async function inspectBackup(
   content: BackupContent,
-  request: InspectRequest & Partial<Pick<EngineSource<PostgresOptions>, 'env' | 'options'>>,
+  request: InspectRequest<PostgresOptions>,
 ): Promise<readonly string[]> {
   const findings: string[] = [];
   const archive = await findArchive(content);
-  const env = toolEnvironment(request.env ?? {});
+  const env = toolEnvironment(request.env);
   const options: PostgresOptions = {
     database: [],
     all_databases: false,

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { toBytes } from '../../archive/paths.ts';
 import { DguardError, throwIfAborted } from '../../errors.ts';
 import type { BackupContent, ContentEntry, TableFact, Warning } from '../types.ts';
 import { listTables } from './catalog.ts';
@@ -33,7 +34,9 @@ export async function recordedTables(content: BackupContent): Promise<TableFact[
   const tables: TableFact[] = [];
   for await (const entry of content.entries()) {
     if (entry.type !== 'table') continue;
-    tables.push({ name: entry.table, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
+    // A byte string in the index, a text everywhere in SQLite.
+    const name = toBytes(entry.table).toString('utf8');
+    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
   }
   return tables;
 }
