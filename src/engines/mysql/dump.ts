@@ -8,7 +8,7 @@ import { freezeServer } from './freeze.ts';
 import type { MysqlOptions } from './options.ts';
 import { refuseBlind } from './privileges.ts';
 import { withoutSandboxLine } from './sandbox-line.ts';
-import { schemaHash } from './schema-hash.ts';
+import { type Definitions, hashDefinitions, readDefinitions } from './schema-hash.ts';
 import { leftOut } from './select.ts';
 import { onlyDatabase, openServer, type Server } from './server.ts';
 import { readServer } from './server-info.ts';
@@ -88,13 +88,12 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
       counting.catch(() => {});
       return counting;
     };
-    let hashing: Promise<string> | undefined;
+    const begun = readDefinitions(side, schema, tables);
+    begun.catch(() => {});
     const patterned = request.include.length > 0 || request.exclude.length > 0;
     const main = open.main;
     async function* stream(): AsyncGenerator<Uint8Array> {
       count();
-      hashing = schemaHash(side, schema, tables);
-      hashing.catch(() => {});
       const structures = without.filter(({ kind }) => kind !== 'view');
       if (structures.length === 0) return yield* main.read();
       yield* await definitions(server, tools, schema, structures, subject);
@@ -119,9 +118,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
         const counted = await count().catch((error: unknown) => {
           throw serverError(error, 'source_failed', 'count rows', subject);
         });
-        const sha256 = await (hashing ?? schemaHash(side, schema, tables)).catch((error: unknown) => {
-          throw serverError(error, 'source_failed', 'read definitions', subject);
-        });
+        const sha256 = await unchanged(begun, () => readDefinitions(side, schema, tables), subject);
         const engine: SourceFacts = {
           flavour: info.flavour,
           version: info.version,
@@ -137,7 +134,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
           tool: tools.name,
           tool_version: tools.flavour === 'mariadb' ? `${tools.version}-MariaDB` : tools.version,
           consistency: nonTransactional.length > 0 ? 'none' : 'snapshot',
-          ...(patterned ? {} : { schema_sha256: sha256 }),
+          ...(patterned || sha256 === undefined ? {} : { schema_sha256: sha256 }),
           tables_count: counted.length,
           rows: counted.reduce((sum, table) => sum + (table.rows ?? 0), 0),
           engine: { ...engine },
@@ -149,6 +146,40 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
     await close();
     throw serverError(error, 'source_failed', 'dump', subject);
   }
+}
+
+/**
+ * The schema's hash; undefined where code was changed meanwhile, and the dump may have either. A table whose
+ * definition changed under the dump fails it: not every server notices that itself.
+ */
+async function unchanged(
+  begun: Promise<Definitions>,
+  read: () => Promise<Definitions>,
+  subject: string,
+): Promise<string | undefined> {
+  let before: Definitions;
+  let after: Definitions;
+  try {
+    before = await begun;
+    after = await read();
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'read definitions', subject);
+  }
+  const changed = [...before].filter(([key, text]) => key.startsWith('table ') && after.get(key) !== text);
+  if (changed.length > 0) {
+    const named = changed.slice(0, 5).map(([key]) => key.slice('table '.length));
+    throw new DguardError(
+      'source_failed',
+      `tables were altered while they were dumped: ${named.join(', ')}`,
+      {
+        operation: 'dump',
+        subject,
+        hint: 'run the backup again; not while migrations run',
+      },
+    );
+  }
+  const [first, second] = [hashDefinitions(before), hashDefinitions(after)];
+  return first === second ? first : undefined;
 }
 
 async function mainArguments(
