@@ -17,7 +17,8 @@ export async function runCommand(
   let status = EXIT_STATUS.internal;
   try {
     const action = await definition.load?.();
-    status = (await action?.(context, ...(words as never[]))) ?? 0;
+    if (!action) throw new DguardError('internal', 'this command does nothing by itself');
+    status = await action(context, ...(words as never[]));
   } catch (thrown) {
     const error = withOperation(toDguardError(thrown, 'internal'), name);
     status = error.exitStatus;

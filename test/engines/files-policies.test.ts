@@ -208,3 +208,22 @@ describe('one_file_system', () => {
     },
   );
 });
+
+describe('patterns that leave nothing', () => {
+  it('are an error when the walk ends, before anything can be published', async () => {
+    const folder = tempFolder();
+    fs.writeFileSync(join(folder, 'a.txt'), 'a');
+    fs.mkdirSync(join(folder, 'empty'));
+    const dump = await filesEngine.dump(
+      filesSource({ source_path: [folder], include_patterns: ['*.nothing'] }),
+      wholeRequest,
+    );
+    await collect(dump);
+    await expect(dump.facts()).rejects.toMatchObject({
+      code: 'source_empty',
+      message: expect.stringMatching(/not one file/),
+    });
+    await dump.close();
+    removeFolder(folder);
+  });
+});

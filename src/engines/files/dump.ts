@@ -64,9 +64,21 @@ export async function dumpFiles(source: EngineSource<FilesOptions>, request: Dum
     async *members() {
       yield { kind: 'tree', path: 'files.tar', media: 'application/x-tar', format: 'tar', entries };
     },
-    facts: async () => ({ consistency: 'none', files_count: filesCount }),
+    async facts() {
+      if (filesCount === 0 && include.length + exclude.length > 0) throw nothingSelected(source.name);
+      return { consistency: 'none', files_count: filesCount };
+    },
     close: async () => void (await batches?.return(undefined)),
   };
+}
+
+/** A pattern with a slip of the pen would make a good backup of nothing. */
+function nothingSelected(name: string): DguardError {
+  return new DguardError('source_empty', 'the patterns in force leave not one file', {
+    operation: 'backup',
+    subject: name,
+    hint: 'look at include_patterns, exclude_patterns, --only and --exclude',
+  });
 }
 
 function countFiles(batch: Iterable<TreeItem>): number {
