@@ -189,5 +189,9 @@ function printOutcome(context: Context, outcome: BackupOutcome): void {
   }
   if (outcome.warnings.count > 0)
     context.print(`  ${outcome.warnings.count} warnings (see \`dguard show ${manifest.id}\`)`);
-  context.print(`  restore: dguard restore ${manifest.id} --to-path ./restored/${outcome.datasource}`);
+  const place =
+    manifest.database === undefined
+      ? `--to-path ./restored/${outcome.datasource}`
+      : `--to-database ${manifest.database}_restored`;
+  context.print(`  restore: dguard restore ${manifest.id} ${place}`);
 }
