@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseBlockLine } from '../../archive/chain.ts';
 import { decodeBlocks, type Need } from '../../archive/decode.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
+import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
@@ -20,6 +21,7 @@ export async function checkContent(
   datasource: DatasourceConfig | undefined,
   runtime: Runtime,
 ): Promise<void> {
+  collectLessOften();
   const stored = asStored(copy);
   const { manifest } = stored;
   const content = await openContent(stored, resolver(all, copy), runtime.signal);

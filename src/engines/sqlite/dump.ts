@@ -167,17 +167,26 @@ async function* fileMembers(
   yield member;
 }
 
+/** Each chunk is valid until the next is asked for: the one after it is read meanwhile, into the other buffer. */
 async function* readFileBytes(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r');
+  const buffers = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)] as const;
+  const read = (into: Buffer) => {
+    const reading = file.read(into, 0, READ_BYTES, null);
+    reading.catch(() => {});
+    return reading;
+  };
+  let ahead = read(buffers[0]);
   try {
-    for (;;) {
+    for (let turn = 1; ; turn ^= 1) {
       throwIfAborted(signal);
-      // A new buffer each time: the one handed out belongs to its reader.
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES, null);
+      const { bytesRead, buffer } = await ahead;
       if (bytesRead === 0) return;
+      ahead = read(buffers[turn]!);
       yield buffer.subarray(0, bytesRead);
     }
   } finally {
+    await ahead.catch(() => {});
     await file.close();
   }
 }
