@@ -134,7 +134,18 @@ const FIELDS = {
   },
   restore: { restored: z.array(restored) },
   verify: { checks: z.array(report) },
-  status: { rows: z.array(statusRow) },
+  status: {
+    rows: z.array(statusRow),
+    undo: z.array(
+      z.strictObject({
+        datasource: z.string(),
+        name: z.string(),
+        backup_id: z.string(),
+        created_at: z.iso.datetime(),
+      }),
+    ),
+  },
+  rollback: { restored: z.array(restored) },
   prune: {
     plan: z.array(z.strictObject({ ...decision, destination: z.string() })),
     groups: z.array(pruned),

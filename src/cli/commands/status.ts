@@ -1,4 +1,6 @@
+import type { Config } from '../../config/types.ts';
 import { type StatusRow, statusOf } from '../../core/status.ts';
+import { listUndo } from '../../core/target.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
@@ -28,15 +30,32 @@ export async function statusCommand(
     return maxAgeMs === undefined || row.state === 'ok' ? [] : [staleError(row, maxAgeMs)];
   });
   for (const error of failures) context.report(error);
+  const undo = options.prometheus ? [] : await undoCopies(context, config, jobs);
   if (context.options.json) {
-    context.print(jsonDocument('status', status, { rows: rows.map(rowJson) }, failures));
+    context.print(jsonDocument('status', status, { rows: rows.map(rowJson), undo }, failures));
   } else if (options.prometheus) {
     context.print(prometheusText(rows));
   } else {
     await printTable(context, rows);
     for (const row of rows) printTroubles(context, row);
+    for (const { datasource, name, created_at } of undo) {
+      context.print(plainText(`${datasource}: what a restore of ${created_at} replaced is kept: ${name}`));
+    }
   }
   return status;
+}
+
+/** What restores have kept at this host's datasources; a server that cannot be asked has its own command. */
+async function undoCopies(context: Context, config: Config, jobs: readonly string[]) {
+  const found: { datasource: string; name: string; backup_id: string; created_at: string }[] = [];
+  for (const name of new Set(jobs.flatMap((job) => config.jobs[job]!.datasources))) {
+    const datasource = config.datasources[name]!;
+    const copies = await listUndo({ type: datasource.type, datasource }, context.runtime).catch(() => []);
+    for (const { name: copy, backupId, createdAt } of copies) {
+      found.push({ datasource: name, name: copy, backup_id: backupId, created_at: createdAt.toISOString() });
+    }
+  }
+  return found;
 }
 
 function exitOf(row: StatusRow, ageAsked: boolean): number {

@@ -38,7 +38,7 @@ export const LOOK_COMMANDS: readonly CommandDefinition[] = [
       { flags: '--max-age <duration>', description: 'fail (9) where the last good one is older (26h)' },
       { flags: '--prometheus', description: 'print metrics' },
     ],
-    empty: { rows: [] },
+    empty: { rows: [], undo: [] },
     load: async () => (await import('../commands/status.ts')).statusCommand,
   },
   {
