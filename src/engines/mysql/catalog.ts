@@ -1,5 +1,4 @@
 import type { TableFact } from '../types.ts';
-import { MARK_TABLE } from './marks.ts';
 import { identifier, literal, type Session } from './session.ts';
 
 export interface TableInfo {
@@ -13,6 +12,9 @@ export interface TableInfo {
   /** Of data, as the server estimates it. */
   readonly sizeBytes: number;
 }
+
+/** What all tables of dguard's own begin with. */
+export const OWN_PREFIX = '__dguard_';
 
 /** Schemas of the server's own. */
 export const SYSTEM_SCHEMAS: readonly string[] = [
@@ -43,8 +45,8 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-export function isOwnTable(name: string): boolean {
-  return name.toLowerCase().startsWith(MARK_TABLE.slice(0, MARK_TABLE.lastIndexOf('_') + 1));
+function isOwnTable(name: string): boolean {
+  return name.toLowerCase().startsWith(OWN_PREFIX);
 }
 
 function kindOf(type: string): TableInfo['kind'] {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { OWN_PREFIX, schemaSize } from './catalog.ts';
 import { identifier, literal, type Session } from './session.ts';
 
 /**
@@ -30,8 +31,7 @@ export interface MarkedSchema extends Mark {
   readonly inUse: boolean;
 }
 
-/** All tables of dguard's own begin with `__dguard_`. */
-export const MARK_TABLE = '__dguard_mark';
+export const MARK_TABLE = `${OWN_PREFIX}mark`;
 const MAX_NAME_CHARS = 64;
 
 /** Puts a mark into a schema, or replaces it. */
@@ -75,12 +75,9 @@ export async function listMarked(session: Session, target?: string): Promise<Mar
   for (const { name } of rows) {
     const mark = await readMark(session, name);
     if (mark === undefined || (target !== undefined && mark.target !== target)) continue;
-    const [row] = await session.rows<{ used: string | null; size: string | null }>(
-      `SELECT IS_USED_LOCK(${literal(lockName(name))}) AS used, (SELECT SUM(DATA_LENGTH + INDEX_LENGTH)
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${literal(name)}) AS size`,
-    );
-    const size = row?.size == null ? {} : { sizeBytes: Number(row.size) };
-    found.push({ ...mark, name, inUse: row?.used != null, ...size });
+    const size = await schemaSize(session, name);
+    const inUse = await isHeld(session, name);
+    found.push({ ...mark, name, inUse, ...(size === undefined ? {} : { sizeBytes: size }) });
   }
   return found.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
 }
@@ -104,6 +101,13 @@ export async function holdSchema(session: Session, schema: string): Promise<void
   await session.rows(`SELECT GET_LOCK(${literal(lockName(schema))}, 0) AS got`);
 }
 
+export async function isHeld(session: Session, schema: string): Promise<boolean> {
+  const [row] = await session.rows<{ used: string | null }>(
+    `SELECT IS_USED_LOCK(${literal(lockName(schema))}) AS used`,
+  );
+  return row?.used != null;
+}
+
 function lockName(schema: string): string {
   return `dguard:${createHash('sha256').update(schema).digest('hex').slice(0, 40)}`;
 }
@@ -113,9 +117,24 @@ function lockName(schema: string): string {
  * them stay apart within the server's 64 characters.
  */
 export function besideName(target: string, role: 'new' | 'undo' | 'scratch', unique: string): string {
-  const suffix = `__dg_${role}_${unique}`;
-  const room = MAX_NAME_CHARS - suffix.length;
-  if (target.length <= room) return target + suffix;
+  return `${nameStem(target, role.length + unique.length)}__dg_${role}_${unique}`;
+}
+
+/** Names that `besideName` gives for a target. */
+export function besidePattern(target: string): RegExp {
+  const roles = ['new', 'undo', 'scratch'].map((role) => {
+    const stem = nameStem(target, role.length + UNIQUE_CHARS).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+    return `${stem}__dg_${role}_[0-9a-f]{${UNIQUE_CHARS}}`;
+  });
+  return new RegExp(`^(?:${roles.join('|')})$`, 'u');
+}
+
+/** Of `uniqueWord`. */
+const UNIQUE_CHARS = 8;
+
+function nameStem(target: string, suffixChars: number): string {
+  const room = MAX_NAME_CHARS - suffixChars - '__dg__'.length;
+  if (target.length <= room) return target;
   const hash = createHash('sha256').update(target).digest('hex').slice(0, 6);
-  return `${target.slice(0, room - 7)}_${hash}${suffix}`;
+  return `${target.slice(0, room - 7)}_${hash}`;
 }

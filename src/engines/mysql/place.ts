@@ -2,7 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { DguardError, errorText } from '../../errors.ts';
 import { listTables, type SchemaFacts } from './catalog.ts';
 import { listCode } from './code.ts';
-import { besideName, type Mark, readMark, writeMark } from './marks.ts';
+import {
+  besideName,
+  besidePattern,
+  holdSchema,
+  isHeld,
+  MARK_TABLE,
+  type Mark,
+  readMark,
+  writeMark,
+} from './marks.ts';
 import { identifier, type Session } from './session.ts';
 
 /** A word that keeps names beside one target apart. */
@@ -10,13 +19,16 @@ export function uniqueWord(): string {
   return randomBytes(4).toString('hex');
 }
 
-/** Creates a marked, empty schema; its name is given, or one beside the target's. */
+/**
+ * Creates a marked, empty schema, held by this session; its name is given, or one beside the target's.
+ */
 export async function createMarked(
   session: Session,
   mark: Mark,
   facts: SchemaFacts,
   name = besideName(mark.target, mark.role === 'swap' ? 'undo' : mark.role, uniqueWord()),
 ): Promise<string> {
+  await holdSchema(session, name);
   const collate = facts.collation === '' ? '' : ` COLLATE ${facts.collation}`;
   try {
     await session.run(`CREATE DATABASE ${identifier(name)} CHARACTER SET ${facts.charset}${collate}`);
@@ -45,6 +57,28 @@ export async function dropMarked(session: Session, name: string): Promise<void> 
     });
   }
   await session.run(`DROP DATABASE ${identifier(name)}`);
+}
+
+/**
+ * Drops what was created for a target and not yet marked when its restore was killed: a schema of our naming that
+ * holds nothing at all. The server cannot create one with its mark.
+ */
+export async function dropUnmarked(session: Session, target: string): Promise<string[]> {
+  const pattern = besidePattern(target);
+  const rows = await session.rows<{ name: string }>(
+    'SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA',
+  );
+  const gone: string[] = [];
+  for (const { name } of rows) {
+    if (!pattern.test(name) || (await isHeld(session, name))) continue;
+    if ((await readMark(session, name)) !== undefined || !(await isEmptySchema(session, name))) continue;
+    const marks = `${identifier(name)}.${identifier(MARK_TABLE)}`;
+    const documents = await session.rows(`SELECT 1 AS one FROM ${marks} LIMIT 1`).catch(() => []);
+    if (documents.length > 0) continue;
+    await session.run(`DROP DATABASE ${identifier(name)}`);
+    gone.push(name);
+  }
+  return gone;
 }
 
 /** Whether a schema holds nothing of anybody's. */

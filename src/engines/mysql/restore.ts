@@ -16,7 +16,7 @@ import { type SourceFacts, sourceFacts } from './facts.ts';
 import { serverError } from './failures.ts';
 import { findDump, recordedTables } from './inspect.ts';
 import { type Loaded, loadDump } from './load.ts';
-import { holdSchema, MARK_TABLE, type Mark, writeMark } from './marks.ts';
+import { MARK_TABLE, type Mark, writeMark } from './marks.ts';
 import type { MysqlOptions } from './options.ts';
 import { createMarked, dropMarked, isEmptySchema } from './place.ts';
 import { mergeExtras, refuseBadFit, refuseReferences } from './preflight.ts';
@@ -149,7 +149,6 @@ async function restoreToNew(work: Work): Promise<RestoreOutcome> {
   await createMarked(session, markOf(work, 'new'), facts, target);
   let done = false;
   try {
-    await holdSchema(session, target);
     const loaded = await load(work, target);
     const tables = await compare(work, target, false);
     await setEvents(work, target, loaded.events);
@@ -167,7 +166,6 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
   const name = await createMarked(session, mark, facts);
   let swapped = false;
   try {
-    await holdSchema(session, name);
     const loaded = await load(work, name);
     const tables = await compare(work, name, false);
     await writeMark(session, name, { ...mark, events: loaded.events });
@@ -198,7 +196,6 @@ async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
   const { session, facts } = work;
   const name = await createMarked(session, markOf(work, 'scratch'), facts);
   try {
-    await holdSchema(session, name);
     await load(work, name);
     const tables = await compare(work, name, true);
     return { target: name, sizeBytes: (await schemaSize(session, name)) ?? work.entry.size, tables };

@@ -1,15 +1,15 @@
 import { DguardError, errorText } from '../../errors.ts';
 import type { Warning } from '../types.ts';
-import { listTables, readSchema, type SchemaFacts, type TableInfo } from './catalog.ts';
+import { listTables, OWN_PREFIX, readSchema, type SchemaFacts, type TableInfo } from './catalog.ts';
 import { type CodeObject, createCode, dropCode, listCode, readCode } from './code.ts';
-import { holdSchema, MARK_TABLE, type Mark, readMark, writeMark } from './marks.ts';
+import { MARK_TABLE, type Mark, readMark, writeMark } from './marks.ts';
 import { createMarked, dropMarked } from './place.ts';
 import { identifier, literal, type Session } from './session.ts';
 import { type SwapPlan, writePlan } from './swap-plan.ts';
 
 /** Renamed in the one statement that swaps: its name says whether that statement was carried out. */
-const BEFORE = `${MARK_TABLE.slice(0, -4)}before`;
-const AFTER = `${MARK_TABLE.slice(0, -4)}after`;
+const BEFORE = `${OWN_PREFIX}before`;
+const AFTER = `${OWN_PREFIX}after`;
 /** How long the statement that swaps waits for transactions of others; queries queue up behind it meanwhile. */
 const LOCK_WAIT_S = 30;
 
@@ -39,7 +39,6 @@ export async function swapSchemas(
   warn: (warning: Warning) => void,
 ): Promise<string | undefined> {
   const plan = await prepareSwap(session, request);
-  await holdSchema(session, plan.undo);
   try {
     await session.run(`CREATE TABLE ${identifier(plan.undo)}.${identifier(BEFORE)} (n INT) ENGINE=InnoDB`);
     await writePlan(session, plan);

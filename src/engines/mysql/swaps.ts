@@ -4,7 +4,7 @@ import { readSchema } from './catalog.ts';
 import { serverError } from './failures.ts';
 import { listMarked, type MarkedSchema } from './marks.ts';
 import type { MysqlOptions } from './options.ts';
-import { dropMarked } from './place.ts';
+import { dropMarked, dropUnmarked } from './place.ts';
 import { refuseReferences } from './preflight.ts';
 import { targetSource } from './restore.ts';
 import { onlyDatabase, openServer } from './server.ts';
@@ -31,7 +31,8 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
         await dropMarked(session, name);
         done.push(`removed ${name}, which an interrupted restore of ${backupId} had not finished`);
       }
-      return done;
+      const empty = await dropUnmarked(session, target);
+      return [...done, ...empty.map((name) => `removed ${name}, an empty one of an interrupted restore`)];
     }),
 
   undoCopies: (request) =>
