@@ -74,10 +74,11 @@ export interface Bench {
   remove(): Promise<void>;
 }
 
-/** What the tests call their databases: only such are ever dropped. */
-const PREFIX = 'dgt_';
-
-export async function makeBench(server: MysqlServer, bin = server.bin): Promise<Bench> {
+/**
+ * @param prefix what the tests of a file call their databases: only such are ever dropped
+ * @param bin where the client tools are
+ */
+export async function makeBench(server: MysqlServer, prefix = 'dgt_', bin = server.bin): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'dguard-mysql-'));
   const tempDir = join(folder, 'temp');
   await mkdir(tempDir, { mode: 0o700 });
@@ -131,7 +132,7 @@ export async function makeBench(server: MysqlServer, bin = server.bin): Promise<
   const names = async () =>
     (await sql(undefined, 'SHOW DATABASES'))
       .map((row) => Object.values(row)[0] as string)
-      .filter((name) => name.startsWith(PREFIX));
+      .filter((name) => name.startsWith(prefix));
   for (const name of await names()) await sql(undefined, `DROP DATABASE \`${name}\``);
   return {
     folder,

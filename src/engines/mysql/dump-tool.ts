@@ -167,7 +167,7 @@ function explained(error: unknown, subject: string): unknown {
 
 const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
   [
-    /Error:? 1412|Table definition has changed/i,
+    /Error:? 1412|Table definition has changed|Error in field count/i,
     'source_failed',
     'a table was altered or truncated while it was dumped: run the backup again, not while migrations run',
   ],
