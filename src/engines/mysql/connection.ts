@@ -157,5 +157,7 @@ function quoted(text: string): string {
 export function toolEnvironment(
   env: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(MYSQL|MARIADB|LIBMYSQL)_/.test(name)));
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^(MYSQL|MARIADB|LIBMYSQL)_(?!PLUGIN_DIR$)/.test(name)),
+  );
 }

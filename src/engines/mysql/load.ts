@@ -151,6 +151,8 @@ export function dumpHandler(
         words.find(({ type }) => type === 'name'),
       );
     if (!CODE.includes(kind as CodeKind)) throw foreign(text);
+    // A function of a shared library: code for the server's own process.
+    if (isWord(words.at(-2), 'SONAME')) throw foreign(text);
     const code = rewriteCode(text, { definer: request.definer, eventStatus: 'DISABLE' });
     if (code.definer !== undefined) seen.definers.add(utf8(code.definer));
     if (code.eventStatus !== undefined) seen.events[utf8(code.name)] = code.eventStatus;
