@@ -11,8 +11,8 @@ import { withoutSandboxLine } from './sandbox-line.ts';
 import { type Definitions, hashDefinitions, readDefinitions } from './schema-hash.ts';
 import { leftOut } from './select.ts';
 import { onlyDatabase, openServer, type Server } from './server.ts';
-import { readServer } from './server-info.ts';
-import type { Session } from './session.ts';
+import { readServer, type ServerInfo } from './server-info.ts';
+import { literal, type Session } from './session.ts';
 import { compareVersions, type Tools } from './tools.ts';
 
 export const DUMP_MEMBER = 'database.sql';
@@ -45,6 +45,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
     if (defaults === undefined) throw noSchema(schema, subject);
     const tools = await server.tools(info);
     await refuseBlind(side, schema, info, subject);
+    await refuseGenerated(side, schema, info, tools, subject);
     warnOfEngines(await listTables(side, schema), source, subject);
 
     const freeze = await freezeServer(server, info);
@@ -218,6 +219,35 @@ async function definitions(
     ...tables.map(({ name }) => name),
   ];
   return (await startDump(server, argv, tables, subject)).read();
+}
+
+/**
+ * MariaDB's tool writes the values of MySQL's generated columns into its dump, which MySQL refuses to load: no
+ * backup at all is better than one that cannot be restored.
+ */
+async function refuseGenerated(
+  session: Session,
+  schema: string,
+  info: ServerInfo,
+  tools: Tools,
+  subject: string,
+): Promise<void> {
+  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb') return;
+  const rows = await session.rows<{ name: string }>(
+    `SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS
+      WHERE TABLE_SCHEMA = ${literal(schema)} AND EXTRA LIKE '%GENERATED%' AND EXTRA NOT LIKE 'DEFAULT_GENERATED%'`,
+  );
+  if (rows.length === 0) return;
+  const named = rows.slice(0, 5).map(({ name }) => name);
+  throw new DguardError(
+    'tool_version',
+    `MariaDB's ${tools.name} cannot dump generated columns of MySQL so that they can be restored: ${named.join(', ')}`,
+    {
+      operation: 'dump',
+      subject,
+      hint: "install MySQL's own client tools, or say where they are: client_path",
+    },
+  );
 }
 
 function warnOfEngines(

@@ -69,6 +69,8 @@ function numberHint(number: number | undefined): string {
   if (number === 1044) return 'the account lacks privileges on this database: SHOW GRANTS';
   if (number === 1142 || number === 1143 || number === 1227)
     return 'grant the account what the message names';
+  if (number === 1927 || number === 1317)
+    return 'somebody ended the connection or the statement (KILL): run it again';
   if (number === 1040) return 'raise max_connections, or run fewer backups at once';
   if (number === 1153 || number === 2006 || number === 2013)
     return 'raise max_allowed_packet of the server (SET GLOBAL)';
