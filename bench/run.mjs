@@ -1,7 +1,8 @@
-// npm run bench -- [memory] [--dir DIR] [--keep] [--scale N] [--only mix,many,sqlite] [--runs N]
+// npm run bench -- [memory | list] [--dir DIR] [--keep] [--scale N] [--only mix,many,sqlite] [--runs N]
 // Compares dguard with tar and zstd, restic, kopia and sqlite3's .backup on the same seeded data. The peers come from
 // `npm run services -- bench`. At scale 1 it needs 12 GB of disk in DIR and about half an hour.
 //   memory    instead: the peak memory of dguard's full backup of one file of 1, 2, 4 and 8 GiB
+//   list      instead: the time of `dguard list` with 10,000 backups at the destination
 //   --dir     where it works (default: a new temporary folder)
 //   --keep    leaves the data in place for the next run with the same --dir
 
@@ -11,25 +12,29 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { contestants } from './contestants.mjs';
 import { dataSet, warmUp } from './data.mjs';
+import { runList } from './list.mjs';
 import { runMemory } from './memory.mjs';
 import { table } from './report.mjs';
 import { runWorkload } from './workload.mjs';
 
 const WORKLOADS = ['mix', 'many', 'sqlite'];
+/** What is measured instead of the workloads. */
+const INSTEAD = ['memory', 'list'];
 
-main(readOptions());
+await main(readOptions());
 
-function main({ folder, keep, scale, rounds, workloads, memory }) {
+async function main({ folder, keep, scale, rounds, workloads, instead }) {
   mkdirSync(folder, { recursive: true });
   say(
     `bench: ${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, Node ${process.version}, scale ${scale}, in ${folder}`,
   );
   const results = [];
   try {
-    if (memory) runMemory({ folder, scale, say });
-    for (const workload of memory ? [] : workloads)
+    if (instead === 'memory') runMemory({ folder, scale, say });
+    if (instead === 'list') await runList({ folder, scale, rounds, say });
+    for (const workload of instead ? [] : workloads)
       results.push(...compare(workload, { folder, keep, scale, rounds }));
-    if (!memory) say(`\n${results.length > 0 ? table(results) : 'nothing could be measured'}`);
+    if (!instead) say(`\n${results.length > 0 ? table(results) : 'nothing could be measured'}`);
   } finally {
     if (!keep) rmSync(join(folder, 'data'), { recursive: true, force: true });
     for (const name of ['work', 'scratch']) rmSync(join(folder, name), { recursive: true, force: true });
@@ -66,9 +71,9 @@ function readOptions() {
   const workloads = values.only.split(',');
   const scale = Number(values.scale);
   const rounds = Number(values.runs);
-  const memory = positionals[0] === 'memory';
+  const instead = INSTEAD.includes(positionals[0]) ? positionals[0] : undefined;
   const wrong = [
-    ...positionals.slice(memory ? 1 : 0).map((word) => `unknown word ${word}`),
+    ...positionals.slice(instead ? 1 : 0).map((word) => `unknown word ${word}`),
     ...workloads.filter((name) => !WORKLOADS.includes(name)).map((name) => `--only: unknown ${name}`),
     ...(scale > 0 ? [] : ['--scale: a number above 0']),
     ...(Number.isInteger(rounds) && rounds > 0 ? [] : ['--runs: a whole number above 0']),
@@ -78,7 +83,7 @@ function readOptions() {
     process.exit(2);
   }
   const folder = values.dir ? resolve(values.dir) : mkdtempSync(join(tmpdir(), 'dguard-bench-'));
-  return { folder, keep: values.keep, scale, rounds, workloads, memory };
+  return { folder, keep: values.keep, scale, rounds, workloads, instead };
 }
 
 function say(line) {
