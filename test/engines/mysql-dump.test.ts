@@ -296,4 +296,22 @@ CREATE VIEW log_view AS SELECT * FROM log_a`,
     for (const name of ['mysql', 'sys', 'information_schema', 'performance_schema', 'dgd_marked'])
       expect(all).not.toContain(name);
   });
+
+  it('client_command: the tools run elsewhere, the option file is put there and taken away', async () => {
+    await bench.database('dgd_cmd', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (7)');
+    const before = readdirSync('/tmp').filter((name) => name.startsWith('.dguard-'));
+    const options = {
+      client_path: [],
+      client_command: ['env', `PATH=${server().bin ?? ''}:${process.env['PATH']}`],
+    };
+    const content = await backUp(bench.source('dgd_cmd', options));
+    const source = bench.source('dgd_cmd', options);
+    await mysqlEngine.restore(content, bench.request('dgd_cmd', { source, toDatabase: 'dgd_cmd_2' }));
+    expect(await bench.sql('dgd_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+    expect(readdirSync('/tmp').filter((name) => name.startsWith('.dguard-'))).toEqual(before);
+    const none = { client_path: [], client_command: ['env', 'PATH=/nowhere'] };
+    expect(await errorOf(backUp(bench.source('dgd_cmd', none)))).toMatchObject({
+      code: expect.stringMatching(/^tool_/),
+    });
+  });
 });

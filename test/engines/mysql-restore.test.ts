@@ -208,7 +208,10 @@ describeWithEachMysql('mysql: restore', (server) => {
 INSERT INTO __dguard_mark VALUES ('mark', '{"dguard":{"role":"scratch","target":"dgr_new","backupId":"x","createdAt":""}}')`,
     );
     await bench.sql(undefined, 'CREATE DATABASE dgr_new__dg_scratch_unmarked');
-    expect(await swaps.dropScratch!(bench.target('dgr_new'))).toHaveLength(1);
+    // Of a datasource that names no single database it is about all of them.
+    const all = bench.source([], { all_databases: true });
+    expect(await swaps.dropScratch!({ ...bench.target('dgr_new'), source: all })).toHaveLength(1);
+    expect(await swaps.recover({ ...bench.target('dgr_new'), source: all })).toEqual([]);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([
       'dgr_new__dg_scratch_unmarked',
     ]);

@@ -7,7 +7,7 @@ import type { MysqlOptions } from './options.ts';
 import { dropMarked, dropUnmarked } from './place.ts';
 import { refuseReferences } from './preflight.ts';
 import { targetSource } from './restore.ts';
-import { onlyDatabase, openServer } from './server.ts';
+import { onlyDatabase, openServer, type Server } from './server.ts';
 import { identifier, type Session } from './session.ts';
 import { finishSwap, isSwapped, revertSwap, swapSchemas } from './swap.ts';
 import { readPlan } from './swap-plan.ts';
@@ -17,7 +17,8 @@ type Request = TargetRequest<MysqlOptions>;
 /** What restores leave beside a schema: its undo copies, and what an interrupted one was doing. */
 export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
   recover: (request) =>
-    withTarget(request, 'recover', async (session, target) => {
+    withServer(request, 'recover', async (session, server) => {
+      const target = request.toDatabase ?? namedDatabase(server);
       const done: string[] = [];
       // Unfinished swaps first: what is being loaded may be part of one.
       for (const left of await listMarked(session, target)) {
@@ -31,7 +32,7 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
         await dropMarked(session, name);
         done.push(`removed ${name}, which an interrupted restore of ${backupId} had not finished`);
       }
-      const empty = await dropUnmarked(session, target);
+      const empty = target === undefined ? [] : await dropUnmarked(session, target);
       return [...done, ...empty.map((name) => `removed ${name}, an empty one of an interrupted restore`)];
     }),
 
@@ -82,7 +83,8 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
     }),
 
   dropScratch: (request) =>
-    withTarget(request, 'drop scratch databases', async (session, target) => {
+    withServer(request, 'drop scratch databases', async (session, server) => {
+      const target = request.toDatabase ?? namedDatabase(server);
       const left = (await listMarked(session, target)).filter(
         ({ role, inUse }) => role === 'scratch' && !inUse,
       );
@@ -123,17 +125,33 @@ function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedSchema): UndoCop
   };
 }
 
-async function withTarget<T>(
+/** The one database of a source; undefined where it has several, and what is asked is about all of them. */
+function namedDatabase(server: Server): string | undefined {
+  const { options } = server.source;
+  if (options.all_databases || options.database.length > 1) return undefined;
+  return onlyDatabase(server);
+}
+
+function withTarget<T>(
   request: Request,
   operation: string,
   work: (session: Session, target: string) => Promise<T>,
 ): Promise<T> {
+  return withServer(request, operation, (session, server) =>
+    work(session, request.toDatabase ?? onlyDatabase(server)),
+  );
+}
+
+async function withServer<T>(
+  request: Request,
+  operation: string,
+  work: (session: Session, server: Server) => Promise<T>,
+): Promise<T> {
   const server = openServer(targetSource(request));
   let session: Session | undefined;
   try {
-    const target = request.toDatabase ?? onlyDatabase(server);
     session = await server.open();
-    return await work(session, target);
+    return await work(session, server);
   } catch (error) {
     throw serverError(error, 'target_failed', operation, request.source?.name ?? 'mysql');
   } finally {
