@@ -153,7 +153,7 @@ INSERT INTO m SELECT filler FROM dgd_big.big LIMIT 8000`,
       }),
     );
     expect(error.code).toBe('source_failed');
-    expect(error.hint).toBeTruthy();
+    expect(error.hint, error.message).toBeTruthy();
   });
 
   it('a table dropped or altered in the middle fails the dump, with what to do', async () => {

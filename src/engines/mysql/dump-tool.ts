@@ -192,7 +192,7 @@ const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
     'a table was dropped while the dump ran: run the backup again',
   ],
   [
-    /Lost connection|\b2013\b|gone away|\b2006\b|Connection was killed|\b1927\b|\b1317\b/i,
+    /Lost connection|\b2013\b|gone away|\b2006\b|Connection was killed|\b1927\b|\b1317\b|unexpected eof/i,
     'source_failed',
     'the server ended the connection: look at its log, at net_write_timeout and max_allowed_packet',
   ],
