@@ -20,10 +20,7 @@ export function identifier(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }
 
-/**
- * Settings of every session of dguard's, whatever the server's own are: a dump takes as long as it takes. The
- * versioned comments are of MySQL and of MariaDB, each skips the other's.
- */
+/** Settings of every session of dguard's, whatever the server's own are: a dump takes as long as it takes. */
 const SETTINGS = [
   "SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = 604800, net_read_timeout = 3600, net_write_timeout = 3600",
   'SET NAMES utf8mb4',
