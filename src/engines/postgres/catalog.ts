@@ -1,4 +1,4 @@
-import { identifier, literal, type Session } from './session.ts';
+import { identifier, type Session } from './session.ts';
 
 export interface TableInfo {
   readonly oid: string;
@@ -40,13 +40,14 @@ const COUNTED_AT_ONCE = 50;
 
 /**
  * Exact rows of each table, without those of its children and partitions: these are counted by themselves.
- * Within a snapshot where one is named, in a transaction for each few tables: the indexes that a count looks at
- * stay locked to its end, and those of thousands of tables at once are more than a server has room for.
+ * `inTransaction`: in the open transaction of the session, whose locks on the tables nobody who waits for them
+ * can come before; behind a savepoint for each few tables, because the indexes that a count looks at stay locked
+ * to its end, and those of thousands of tables at once are more than a server has room for.
  */
 export async function countRows(
   session: Session,
   tables: readonly TableInfo[],
-  snapshotId?: string,
+  inTransaction = false,
 ): Promise<{ name: string; rows: number }[]> {
   const facts: { name: string; rows: number }[] = [];
   const counted = tables.filter((table) => !table.partitioned);
@@ -56,12 +57,9 @@ export async function countRows(
       ({ schema, table }, index) =>
         `SELECT ${index} AS i, (SELECT pg_catalog.count(*) FROM ONLY ${identifier(schema)}.${identifier(table)})::pg_catalog.text AS n`,
     );
-    if (snapshotId !== undefined) {
-      await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-      await session.run(`SET TRANSACTION SNAPSHOT ${literal(snapshotId)}`);
-    }
+    if (inTransaction) await session.run('SAVEPOINT counted');
     const rows = await session.rows<{ i: number; n: string }>(parts.join(' UNION ALL '));
-    if (snapshotId !== undefined) await session.run('COMMIT');
+    if (inTransaction) await session.run('ROLLBACK TO SAVEPOINT counted; RELEASE SAVEPOINT counted');
     for (const { i, n } of rows) facts.push({ name: batch[i]!.name, rows: Number(n) });
   }
   return facts.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -189,10 +189,10 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
   const counted = snapshot.tables.filter(
     (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
   );
-  let session: Session | undefined;
   try {
-    session = await snapshot.server.open(snapshot.database);
-    return await countRows(session, counted, snapshot.id);
+    // By the session that holds the locks: another would wait behind whoever waits to alter a table, who waits
+    // for this one to end, and nobody could see the circle.
+    return await countRows(snapshot.session, counted, true);
   } catch (error) {
     const subject = `${snapshot.server.source.name}/${snapshot.database}`;
     throw new DguardError('source_failed', `rows could not be counted: ${errorText(error)}`, {
@@ -200,7 +200,5 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
       subject,
       cause: error,
     });
-  } finally {
-    await session?.close();
   }
 }
