@@ -130,14 +130,31 @@ async function connect(context: Context, name: string): Promise<Destination> {
     name,
     storage: await createStorage(destination, { name, warn }),
     pathTemplate: destination.path_template,
+    optional: destination.optional,
   };
 }
 
-/** The destination named, or all of the configuration. */
-export async function openDestinations(context: Context, name: string | undefined): Promise<Destination[]> {
+/** The destination named, or those of the job of that name, or all of the configuration. */
+export async function openDestinations(
+  context: Context,
+  name: string | undefined,
+  job?: string,
+): Promise<Destination[]> {
   if (name !== undefined) return [await openDestination(context, name)];
   const config = await context.config();
-  return Promise.all(Object.keys(config.destinations).map((each) => openDestination(context, each)));
+  const isJob = job !== undefined && Object.hasOwn(config.jobs, job);
+  const names = isJob
+    ? config.jobs[job]!.destinations.map((each) => each.name)
+    : Object.keys(config.destinations);
+  return Promise.all(names.map((each) => openDestination(context, each)));
+}
+
+/** True for a job of the configuration, where there is one. */
+export async function isConfiguredJob(context: Context, name: string): Promise<boolean> {
+  return context.config().then(
+    (config) => Object.hasOwn(config.jobs, name),
+    () => false,
+  );
 }
 
 /** Of the system for root, of the session for others, so that all runs of one user meet there. */

@@ -71,7 +71,7 @@ async function readConfig(file: string | undefined, options: LoadOptions): Promi
     const places = configCandidates(env, cwd).join(', ');
     throw new DguardError('config_invalid', `no configuration found; looked for ${places}`, {
       operation: 'load configuration',
-      hint: 'dguard init writes one; --config FILE or $DGUARD_CONFIG names one elsewhere',
+      hint: 'copy backup.example.yaml and change it; --config FILE or $DGUARD_CONFIG names one elsewhere; a destination alone is read with --from ./FOLDER',
     });
   }
   const { tree, marks, files, problems } = await readMerged(path, env);

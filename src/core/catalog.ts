@@ -15,6 +15,8 @@ export interface Destination {
   readonly name: string;
   readonly storage: Storage;
   readonly pathTemplate: string;
+  /** It may be offline: that it cannot be read is no failure. */
+  readonly optional?: boolean;
 }
 
 export type BackupState = Manifest['status'] | 'broken' | 'damaged' | 'verify failed';

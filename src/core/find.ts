@@ -1,8 +1,27 @@
 import type { StoredBackup } from '../archive/chain.ts';
 import type { Config, DatasourceConfig } from '../config/types.ts';
-import { DguardError } from '../errors.ts';
+import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
+
+/** A destination that could not be listed. */
+export interface ListingError {
+  readonly destination: string;
+  readonly error: unknown;
+  readonly optional: boolean;
+}
+
+/** The error that it is: of one that may be offline, `offline` and no more. */
+export function listingFailure({ destination, error, optional }: ListingError): DguardError {
+  const known = toDguardError(error, 'storage_failed', { operation: 'list', subject: destination });
+  if (!optional || known.exitStatus !== EXIT_STATUS.storage_failed) return known;
+  return new DguardError('offline', known.message, {
+    operation: 'list',
+    subject: destination,
+    hint: 'it is optional: what the other destinations hold is all there',
+    cause: known,
+  });
+}
 
 /** The catalogs of several destinations; one that cannot be read is reported, the others serve. */
 export async function readCatalogs(
@@ -12,15 +31,15 @@ export async function readCatalogs(
   catalogs: Catalog[];
   /** Of all of them, newest first. */
   entries: CatalogEntry[];
-  errors: { destination: string; error: unknown }[];
+  errors: ListingError[];
 }> {
   const catalogs: Catalog[] = [];
-  const errors: { destination: string; error: unknown }[] = [];
+  const errors: ListingError[] = [];
   for (const destination of destinations) {
     try {
       catalogs.push(await readCatalog(destination, signal));
     } catch (error) {
-      errors.push({ destination: destination.name, error });
+      errors.push({ destination: destination.name, error, optional: destination.optional === true });
     }
   }
   return { catalogs, entries: catalogs.flatMap(({ entries }) => entries).sort(newestFirst), errors };

@@ -153,10 +153,15 @@ function rowOf(
     backups: mine.filter(({ state }) => state !== 'failed').length,
     usedBytes: mine.flatMap(({ objects }) => objects).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     missing: [...new Set(missing.map(({ manifest }) => manifest!.id))],
-    troubled: mine
+    troubled: [...mine, ...place.entries.filter((entry) => isDamagedOf(entry, group))]
       .filter(({ state, accepted }) => !['completed', 'partial', 'failed'].includes(state) && !accepted)
-      .map(({ manifest, state }) => ({ id: manifest!.id, state })),
+      .map(({ manifest, state, folder }) => ({ id: manifest?.id ?? folder, state })),
     unfinished: place.unfinished,
     mixedSources: identity === 'mixed',
   };
+}
+
+/** Of a manifest that cannot be read only its place tells whose it is. */
+function isDamagedOf({ manifest, folder }: CatalogEntry, { job, datasource }: Group): boolean {
+  return manifest === undefined && folder.startsWith(`${job}/${datasource}/`);
 }

@@ -156,7 +156,7 @@ function strategyFailure(job: JobConfig, { outcomes, missing }: JobOutcome): Dgu
   return new DguardError('partial', `the job failed its strategy \`all\`: no copy at ${names}`, {
     operation: 'backup',
     subject: job.name,
-    hint: `the other copies are good; \`dguard sync\` copies them there, or run the job again`,
+    hint: 'the other copies are good; look at the destination, and run the job again',
   });
 }
 
@@ -193,5 +193,6 @@ function printOutcome(context: Context, outcome: BackupOutcome): void {
     manifest.database === undefined
       ? `--to-path ./restored/${outcome.datasource}`
       : `--to-database ${manifest.database}_restored`;
-  context.print(`  restore: dguard restore ${manifest.id} ${place}`);
+  const config = context.options.config === undefined ? '' : ` -c ${context.options.config}`;
+  context.print(`  restore: dguard restore ${manifest.id}${config} ${place}`);
 }

@@ -1,7 +1,7 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { pickCopy, readCatalogs } from '../../core/find.ts';
+import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
 import { recoverCommands } from '../../core/recover.ts';
-import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
+import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -27,10 +27,10 @@ export async function listCommand(
   options: ListOptions,
 ): Promise<number> {
   const isWanted = filterOf(context, job, options);
-  const destinations = await openDestinations(context, options.destination ?? options.from);
+  const destinations = await openDestinations(context, options.destination ?? options.from, job);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   const chosen = entries.filter(isWanted).slice(0, options.limit);
-  const failures = errors.map(({ error }) => toDguardError(error, 'storage_failed', { operation: 'list' }));
+  const failures = errors.map(listingFailure);
   if (job !== undefined && chosen.length === 0 && errors.length === 0) {
     const known =
       entries.some(({ manifest }) => manifest?.job === job) ||

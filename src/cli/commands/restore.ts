@@ -41,11 +41,18 @@ export async function restoreCommand(context: Context, name: string, options: Op
     return targetCommand(context, name, options);
   }
   const from = options.from ?? options.destination;
-  const destinations = await openDestinations(context, from);
+  const destinations = await openDestinations(context, from, name);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
   const config = await configOrNone(context, from !== undefined);
   const sameSource = config?.jobs[name]?.same_source ?? false;
+  if (config && Object.hasOwn(config.jobs, name) && !entries.some(({ manifest }) => manifest?.job === name)) {
+    throw new DguardError('nothing_there', `job ${name} has no backup yet`, {
+      operation: 'restore',
+      subject: name,
+      hint: `make one: dguard backup ${name}`,
+    });
+  }
   const copies = choose(entries, name, options, context.runtime.now(), sameSource);
   return restoreAll(context, 'restore', copies, entries, options);
 }

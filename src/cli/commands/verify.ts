@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, datasourceOf, readCatalogs } from '../../core/find.ts';
+import { copiesOf, datasourceOf, listingFailure, readCatalogs } from '../../core/find.ts';
 import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
-import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
-import { type Context, openDestinations } from '../context.ts';
+import { combineExitStatus, DguardError } from '../../errors.ts';
+import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
@@ -29,20 +29,18 @@ export async function verifyCommand(
       hint: '--sample 10% takes a random share of all backups, --newest 3 the latest of each datasource',
     });
   }
-  const destinations = await openDestinations(context, options.from ?? options.destination);
+  const destinations = await openDestinations(context, options.from ?? options.destination, name);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  const statuses = errors.map(({ error }) => toDguardError(error, 'storage_failed').exitStatus);
+  const unlisted = errors.map(listingFailure);
+  const statuses = unlisted.map(({ exitStatus }) => exitStatus);
   const chosen = choose(entries, name, options);
   if (chosen.length === 0 && errors.length === 0) {
-    throw new DguardError(
-      name === undefined ? 'nothing_there' : 'unknown_name',
-      'there is nothing to verify',
-      {
-        operation: 'verify',
-        ...(name === undefined ? {} : { subject: name }),
-        hint: '`dguard list` shows what there is',
-      },
-    );
+    const known = name === undefined || (await isConfiguredJob(context, name));
+    throw new DguardError(known ? 'nothing_there' : 'unknown_name', 'there is nothing to verify', {
+      operation: 'verify',
+      ...(name === undefined ? {} : { subject: name }),
+      hint: '`dguard list` shows what there is',
+    });
   }
   const config = ['content', 'restore'].includes(options.level) ? await configOrNone(context) : undefined;
   const reports: VerifyReport[] = [];
@@ -64,11 +62,11 @@ export async function verifyCommand(
   }
   const status = combineExitStatus(statuses);
   const failures = [
-    ...errors.map(({ error }) => error),
+    ...unlisted,
     ...reports.flatMap(({ error }) => (error ? [error] : [])),
     ...reports.flatMap(badBytes),
   ];
-  for (const { error } of errors) context.report(error);
+  for (const error of unlisted) context.report(error);
   if (context.options.json) {
     const checks = reports.map(({ error: _, ...report }) => report);
     context.print(jsonDocument('verify', status, { checks }, failures));
@@ -89,11 +87,12 @@ function choose(
   options: Options,
 ): CatalogEntry[] {
   const candidates = entries.filter(({ manifest }) => manifest?.status !== 'failed');
-  const isJob = name !== undefined && candidates.some(({ manifest }) => manifest?.job === name);
+  // Of a damaged manifest only its place tells whose it is.
+  const isOfJob = ({ manifest, folder }: CatalogEntry) =>
+    manifest ? manifest.job === name : folder.startsWith(`${name}/`);
+  const isJob = name !== undefined && candidates.some(isOfJob);
   if (name !== undefined && !isJob) return copiesOf(candidates, name);
-  const ofJob = candidates.filter(
-    ({ manifest, folder }) => !isJob || (manifest ? manifest.job === name : folder.startsWith(`${name}/`)),
-  );
+  const ofJob = candidates.filter((entry) => !isJob || isOfJob(entry));
   if (options.sample !== undefined) return sampleOf(ofJob, options.sample);
   if (options.all) return ofJob;
   const seen = new Map<string, number>();

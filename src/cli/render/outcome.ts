@@ -59,7 +59,7 @@ export function jsonDocument(
   fields: object,
   errors: readonly unknown[],
 ): string {
-  const status = exitCode === 0 ? 'ok' : exitCode === 3 ? 'partial' : 'failed';
+  const status = exitCode === 0 ? 'ok' : [3, 75].includes(exitCode) ? 'partial' : 'failed';
   const text = JSON.stringify(
     { command, status, exit_code: exitCode, ...fields, errors: errors.map(errorJson) },
     (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value),

@@ -110,7 +110,7 @@ async function assertOwnFolder(run: Run, target: Target): Promise<void> {
         {
           operation: 'look at the written backup',
           subject: `${target.name}:${target.folder}`,
-          hint: 'something else writes into this folder, or the destination loses data: `dguard check`',
+          hint: 'something else writes into this folder, or the destination loses data: look there before the next run',
         },
       );
     }

@@ -30,7 +30,7 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
     tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-'));
     dump = await openDump(request, tempDir, warnings, runtime);
     warnOfIdentity(request, dump.identity, warnings);
-    run = beginRun(request, dump, runtime, startedAt);
+    run = beginRun(request, dump.snapshotAt, runtime, startedAt);
     await requireSpace(run, dump, warnings);
     const totalBytes = dump.expectedBytes;
     runtime.emit({
@@ -53,15 +53,15 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
       warnings: warnings.summary(),
     };
   } catch (thrown) {
-    const error = runtime.signal.aborted
-      ? abortError(runtime.signal)
-      : toDguardError(thrown, 'source_failed', { operation: 'backup', subject });
-    if (run) await giveUp(run, error, warnings, runtime);
+    const error = runtime.signal.aborted ? abortError(runtime.signal) : failureOf(thrown, subject);
+    // A source that could not even be opened is a failed run too: history and success rate count it.
+    run ??= beginRun(request, startedAt, runtime, startedAt);
+    await giveUp(run, error, warnings, runtime);
     runtime.emit({ type: 'done', job, subject, outcome: 'failed' });
     return {
       datasource: subject,
       status: 'failed',
-      copies: run ? copiesOf(run) : [],
+      copies: copiesOf(run),
       warnings: warnings.summary(),
       error,
     };
@@ -99,6 +99,14 @@ async function openDump(
     parallelJobs: options.parallel_jobs,
     ownPaths: request.ownPaths,
   });
+}
+
+/** What failed, with the datasource's name before what it failed on. */
+export function failureOf(thrown: unknown, name: string): DguardError {
+  const { code, message, hint, subject, cause } = toDguardError(thrown, 'source_failed');
+  const on = subject === undefined || subject.startsWith(name) ? (subject ?? name) : `${name}: ${subject}`;
+  const details = { operation: 'backup', subject: on, ...(hint === undefined ? {} : { hint }), cause };
+  return new DguardError(code, message, details);
 }
 
 /** A new source under an old name is said; two that take turns are said louder. */

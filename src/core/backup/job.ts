@@ -15,7 +15,7 @@ import { markKeys } from '../marks.ts';
 import { ownerState, ownerText } from '../owner.ts';
 import { type PruneOutcome, pruneGroup } from '../prune/prune.ts';
 import { recoverTarget } from '../target.ts';
-import { backupDatasource } from './datasource.ts';
+import { backupDatasource, failureOf } from './datasource.ts';
 import { runHooks } from './hooks.ts';
 import type { BackupOutcome, BackupRequest } from './run.ts';
 
@@ -292,7 +292,8 @@ async function backUpOne(
     for (const { destination, error } of counts ? outcome.copies : []) if (!error) await prune(destination);
     return outcome;
   } catch (thrown) {
-    const error = toDguardError(thrown, 'internal', { operation: 'backup', subject: name });
+    const isLocked = (thrown as Partial<DguardError>).code === 'locked';
+    const error = isLocked ? (thrown as DguardError) : failureOf(thrown, name);
     return { ...nothing, status: 'failed', error };
   } finally {
     await lock?.release();

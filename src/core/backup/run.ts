@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { createFanout, type Fanout, type Target } from '../../archive/fanout.ts';
 import { CHUNKER } from '../../archive/format.ts';
 import type { BackupType, DatasourceConfig, JobConfig } from '../../config/types.ts';
-import type { Dump } from '../../engines/types.ts';
 import type { DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import { backupFolder, backupId } from '../../plan/naming.ts';
@@ -63,15 +62,15 @@ export interface Run {
 
 const STALL_MS = 10 * 60 * 1000;
 
-export function beginRun(request: BackupRequest, dump: Dump, runtime: Runtime, startedAt: Date): Run {
-  const id = backupId(request.type, dump.snapshotAt, randomBytes(5));
+export function beginRun(request: BackupRequest, snapshotAt: Date, runtime: Runtime, startedAt: Date): Run {
+  const id = backupId(request.type, snapshotAt, randomBytes(5));
   const values = {
     job: request.job.name,
     datasource: request.name,
     host: request.hostName,
     type: request.type,
     id,
-    at: dump.snapshotAt,
+    at: snapshotAt,
   };
   const targets = request.destinations.map(({ name, storage, pathTemplate }) => ({
     name,
