@@ -23,7 +23,7 @@ export async function runHooks(
       throw new DguardError('hook_failed', `the ${kind} hook failed: ${result.message}`, {
         operation: `hook ${kind}`,
         subject: facts['DGUARD_JOB'] ?? '',
-        hint: 'run the command by hand; it gets DGUARD_JOB, DGUARD_RUN_ID, DGUARD_TYPE and DGUARD_STATUS',
+        hint: 'run the command by hand; it gets DGUARD_JOB, DGUARD_RUN_ID and DGUARD_TYPE, and after the run DGUARD_STATUS',
       });
     }
   }
