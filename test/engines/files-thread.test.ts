@@ -104,7 +104,7 @@ describe('the thread that reads files', () => {
   });
 
   it('ends when the run is aborted', async () => {
-    for (let i = 0; i < 20_000; i++) fs.writeFileSync(join(root, `small-${i}`), 'small');
+    for (let i = 0; i < 4000; i++) fs.writeFileSync(join(root, `small-${i}`), 'small '.repeat(200));
     const controller = new AbortController();
     const batches = walkInThread(requestFor(root), thread, contextFor([], controller.signal));
     await batches.next();
