@@ -516,7 +516,8 @@ describe('discovery', () => {
     const error = await loadConfig(undefined, { env: {}, cwd: folder }).catch((thrown) => thrown);
     // A host may have /etc/dguard/backup.yaml; then there is nothing to see here.
     if (error instanceof DguardError) {
-      expect(error).toMatchObject({ code: 'config_invalid', hint: expect.stringContaining('dguard init') });
+      const hint = expect.stringContaining('backup.example.yaml');
+      expect(error).toMatchObject({ code: 'config_invalid', hint });
       expect(error.message).toContain(`${folder}/backup.yaml`);
     }
   });
