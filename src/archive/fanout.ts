@@ -52,7 +52,7 @@ export function createFanout(
     return new DguardError('timeout', `neither took anything nor answered for ${seconds} s`, {
       operation: 'write',
       subject: target.name,
-      hint: 'look at the destination; the next run writes there again',
+      hint: 'check the destination; the next run writes there again',
     });
   }
 

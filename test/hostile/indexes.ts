@@ -50,6 +50,7 @@ export const indexes: Cases = {
             at: [sliceOf(id, 0, 5000)],
           })),
         ],
+        manifest: (draft) => ({ ...draft, size_bytes: 6000 }),
       }),
     /larger than the whole backup/,
   ),
