@@ -8,8 +8,3 @@ import { setFlagsFromString } from 'node:v8';
 export function collectLessOften(): void {
   setFlagsFromString('--heap-growing-percent=300');
 }
-
-/** Keeps V8's nursery at its size: what an archive writer makes dies young, and a nursery of 16 MB is as much memory. */
-export function keepNurserySmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
-}

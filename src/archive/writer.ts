@@ -22,7 +22,6 @@ import {
   originOf,
   SUMS_NAME,
 } from './format.ts';
-import { keepNurserySmall } from './heap.ts';
 import { createIndexWriter, type IndexSummary } from './index/writer.ts';
 import { artifactLines, artifactsSummary, checksumLines } from './objects.ts';
 import { isPacked, type PackedRun, PLACE_FIELDS } from './packed.ts';
@@ -69,7 +68,6 @@ interface Pending {
 
 /** Writes members as artifacts, then the index and SHA256SUMS. Leases and the manifest are the caller's. */
 export async function createArchiveWriter(options: ArchiveOptions) {
-  keepNurserySmall();
   const origin = originOf(options.id);
   const codec = await createCodec(options.codec, options.level);
   const indexCodec = await createCodec('zstd', 3);
