@@ -58,8 +58,11 @@ export async function dropUndo(
 
 /** One restore, undo or recovery of a target at a time, by whatever name it goes. */
 export function lockTarget(target: RestoreTarget, operation: string, runtime: Runtime) {
-  return takeLock(`target ${placeOf(target)}`, operation, 0, runtime);
+  return takeLock(`target ${placeOf(target)}`, operation, TARGET_WAIT_MS, runtime);
 }
+
+/** A look whether something is to be recovered holds the lock for a moment, and two backups may look at once. */
+const TARGET_WAIT_MS = 10_000;
 
 function placeOf({ type, datasource, toPath, toDatabase }: RestoreTarget): string {
   if (toPath !== undefined) return resolve(toPath);

@@ -84,8 +84,13 @@ export async function startMysql(name, { settings = {} } = {}) {
   chmodSync(root, 0o755);
   const identity = process.getuid?.() === 0 ? { uid: owner.uid, gid: owner.gid } : {};
   const env = { PATH: process.env.PATH, LC_ALL: 'C', HOME: root };
+  // Of its own: a server that starts removes the temporary tables of all others that share the folder.
+  const temporary = join(root, 'tmp');
+  mkdirSync(temporary);
+  chownSync(temporary, owner.uid, owner.gid);
   const base = [
     '--no-defaults',
+    `--tmpdir=${temporary}`,
     `--basedir=${join(programs.root, 'usr')}`,
     `--datadir=${data}`,
     `--lc-messages-dir=${shareFolder(programs)}`,
