@@ -161,7 +161,12 @@ describe('surroundings', () => {
   });
 
   it('a temporary folder that cannot be: exit 2, named; nothing good comes of it', async () => {
-    await refused(at({ TMPDIR: space.path('tree/file/sub') }, 'backup', 'j'), 2, /tree\/file\/sub/, /temp_dir/);
+    await refused(
+      at({ TMPDIR: space.path('tree/file/sub') }, 'backup', 'j'),
+      2,
+      /tree\/file\/sub/,
+      /temp_dir/,
+    );
   });
 
   it("the configuration's temp_dir is used instead of the system's", async () => {

@@ -62,7 +62,12 @@ async function roundTrip(): Promise<MemoryBackup> {
 }
 
 function inspectRequest() {
-  return { env: {}, tempDir: join(bench.folder, 'temp'), signal: new AbortController().signal, onProgress: () => {} };
+  return {
+    env: {},
+    tempDir: join(bench.folder, 'temp'),
+    signal: new AbortController().signal,
+    onProgress: () => {},
+  };
 }
 
 interface Schema {
