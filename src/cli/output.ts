@@ -128,7 +128,9 @@ export function createOutput(options: OutputOptions): Output {
 function styleOf(options: OutputOptions): ProgressStyle {
   if (options.progress === false || options.quiet) return 'none';
   if (options.json) return 'json';
-  const { NO_COLOR, TERM } = process.env;
+  const { NO_COLOR, TERM, CI } = process.env;
+  // A CI log keeps every redrawn line; ora draws nothing there either.
+  if (CI !== undefined) return 'lines';
   const plain = options.color === false || (NO_COLOR !== undefined && NO_COLOR !== '') || TERM === 'dumb';
   // A terminal that does not know its width (0, in some containers) has no line to redraw.
   const drawable = process.stderr.isTTY === true && process.stderr.columns > 0;

@@ -77,7 +77,7 @@ describe('escape codes', () => {
   /** Runs on a terminal of its own (util-linux `script`); all that it wrote there. */
   function onTerminal(args: string, env: Record<string, string> = {}, columns = 100): string {
     const command = `stty cols ${columns} rows 30; "${process.execPath}" "${DGUARD}" ${args}`;
-    const { NO_COLOR: _, ...rest } = process.env;
+    const { NO_COLOR: _, CI: __, ...rest } = process.env;
     const options = {
       timeout: 30_000,
       cwd: place.folder,
@@ -98,6 +98,7 @@ describe('escape codes', () => {
     ['--no-color', `backup ${job} --no-color`, {}],
     ['NO_COLOR', `backup ${job}`, { NO_COLOR: '1' }],
     ['TERM=dumb', `backup ${job}`, { TERM: 'dumb' }],
+    ['CI set', `backup ${job}`, { CI: 'true' }],
     ['--json', `backup ${job} --json`, {}],
     ['--no-color, a table', 'list --no-color', {}],
     ['--no-color, an error', 'backup nope --no-color', {}],
