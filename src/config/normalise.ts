@@ -83,6 +83,14 @@ function datasource(name: string, input: DatasourceInput, secrets: OwnSecrets): 
     client_path: input.client_path ?? [],
     client_command: input.client_command ?? [],
   };
+  if (input.type === 'postgres') {
+    const { lock_timeout, statement_timeout, ...others } = network as typeof network & typeof input;
+    return given({
+      ...others,
+      lock_timeout_ms: durationMs(lock_timeout),
+      statement_timeout_ms: durationMs(statement_timeout),
+    }) as types.DatasourceConfig;
+  }
   return given(network) as types.DatasourceConfig;
 }
 

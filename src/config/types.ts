@@ -81,6 +81,14 @@ export interface NetworkDatasource extends DatasourceBase {
 
 export interface PostgresConfig extends NetworkDatasource {
   readonly type: 'postgres';
+  /** How rows are counted; undefined: exactly. Estimates are not compared after a restore. */
+  readonly row_counts?: 'exact' | 'estimate';
+  /** False: the globals never hold passwords of roles. Undefined: where they can be read. */
+  readonly role_passwords?: boolean;
+  /** How long a lock is waited for; undefined: 2 minutes. */
+  readonly lock_timeout_ms?: number;
+  /** How long one statement may take, of a dump or a restore; undefined: as long as it takes. */
+  readonly statement_timeout_ms?: number;
 }
 export interface MysqlConfig extends NetworkDatasource {
   readonly type: 'mysql';

@@ -7,14 +7,7 @@ import { bodyChunks } from './body.ts';
 import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
 import { storedBudget } from './local/budget.ts';
 import { attempt, fileError } from './local/errors.ts';
-import {
-  isRealPath,
-  makeFolder,
-  makeRoot,
-  removeEmptyFolders,
-  removeMadeRoot,
-  syncFolder,
-} from './local/folders.ts';
+import { isRealPath, makeFolder, makeRoot, removeEmptyFolders, syncFolder } from './local/folders.ts';
 import { sweepTemporary } from './local/leftovers.ts';
 import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
@@ -57,7 +50,6 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   const budget = limitBytes === undefined ? undefined : storedBudget(limitBytes, () => storedBytes(), path);
   const settledFolders = new Set<string>();
   let knownRoot: string | undefined;
-  let madeRoot: string | undefined;
 
   async function put(
     key: string,
@@ -203,7 +195,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   }
 
   async function createRoot(): Promise<string> {
-    madeRoot = (await makeRoot(path)) ?? madeRoot;
+    await makeRoot(path);
     const root = await findRoot();
     if (root === undefined) throw gone('it was removed as soon as it was made');
     return root;
@@ -275,11 +267,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     delete: remove,
     space,
     sweepLeftovers,
-    async close() {
-      // A check of a destination that nobody has written to yet leaves no empty folder behind.
-      if (madeRoot !== undefined) await removeMadeRoot(path, madeRoot);
-      madeRoot = undefined;
-    },
+    close: async () => undefined,
   };
 }
 

@@ -9,20 +9,10 @@ import type { StreamMember } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';
 import { postgresPrograms } from '../services/postgres.mjs';
-import { type Bench, backUp, dumpRequest, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, dumpRequest, errorOf, makeBench } from './support-postgres.ts';
 
 const BIG = `CREATE TABLE big (id int PRIMARY KEY, filler text);
   INSERT INTO big SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 100000) g`;
-
-/** What it rejected with; fails the test where it did not. */
-async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
-}
 
 /** Our child of this name. */
 function childPid(name: string): number {
@@ -266,6 +256,44 @@ describeWithEachPostgres('postgres: dump', (server) => {
       postgresEngine.dump(bench.source('chosen'), dumpRequest({ include: ['nope'] })),
     );
     expect(none).toMatchObject({ code: 'source_empty' });
+  });
+
+  it('estimates rows from statistics where asked to, and leaves role passwords out', async () => {
+    await bench.database('guessed', `${BIG}; CREATE TABLE never_analysed (n int)`);
+    await bench.sql('guessed', 'ANALYZE big; DELETE FROM big WHERE id <= 50000');
+    const source = bench.source('guessed', { row_counts: 'estimate', role_passwords: false });
+    const content = await backUp(source);
+    expect(content.facts.rows).toBeUndefined();
+    const tables: unknown[] = [];
+    for await (const entry of content.entries())
+      if (entry.type === 'table') tables.push([entry.table, entry.rows]);
+    expect(tables).toEqual([
+      ['public.big', 100_000],
+      ['public.never_analysed', undefined],
+    ]);
+    const globals: Buffer[] = [];
+    for await (const chunk of content.read((await content.entry('globals.sql'))!))
+      globals.push(Buffer.from(chunk));
+    expect(Buffer.concat(globals).toString()).not.toContain('PASSWORD');
+    // Not held against the estimate, but counted.
+    const outcome = await postgresEngine.restore(content, bench.request('guessed', { scratch: true }));
+    expect(outcome.tables).toContainEqual({ name: 'public.big', rows: 50_000 });
+  });
+
+  it('waits for a lock, and for a statement, as long as it is told', async () => {
+    await bench.database('held', 'CREATE TABLE t (n int)');
+    const held = bench.sql('held', 'BEGIN; LOCK TABLE t; SELECT pg_sleep(3); ROLLBACK');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const error = await errorOf(
+      postgresEngine.dump(bench.source('held', { lock_timeout_ms: 200 }), dumpRequest()),
+    );
+    expect(error).toMatchObject({ code: 'source_failed' });
+    expect(error.hint).toContain('somebody holds a table exclusively');
+    await held;
+    const slow = bench.source('big', { statement_timeout_ms: 20 });
+    const stopped = await errorOf(backUp(slow));
+    expect(stopped.message).toContain('statement timeout');
+    expect(stopped.hint).toContain('statement_timeout');
   });
 
   it('health tells ok, a wrong password, nobody there and an unknown database apart', async () => {

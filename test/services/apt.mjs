@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { cached } from './cache.mjs';
 import { findCommand, run } from './child.mjs';
@@ -42,26 +42,38 @@ export function extractedPackages(name, { suite, packages, extraLibraryFolders =
   });
 }
 
+/**
+ * One folder of a source package of any suite of Debian, without its patches.
+ * @param {string} name of the folder in the cache
+ * @param {{ suite: string, source: string, inside: string }} what `inside`: the folder, relative to the package's own
+ * @returns {{ folder: string, fresh: boolean }} the folder that has what was `inside`
+ */
+export function extractedSource(name, { suite, source, inside }) {
+  const recipe = JSON.stringify({ suite, source, inside, revision: 1 });
+  return cached(name, recipe, (folder) => {
+    const { options } = privateRoot(suite);
+    run('apt-get', [...options, '-qq', 'update']);
+    const downloads = join(folder, 'downloads');
+    mkdirSync(downloads);
+    run('apt-get', [...options, '-qq', '--download-only', '--only-source', 'source', source], {
+      cwd: downloads,
+    });
+    const archive = readdirSync(downloads).find((file) => /\.orig\.tar\.\w+$/.test(file));
+    if (!archive) throw new Error(`the source of ${source} has no archive of its origin`);
+    const strip = `--strip-components=${1 + inside.split('/').length}`;
+    run('tar', ['-xf', join(downloads, archive), '-C', folder, strip, '--wildcards', `*/${inside}`]);
+    rmSync(downloads, { recursive: true });
+  });
+}
+
 /** Downloads packages and all they depend on; returns the paths of the .deb files. */
 function downloadPackages(suite, packages) {
   for (const tool of ['apt-get', 'dpkg-deb']) {
     if (!findCommand(tool)) throw new Error(`this machine has no ${tool}`);
   }
-  const { folder: root } = cached(`apt-${suite}`, 'private apt root 1', (fresh) =>
-    preparePrivateRoot(fresh, suite),
-  );
+  const { root, options } = privateRoot(suite);
   const archives = join(root, 'downloads', packages.join('+'));
-  const state = [
-    ['Dir::State', join(root, 'state')],
-    ['Dir::State::status', join(root, 'state', 'nothing-installed')],
-    ['Dir::Cache', join(root, 'cache')],
-    ['Dir::Cache::archives', archives],
-    ['Dir::Etc::SourceList', '/dev/null'],
-    ['Dir::Etc::SourceParts', join(root, 'sources.d')],
-    ['APT::Install-Recommends', 'false'],
-    ['APT::Sandbox::User', ''],
-    ['Acquire::Languages', 'none'],
-  ].flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  const state = [...options, '-o', `Dir::Cache::archives=${archives}`];
   mkdirSync(join(archives, 'partial'), { recursive: true });
   run('apt-get', [...state, '-qq', 'update']);
   run('apt-get', [...state, '-qq', '-y', '--download-only', 'install', ...packages]);
@@ -70,12 +82,30 @@ function downloadPackages(suite, packages) {
     .map((file) => join(archives, file));
 }
 
+/** A root of apt's own for a suite, beside the machine's, and the options that make apt use it. */
+function privateRoot(suite) {
+  const { folder: root } = cached(`apt-${suite}`, 'private apt root 2', (fresh) =>
+    preparePrivateRoot(fresh, suite),
+  );
+  const options = [
+    ['Dir::State', join(root, 'state')],
+    ['Dir::State::status', join(root, 'state', 'nothing-installed')],
+    ['Dir::Cache', join(root, 'cache')],
+    ['Dir::Etc::SourceList', '/dev/null'],
+    ['Dir::Etc::SourceParts', join(root, 'sources.d')],
+    ['APT::Install-Recommends', 'false'],
+    ['APT::Sandbox::User', ''],
+    ['Acquire::Languages', 'none'],
+  ].flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  return { root, options };
+}
+
 function preparePrivateRoot(root, suite) {
   for (const folder of ['state/lists/partial', 'cache', 'sources.d'])
     mkdirSync(join(root, folder), { recursive: true });
   writeFileSync(join(root, 'state', 'nothing-installed'), '');
   const { uri, signedBy } = debianArchive();
-  const source = ['Types: deb', `URIs: ${uri}`, `Suites: ${suite}`, 'Components: main'];
+  const source = ['Types: deb deb-src', `URIs: ${uri}`, `Suites: ${suite}`, 'Components: main'];
   if (signedBy) source.push(`Signed-By: ${signedBy}`);
   writeFileSync(join(root, 'sources.d', 'suite.sources'), `${source.join('\n')}\n`);
 }

@@ -4,10 +4,12 @@ import { findCommand } from './child.mjs';
 /** The commands that the tests call, and the Debian package of each. */
 const PACKAGE_OF = {
   brotli: 'brotli',
+  bzip2: 'bzip2',
   getfacl: 'acl',
   getfattr: 'attr',
   gzip: 'gzip',
   lz4: 'lz4',
+  openssl: 'openssl',
   pigz: 'pigz',
   python3: 'python3',
   rsync: 'rsync',

@@ -8,10 +8,10 @@ import { cacheFolder } from './cache.mjs';
 import { commands } from './commands.mjs';
 import { kopia } from './kopia.mjs';
 import { mysqlServices } from './mysql.mjs';
-import { postgresServices } from './postgres.mjs';
+import { postgresServices, regressionService } from './postgres.mjs';
 import { restic } from './restic.mjs';
 
-const SERVICES = [commands, ...postgresServices, ...mysqlServices, restic, kopia];
+const SERVICES = [commands, ...postgresServices, regressionService, ...mysqlServices, restic, kopia];
 const ALWAYS = 'test';
 
 main(

@@ -19,6 +19,8 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
+export const REGRESSION_MAJOR: 18;
+export function regressionTests(): string | undefined;
 export function postgresPrograms(major: number | string): string | undefined;
 export function startPostgres(
   major: number | string,

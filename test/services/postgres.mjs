@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -13,7 +14,7 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { extractedPackages } from './apt.mjs';
+import { extractedPackages, extractedSource } from './apt.mjs';
 import { cacheFolder } from './cache.mjs';
 import { findCommand, isProgram, run } from './child.mjs';
 
@@ -35,6 +36,33 @@ export const postgresServices = Object.keys(SUITES).map((major) => ({
     return { fresh, version: run(join(postgresPrograms(major), 'postgres'), ['--version']).trim() };
   },
 }));
+
+/** The SQL of PostgreSQL's own regression tests, whose database has every kind of object: of the newest major. */
+export const REGRESSION_MAJOR = 18;
+const REGRESSION = `postgres-${REGRESSION_MAJOR}-regress`;
+export const regressionService = {
+  name: REGRESSION,
+  groups: ['test'],
+
+  install() {
+    const what = {
+      suite: SUITES[REGRESSION_MAJOR],
+      source: `postgresql-${REGRESSION_MAJOR}`,
+      inside: 'src/test/regress',
+    };
+    const { fresh } = extractedSource(REGRESSION, what);
+    if (!regressionTests()) throw new Error('the source package has no regression tests where they were');
+    return { fresh, version: 'parallel_schedule, sql, data' };
+  },
+};
+
+/** The folder of `parallel_schedule`, or undefined where it is not there yet. */
+export function regressionTests() {
+  const folder = join(cacheFolder(), REGRESSION);
+  return existsSync(join(folder, '.recipe')) && existsSync(join(folder, 'parallel_schedule'))
+    ? folder
+    : undefined;
+}
 
 /**
  * The folder of a major's programs, or undefined where it is not there yet.

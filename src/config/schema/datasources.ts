@@ -1,5 +1,16 @@
 import * as z from 'zod';
-import { commandPaths, commandWords, count, list, path, port, secret, sslMode, text } from './fields.ts';
+import {
+  commandPaths,
+  commandWords,
+  count,
+  duration,
+  list,
+  path,
+  port,
+  secret,
+  sslMode,
+  text,
+} from './fields.ts';
 
 const common = {
   tags: list(text()).optional(),
@@ -28,7 +39,14 @@ const network = {
 const pattern = () => z.string().refine((value) => value.trim() !== '', 'must not be empty');
 
 export const datasource = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('postgres'), ...network }),
+  z.strictObject({
+    type: z.literal('postgres'),
+    ...network,
+    row_counts: z.enum(['exact', 'estimate']).optional(),
+    role_passwords: z.boolean().optional(),
+    lock_timeout: duration().optional(),
+    statement_timeout: duration().optional(),
+  }),
   z.strictObject({ type: z.literal('mysql'), ...network }),
   z.strictObject({ type: z.literal('mongodb'), ...network, auth_source: text().optional() }),
   z.strictObject({ type: z.literal('sqlserver'), ...network }),

@@ -1,5 +1,4 @@
 import type { Engine } from '../types.ts';
-import { diagnoseFiles } from './diagnose.ts';
 import { dumpFiles } from './dump.ts';
 import { inspectFiles } from './inspect.ts';
 import type { FilesOptions } from './options.ts';
@@ -14,7 +13,6 @@ export const filesEngine: Engine<FilesOptions> = {
   type: 'files',
   capabilities: { formats: ['native'], selects: 'paths', targets: ['path'] },
   probe: probeFiles,
-  diagnose: diagnoseFiles,
   dump: dumpFiles,
   restore: restoreFiles,
   inspect: inspectFiles,

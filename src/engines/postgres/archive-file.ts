@@ -72,6 +72,12 @@ export async function readableArchive(
   return { kind: 'path', path: request.tempDir, jobs };
 }
 
+/** Of an archive that `readableArchive` had: enough for its definitions. pg_restore leaves once it has them. */
+export function definitionsOf(content: BackupContent, archive: Archive, { tempDir }: ReadRequest): Readable {
+  if (archive.kind === 'directory') return { kind: 'path', path: tempDir, jobs: 1 };
+  return { kind: 'stdin', open: () => content.read(archive.entry) };
+}
+
 /** Writes what a list of contents needs, and nothing more, then returns pg_restore's own list. */
 export async function listContents(
   content: BackupContent,

@@ -1,4 +1,6 @@
-import { identifier, type Session } from './session.ts';
+import type { TableFact } from '../types.ts';
+import { MARKED } from './marks.ts';
+import { identifier, literal, type Session } from './session.ts';
 
 export interface TableInfo {
   readonly oid: string;
@@ -19,8 +21,17 @@ export function ownObjects(alias: string, catalog: string): string {
     AND dep.classid = 'pg_catalog.${catalog}'::pg_catalog.regclass)`;
 }
 
-/** Schemas of the user's, of the alias `n`. */
-export const OWN_SCHEMA = `(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')`;
+/** Schemas of the user's, of the alias `n`: neither the system's, nor those in which a restore keeps old rows. */
+export const OWN_SCHEMA = `(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
+  SELECT 1 FROM pg_catalog.pg_description kept WHERE kept.objoid = n.oid AND kept.objsubid = 0
+    AND kept.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND kept.description LIKE ${MARKED}))`;
+
+export async function isMissingSchema(session: Session, name: string): Promise<boolean> {
+  const rows = await session.rows(
+    `SELECT 1 AS one FROM pg_catalog.pg_namespace WHERE nspname = ${literal(name)}`,
+  );
+  return rows.length === 0;
+}
 
 /** All tables, partitioned ones and partitions among them, in the order of their names. */
 export async function listTables(session: Session): Promise<TableInfo[]> {
@@ -63,6 +74,18 @@ export async function countRows(
     for (const { i, n } of rows) facts.push({ name: batch[i]!.name, rows: Number(n) });
   }
   return facts.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Rows by the planner's statistics: nothing is read, and a table that was never analysed has none. */
+export async function estimateRows(session: Session, tables: readonly TableInfo[]): Promise<TableFact[]> {
+  const rows = await session.rows<{ oid: string; n: number }>(
+    `SELECT c.oid::pg_catalog.text AS oid, c.reltuples AS n FROM pg_catalog.pg_class c
+      WHERE c.relkind = 'r' AND c.reltuples >= 0`,
+  );
+  const known = new Map(rows.map(({ oid, n }) => [oid, Math.round(n)]));
+  return tables
+    .filter((table) => !table.partitioned)
+    .map(({ oid, name }) => (known.has(oid) ? { name, rows: known.get(oid)! } : { name }));
 }
 
 export async function countLargeObjects(session: Session): Promise<number> {

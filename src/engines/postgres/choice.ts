@@ -7,16 +7,29 @@ import { listContents, type ReadRequest } from './archive-file.ts';
 import type { Archive } from './content.ts';
 import { tableMatcher } from './select.ts';
 import type { Server } from './server.ts';
-import { isDataOf, isForeignKey, isLargeObject, isTableData, parseForeignKeys, parseToc } from './toc.ts';
+import type { SourceFacts } from './source-facts.ts';
+import {
+  type ForeignKey,
+  isDataOf,
+  isEventTrigger,
+  isForeignKey,
+  isLargeObject,
+  isTableData,
+  parseForeignKeys,
+  parseToc,
+  type TocEntry,
+} from './toc.ts';
 import type { Tools } from './tools.ts';
 
 export interface Choice {
   /** pg_restore's `--use-list`; undefined: everything. */
   readonly list?: string;
+  /** The list of event triggers, which are created after all else, or not at all; undefined: there are none. */
+  readonly eventTriggers?: string;
   /** The tables whose rows come back. */
   readonly tables: readonly TableFact[];
   /** Foreign keys left out, as the table that they point to has no rows. */
-  readonly foreignKeys: readonly string[];
+  readonly foreignKeys: readonly ForeignKey[];
 }
 
 /**
@@ -28,16 +41,14 @@ export async function chooseEntries(
   archive: Archive,
   recorded: readonly TableFact[],
   only: readonly string[],
-  withoutRows: readonly string[],
+  facts: SourceFacts,
   context: { readonly server: Server; readonly tools: Tools; readonly read: ReadRequest },
 ): Promise<Choice> {
-  if (only.length === 0 && withoutRows.length === 0) return { tables: recorded, foreignKeys: [] };
+  const { without_rows: withoutRows, event_triggers: events, parents } = facts;
+  if (only.length === 0 && withoutRows.length + events.length === 0)
+    return { tables: recorded, foreignKeys: [] };
   const { server, tools, read } = context;
-  const matches = await tableMatcher(only);
-  const chosen =
-    only.length === 0
-      ? recorded
-      : recorded.filter(({ name }) => matches({ name, table: name.slice(name.indexOf('.') + 1) }));
+  const chosen = only.length === 0 ? recorded : await chosenTables(recorded, only, parents);
   if (chosen.length === 0) {
     const hint = `tables in it: ${recorded
       .slice(0, 20)
@@ -63,11 +74,35 @@ export async function chooseEntries(
     if (only.length === 0) return true;
     return isTableData(entry) ? isDataOf(entry, names) : !isLargeObject(entry);
   });
+  const late = kept.filter(isEventTrigger);
+  const all = only.length === 0 && left.size === 0;
+  // A list does not reach a pg_restore elsewhere: there its own order has to do.
+  if (all && (late.length === 0 || server.connection.viaTools)) return { tables: chosen, foreignKeys: [] };
   return {
-    list: `${kept.map(({ line }) => line).join('\n')}\n`,
+    list: listOf(kept.filter((entry) => !isEventTrigger(entry))),
+    ...(late.length === 0 ? {} : { eventTriggers: listOf(late) }),
     tables: chosen,
-    foreignKeys: broken.map(({ table, references }) => `${table} → ${references}`),
+    foreignKeys: broken,
   };
+}
+
+function listOf(entries: readonly TocEntry[]): string {
+  return `${entries.map(({ line }) => line).join('\n')}\n`;
+}
+
+/** Tables that a pattern names, or names what they are partitions or children of. */
+async function chosenTables(
+  recorded: readonly TableFact[],
+  only: readonly string[],
+  parents: SourceFacts['parents'],
+): Promise<readonly TableFact[]> {
+  const matches = await tableMatcher(only);
+  const named = (name: string, seen: ReadonlySet<string> = new Set()): boolean =>
+    matches({ name, table: name.slice(name.indexOf('.') + 1) }) ||
+    (Object.hasOwn(parents, name) ? parents[name]! : []).some(
+      (parent) => !seen.has(parent) && named(parent, new Set([...seen, name])),
+    );
+  return recorded.filter(({ name }) => named(name));
 }
 
 /** The SQL of some entries. */

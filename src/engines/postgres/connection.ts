@@ -21,6 +21,8 @@ export interface Connection {
   readonly sslKey?: string;
   /** The client tools run elsewhere or as somebody else, and so does every query. */
   readonly viaTools: boolean;
+  /** Of every session, as libpq's `options`. */
+  readonly settings: string;
 }
 
 export const CONNECT_TIMEOUT_S = 10;
@@ -38,6 +40,7 @@ export function connectionOf(options: PostgresOptions, subject: string): Connect
     ...(options.ssl_cert === undefined ? {} : { sslCert: options.ssl_cert }),
     ...(options.ssl_key === undefined ? {} : { sslKey: options.ssl_key }),
     viaTools: options.client_command.length > 0 || options.run_as !== undefined,
+    settings: sessionSettings(options.statement_timeout_ms ?? 0),
   };
   if (options.uri !== undefined) {
     const uri = parseUri(options.uri.reveal(), subject);
@@ -77,7 +80,7 @@ function placeOf(options: PostgresOptions): { host?: string; port?: number } {
 }
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING, of one host. */
-function parseUri(text: string, subject: string): Omit<Connection, 'viaTools'> {
+function parseUri(text: string, subject: string): Omit<Connection, 'viaTools' | 'settings'> {
   const invalid = (why: string) =>
     new DguardError('config_invalid', `the uri ${why}`, {
       operation: 'connect',
@@ -116,11 +119,10 @@ function parseUri(text: string, subject: string): Omit<Connection, 'viaTools'> {
 }
 
 /**
- * Settings of every session of dguard's, whatever the role's and the database's own are: a dump takes as long
- * as it takes, and what the server writes of values and definitions is always written alike.
+ * Settings of every session of dguard's, whatever the role's and the database's own are: a statement takes as
+ * long as the configuration lets it, and what the server writes of values and definitions is written alike.
  */
-export const SESSION_SETTINGS = [
-  'statement_timeout=0',
+const SESSION_SETTINGS = [
   'idle_in_transaction_session_timeout=0',
   'client_min_messages=warning',
   'row_security=off',
@@ -130,9 +132,13 @@ export const SESSION_SETTINGS = [
   'extra_float_digits=3',
   'bytea_output=hex',
   'quote_all_identifiers=off',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ');
+];
+
+function sessionSettings(statementTimeoutMs: number): string {
+  return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS]
+    .map((setting) => `-c ${setting}`)
+    .join(' ');
+}
 
 /**
  * The `dbname` argument of a client tool: a connection string without its password. It works where an
@@ -151,7 +157,7 @@ export function conninfo(connection: Connection, database: string, passfile: str
     passfile,
     connect_timeout: CONNECT_TIMEOUT_S,
     application_name: 'dguard',
-    options: SESSION_SETTINGS,
+    options: connection.settings,
   };
   return Object.entries(parts)
     .filter(([, value]) => value !== undefined)

@@ -1,10 +1,11 @@
-import { DguardError, errorText } from '../../errors.ts';
+import { DguardError } from '../../errors.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../types.ts';
-import { countLargeObjects, countRows, listTables, type TableInfo } from './catalog.ts';
+import { countLargeObjects, countRows, estimateRows, listTables, type TableInfo } from './catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from './database.ts';
 import { serverError, sqlState } from './failures.ts';
 import { jsonlMembers } from './jsonl-dump.ts';
 import { dumpMembers } from './members.ts';
+import { listKept } from './merge/kept.ts';
 import type { PostgresOptions } from './options.ts';
 import { schemaHash } from './schema-hash.ts';
 import { tablesWithoutRows } from './select.ts';
@@ -23,6 +24,8 @@ export interface Snapshot {
   readonly tools: Tools;
   readonly tables: readonly TableInfo[];
   readonly withoutRows: readonly TableInfo[];
+  /** Schemas in which restores keep what they replaced: not a part of the backup. */
+  readonly keptSchemas: readonly string[];
   /** Of the database on the server's disk, indexes included; where it may be known. */
   readonly sizeBytes?: number;
   /** What the tools said, for the manifest. */
@@ -57,12 +60,21 @@ export async function dumpDatabase(
       `${server.connection.host ?? 'localhost'}:${server.connection.port ?? 5432}`;
     const size = await databaseSize(session, database);
 
-    await beginLocked(session);
+    await beginLocked(session, server.lockTimeoutMs);
     const [exported] = await session.rows<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
     const snapshotAt = source.now();
     const tables = await listTables(session);
     const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
-    const facts = await readFacts(session, database, size, version.num, tools, withoutRows);
+    const facts = await readFacts(
+      session,
+      database,
+      size,
+      version.num,
+      tools,
+      tables,
+      withoutRows,
+      rowCounts(server),
+    );
     const schema = await schemaHash(session);
     const snapshot: Snapshot = {
       server,
@@ -72,6 +84,7 @@ export async function dumpDatabase(
       tools,
       tables,
       withoutRows,
+      keptSchemas: (await listKept(session)).map(({ name }) => name),
       ...(size === undefined ? {} : { sizeBytes: size }),
       said: [],
     };
@@ -106,7 +119,9 @@ export async function dumpDatabase(
           extensions: extensions.map((extension) => `${extension.name} ${extension.version}`),
           schema_sha256: schema,
           tables_count: counted.length,
-          rows: counted.reduce((sum, table) => sum + (table.rows ?? 0), 0),
+          ...(counted.some(({ rows }) => rows === undefined)
+            ? {}
+            : { rows: counted.reduce((sum, { rows }) => sum + rows!, 0) }),
           ...(output === '' ? {} : { engine_output: output }),
           engine: { ...facts },
         };
@@ -123,19 +138,16 @@ async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
   yield* members;
 }
 
-/** How long a lock is waited for: somebody alters or truncates the table just now. */
-const LOCK_WAIT_MS = 120_000;
-
 /**
  * Begins the transaction that the snapshot is of, with every table locked against changes of its definition
  * before the snapshot is taken. A table truncated or rewritten after the snapshot, and before pg_dump had
  * locked it, would read as empty: the one case in which a snapshot does not show what was.
  */
-async function beginLocked(session: Session): Promise<void> {
+async function beginLocked(session: Session, lockTimeoutMs: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const tables = await listTables(session);
     await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    await session.run(`SET LOCAL lock_timeout = ${LOCK_WAIT_MS}`);
+    await session.run(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
     try {
       if (tables.length === 0) return;
       const names = tables.map(({ schema, table }) => `ONLY ${identifier(schema)}.${identifier(table)}`);
@@ -167,7 +179,9 @@ async function readFacts(
   size: number | undefined,
   versionNum: number,
   tools: Tools,
+  tables: readonly TableInfo[],
   withoutRows: readonly TableInfo[],
+  rowCounts: SourceFacts['row_counts'],
 ): Promise<SourceFacts> {
   const facts = (await readDatabase(session, database)) as DatabaseFacts;
   return {
@@ -177,7 +191,23 @@ async function readFacts(
     ...(await readSurroundings(session)),
     large_objects: await countLargeObjects(session),
     without_rows: withoutRows.map((table) => table.name),
+    parents: parentNames(tables),
+    row_counts: rowCounts,
   };
+}
+
+/** The tables that each partition or child is one of, by name. */
+function parentNames(tables: readonly TableInfo[]): SourceFacts['parents'] {
+  const names = new Map(tables.map(({ oid, name }) => [oid, name]));
+  return Object.fromEntries(
+    tables
+      .filter(({ parents }) => parents.length > 0)
+      .map(({ name, parents }) => [name, parents.flatMap((oid) => names.get(oid) ?? [])]),
+  );
+}
+
+function rowCounts(server: Server): 'exact' | 'estimate' {
+  return server.source.options.row_counts ?? 'exact';
 }
 
 async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
@@ -190,15 +220,12 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
     (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
   );
   try {
+    if (rowCounts(snapshot.server) === 'estimate') return await estimateRows(snapshot.session, counted);
     // By the session that holds the locks: another would wait behind whoever waits to alter a table, who waits
     // for this one to end, and nobody could see the circle.
     return await countRows(snapshot.session, counted, true);
   } catch (error) {
     const subject = `${snapshot.server.source.name}/${snapshot.database}`;
-    throw new DguardError('source_failed', `rows could not be counted: ${errorText(error)}`, {
-      operation: 'dump',
-      subject,
-      cause: error,
-    });
+    throw serverError(error, 'source_failed', 'count rows', subject);
   }
 }

@@ -73,6 +73,9 @@ function stateHint(state: string | undefined): string {
   if (state === '3D000') return 'list the databases: psql -l';
   if (state === '42501') return 'grant the role what it lacks: GRANT pg_read_all_data TO the role';
   if (state === '57P03') return 'the server is starting up or shutting down: try again later';
+  if (state === '55P03')
+    return 'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout';
+  if (state === '57014') return 'raise statement_timeout of the datasource';
   if (state === '53300') return 'raise max_connections, or run fewer backups at once';
   return '';
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { DguardError } from '../../errors.ts';
 import type { Member, StreamMember, TableFact } from '../types.ts';
-import { countLargeObjects, type TableInfo } from './catalog.ts';
+import { countLargeObjects, OWN_SCHEMA, type TableInfo } from './catalog.ts';
 import type { Snapshot } from './dump.ts';
 import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
 import { globalsMember } from './members.ts';
@@ -197,11 +197,11 @@ async function describe(
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
       LATERAL (SELECT coalesce(p.last_value, p.start_value) AS last_value, p.last_value IS NOT NULL AS is_called
         FROM pg_catalog.pg_sequences p WHERE p.schemaname = n.nspname AND p.sequencename = c.relname) s
-    WHERE c.relkind = 'S' AND n.nspname !~ '^pg_' ORDER BY 1, 2`);
+    WHERE c.relkind = 'S' AND ${OWN_SCHEMA} ORDER BY 1, 2`);
   const views = await session.rows<{ schema: string; name: string }>(`
     SELECT n.nspname AS "schema", c.relname AS name FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname !~ '^pg_' ORDER BY c.oid`);
+    WHERE c.relkind = 'm' AND c.relispopulated AND ${OWN_SCHEMA} ORDER BY c.oid`);
   const textsOf = (oid: string, kind: string) =>
     parts.filter((part) => part.oid === oid && part.kind === kind).map(({ text }) => text);
   return {

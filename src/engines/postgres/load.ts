@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { openChild } from '../../child.ts';
 import { DguardError } from '../../errors.ts';
 import type { BackupContent } from '../types.ts';
-import { type ReadRequest, readableArchive } from './archive-file.ts';
+import { definitionsOf, type ReadRequest, readableArchive } from './archive-file.ts';
 import type { Archive } from './content.ts';
 import type { Server } from './server.ts';
 import type { Tools } from './tools.ts';
@@ -16,6 +16,8 @@ export interface LoadRequest {
   /** `--use-list`; undefined: everything. */
   readonly list?: string;
   readonly read: ReadRequest;
+  /** Definitions alone, of an archive that was staged or comes by stdin: by one connection. */
+  readonly serial?: true;
 }
 
 /** Loads an archive with pg_restore; the first error ends it. Throws `target_failed`, or what the content throws. */
@@ -25,8 +27,11 @@ export async function loadArchive(
   request: LoadRequest,
 ): Promise<void> {
   const { server, tools, database, list, read } = request;
-  const single = request.flags.includes('--single-transaction');
-  const readable = await readableArchive(content, archive, read, !server.connection.viaTools);
+  const single = request.flags.includes('--single-transaction') || request.serial;
+  const readable =
+    request.serial === undefined
+      ? await readableArchive(content, archive, read, !server.connection.viaTools)
+      : definitionsOf(content, archive, read);
   const argv = [
     ...tools.argv('pg_restore'),
     `--dbname=${await server.conninfo(database)}`,

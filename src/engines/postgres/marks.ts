@@ -27,6 +27,9 @@ export interface MarkedDatabase extends Mark {
 
 const MAX_NAME_BYTES = 63;
 
+/** How the text of a mark begins, as a pattern of LIKE, in SQL. */
+export const MARKED = literal('{"dguard":%');
+
 export function markText(mark: Mark): string {
   return JSON.stringify({ dguard: mark });
 }
@@ -54,7 +57,7 @@ export async function listMarked(session: Session, target?: string): Promise<Mar
         AND a.backend_type = 'client backend') AS used
     FROM pg_catalog.pg_database d JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid
       AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
-    WHERE c.description LIKE ${literal('{"dguard":%')}`);
+    WHERE c.description LIKE ${MARKED}`);
   return rows
     .flatMap(({ name, comment, size, used }) => {
       const mark = parseMark(comment);

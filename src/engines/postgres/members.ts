@@ -75,12 +75,13 @@ async function* globals(snapshot: Snapshot, subject: string): AsyncGenerator<Uin
   const [row] = await session.rows<{ readable: boolean }>(
     "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS readable",
   );
+  const passwords = row!.readable && server.source.options.role_passwords !== false;
   const argv = [
     ...tools.argv('pg_dumpall'),
     `--dbname=${await server.conninfo(database)}`,
     '--no-password',
     '--globals-only',
-    ...(row!.readable ? [] : ['--no-role-passwords']),
+    ...(passwords ? [] : ['--no-role-passwords']),
   ];
   const child = await startTool(snapshot, argv, subject);
   try {

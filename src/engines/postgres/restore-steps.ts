@@ -3,8 +3,10 @@ import type { TableFact } from '../types.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
 import { loadExport } from './jsonl-load.ts';
-import { loadArchive } from './load.ts';
+import { type LoadRequest, loadArchive } from './load.ts';
+import { dropMarked } from './place.ts';
 import type { Work } from './restore-work.ts';
+import { adminDatabases, openAny, openServer } from './server.ts';
 import type { Session } from './session.ts';
 
 function readRequest(work: Work) {
@@ -24,7 +26,7 @@ function readRequest(work: Work) {
 export async function choose(work: Work): Promise<Choice> {
   const { content, archive, recorded, request, facts, server, tools } = work;
   const context = { server, tools, read: readRequest(work) };
-  return await chooseEntries(content, archive, recorded, request.only, facts.without_rows, context);
+  return await chooseEntries(content, archive, recorded, request.only, facts, context);
 }
 
 /** Loads it into a database; `session` is one in there. */
@@ -35,7 +37,7 @@ export async function load(
   flags: readonly string[],
   session?: Session,
 ): Promise<void> {
-  const request = {
+  const request: LoadRequest = {
     server: work.server,
     tools: work.tools,
     database,
@@ -44,7 +46,8 @@ export async function load(
     read: readRequest(work),
   };
   if (!isExport(work)) {
-    return await loadArchive(work.content, work.archive, request);
+    await loadArchive(work.content, work.archive, request);
+    return await loadEventTriggers(work, choice, request);
   }
   if (session === undefined) {
     throw new DguardError(
@@ -59,27 +62,35 @@ export async function load(
   }
   const tables = new Set(choice.tables.map(({ name }) => name));
   await loadExport(work.content, work.archive, session, { ...request, tables });
+  await loadEventTriggers(work, choice, request);
+}
+
+/** After everything that would fire them, refreshed materialised views among it. */
+async function loadEventTriggers(work: Work, { eventTriggers }: Choice, request: LoadRequest): Promise<void> {
+  if (eventTriggers === undefined) return;
+  await loadArchive(work.content, work.archive, { ...request, list: eventTriggers, serial: true });
 }
 
 function isExport({ archive }: Work): boolean {
   return archive.kind === 'custom' && archive.jsonl === true;
 }
 
-/** Holds the loaded database against the backup's records; a schema that reads differently fails where `strict`. */
+/** Holds the loaded database against the backup's records; what a schema that reads differently means is `schema`. */
 export async function compare(
   work: Work,
   session: Session,
   choice: Choice,
-  strict: boolean,
+  schema: 'refuse' | 'tell' | 'rows',
 ): Promise<readonly TableFact[]> {
   const { content, facts, version, request, target } = work;
   const sha256 = content.facts.schema_sha256;
   const sameMajor = Math.floor(facts.server_version_num / 10000) === version.major;
-  const whole = request.only.length === 0 && choice.foreignKeys.length === 0;
+  const whole = request.only.length === 0 && choice.foreignKeys.length === 0 && schema !== 'rows';
   const compared = await compareDatabase(
     session,
     {
-      tables: choice.tables,
+      // Of an estimate, only that the table is there.
+      tables: facts.row_counts === 'exact' ? choice.tables : choice.tables.map(({ name }) => ({ name })),
       ...(request.only.length > 0 || isExport(work) ? {} : { largeObjects: facts.large_objects }),
       // Another major describes the same objects in other words.
       ...(sha256 === undefined || !sameMajor || !whole ? {} : { schemaSha256: sha256 }),
@@ -88,7 +99,8 @@ export async function compare(
   );
   if (compared.sameSchema) return compared.tables;
   const message = 'the restored schema does not read like the recorded one';
-  if (strict) throw new DguardError('corrupt', message, { operation: 'compare', subject: target });
+  if (schema === 'refuse')
+    throw new DguardError('corrupt', message, { operation: 'compare', subject: target });
   // Every object was created without an error and every row counted: no reason to keep it from who needs it.
   request.warn({
     message: `${message}; compare with pg_dump --schema-only`,
@@ -109,6 +121,26 @@ export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice):
   if (facts.slots.length > 0)
     tell(`replication slots are in no backup: ${facts.slots.join(', ')} were there`);
   if (choice.foreignKeys.length > 0) {
-    tell(`foreign keys to tables without their rows were left out: ${choice.foreignKeys.join(', ')}`);
+    tell(
+      `foreign keys to tables without their rows were left out: ${choice.foreignKeys.map(({ table, references }) => `${table} → ${references}`).join(', ')}`,
+    );
+  }
+}
+
+/** Removes a database of this restore's own, also after an abort; where that fails, a warning says how. */
+export async function dropQuietly({ admin, server, request, target }: Work, name: string): Promise<void> {
+  try {
+    // After an abort the restore's own session is broken.
+    const session = request.signal.aborted
+      ? await openAny(
+          openServer({ ...server.source, signal: new AbortController().signal }),
+          adminDatabases(server, [target]),
+        )
+      : admin;
+    await dropMarked(session, name);
+    if (session !== admin) await session.close();
+  } catch {
+    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false });
   }
 }

@@ -27,6 +27,8 @@ export interface Work {
   readonly tools: Tools;
   readonly powers: Powers;
   readonly fit: Fit;
+  /** Chosen tables, or a backup of a part: their rows go beside what else is there. */
+  readonly merge: boolean;
   /** What has the target's name now. */
   readonly existing?: DatabaseFacts;
 }
@@ -73,7 +75,8 @@ export async function prepare(
   const fit = await fitToServer(admin, powers, facts, target);
   for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const existing = request.scratch ? undefined : await readDatabase(admin, target);
-  if (existing !== undefined) await refuseTarget(content, request, server, admin, target, powers);
+  let merge = false;
+  if (existing !== undefined) merge = await refuseTarget(content, request, server, admin, target, powers);
   else if (!powers.createDatabases) {
     throw new DguardError('target_refused', `role ${powers.role} may not create databases`, {
       operation: 'restore',
@@ -94,11 +97,15 @@ export async function prepare(
     tools,
     powers,
     fit,
+    merge,
   };
   return existing === undefined ? work : { ...work, existing };
 }
 
-/** An existing database is replaced only when asked to, as a whole, by the whole of another. */
+/**
+ * An existing database is replaced only when asked to, as a whole by the whole of another, else table by table:
+ * then this is true.
+ */
 async function refuseTarget(
   content: BackupContent,
   request: Request,
@@ -106,7 +113,7 @@ async function refuseTarget(
   admin: Session,
   target: string,
   powers: Powers,
-): Promise<void> {
+): Promise<boolean> {
   const refuse = (why: string, hint: string) =>
     new DguardError('target_refused', why, { operation: 'restore', subject: target, hint });
   const session = await server.open(target);
@@ -122,20 +129,22 @@ async function refuseTarget(
       'use --to-database NEW-NAME, or replace it: --overwrite',
     );
   }
-  if (!empty && (!content.whole || request.only.length > 0)) {
-    const what = request.only.length > 0 ? 'chosen tables' : 'a backup of a part of a database';
+  const merge = !empty && (!content.whole || request.only.length > 0);
+  if (merge && request.deleteExtra) {
     throw refuse(
-      `${what} cannot replace a whole database`,
-      'restore to a new one with --to-database NEW-NAME, and move the rows with pg_dump --data-only --table',
+      'tables that the backup does not hold are not removed from a database that keeps others',
+      'drop them by hand, or leave --delete-extra out',
     );
   }
   if (!powers.createDatabases) {
-    if (empty) return;
+    if (empty) return false;
     throw refuse(
       `role ${powers.role} may not create databases, so nothing could be put beside this one`,
       `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or restore into an empty database`,
     );
   }
+  if (merge) return true;
   await refuseReplicated(admin, target, request.warn);
   await refuseBusy(admin, target);
+  return false;
 }

@@ -4,9 +4,10 @@ import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '.
 import { databaseSize } from './database.ts';
 import { onlyDatabase } from './dump.ts';
 import { serverError } from './failures.ts';
+import { restoreTables } from './merge/restore.ts';
 import type { PostgresOptions } from './options.ts';
-import { createBeside, dressDatabase, dropMarked } from './place.ts';
-import { choose, compare, load, tellWhatIsOff } from './restore-steps.ts';
+import { createBeside, dressDatabase } from './place.ts';
+import { choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
 import { adminDatabases, openAny, openServer } from './server.ts';
 import type { Session } from './session.ts';
@@ -29,6 +30,7 @@ export async function restoreBackup(content: BackupContent, request: Request): P
     const work = await prepare(content, { ...request, tempDir }, server, admin, target);
     if (request.dryRun) return await plan(work);
     if (request.scratch) return await restoreToScratch(work);
+    if (work.merge) return await restoreTables(work);
     if (work.powers.createDatabases) return await restoreBeside(work);
     return await restoreInto(work);
   } catch (error) {
@@ -53,7 +55,7 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
     try {
       await load(work, name, choice, [], guard);
       await guard.run('ANALYZE');
-      tables = await compare(work, guard, choice, false);
+      tables = await compare(work, guard, choice, 'tell');
     } finally {
       await guard.close();
     }
@@ -102,7 +104,7 @@ async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
     try {
       // A subscription would keep the database from being dropped.
       await load(work, name, choice, ['--no-subscriptions'], guard);
-      const tables = await compare(work, guard, choice, true);
+      const tables = await compare(work, guard, choice, 'refuse');
       return { target: name, sizeBytes: (await databaseSize(guard, name)) ?? work.archive.sizeBytes, tables };
     } finally {
       await guard.close();
@@ -120,28 +122,11 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   const session = await work.server.open(target);
   try {
     await session.run('ANALYZE');
-    const tables = await compare(work, session, choice, false);
+    const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
     return { target, sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes, tables };
   } finally {
     await session.close();
-  }
-}
-
-async function dropQuietly({ admin, server, request, target }: Work, name: string): Promise<void> {
-  try {
-    // After an abort the restore's own session is broken.
-    const session = request.signal.aborted
-      ? await openAny(
-          openServer({ ...server.source, signal: new AbortController().signal }),
-          adminDatabases(server, [target]),
-        )
-      : admin;
-    await dropMarked(session, name);
-    if (session !== admin) await session.close();
-  } catch {
-    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
-    request.warn({ message, subject: name, partial: false });
   }
 }
 
@@ -152,7 +137,12 @@ async function plan(work: Work): Promise<RestoreOutcome> {
     `load ${archive.sizeBytes} bytes with pg_restore ${tools.version} into a new database beside ${target} (PostgreSQL ${version.text})`,
     `compare ${choice.tables.length} table(s) with what the backup recorded`,
   ];
-  if (!work.powers.createDatabases)
+  if (work.merge) {
+    const names = choice.tables.map(({ name }) => name).join(', ');
+    lines.push(
+      `put the rows of ${names} into the place of those in ${target}, which are kept in a schema dg_undo_…`,
+    );
+  } else if (!work.powers.createDatabases)
     lines[0] = `load ${archive.sizeBytes} bytes into the empty database ${target}, in one transaction`;
   else if (existing === undefined) lines.push(`name it ${target}`);
   else

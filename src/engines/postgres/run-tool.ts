@@ -3,12 +3,9 @@ import { DguardError, type ErrorCode } from '../../errors.ts';
 import type { Snapshot } from './dump.ts';
 import { identifier } from './session.ts';
 
-/** How long pg_dump waits for a table that somebody holds exclusively before it gives up. */
-const LOCK_WAIT_MS = 120_000;
-
 /** The arguments that every pg_dump of a snapshot has. */
 export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {
-  const { server, tools, database, id, withoutRows } = snapshot;
+  const { server, tools, database, id, withoutRows, keptSchemas } = snapshot;
   return [
     ...tools.argv('pg_dump'),
     `--dbname=${await server.conninfo(database)}`,
@@ -16,7 +13,8 @@ export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {
     // Compression is dguard's: what comes compressed cannot be deduplicated.
     '--compress=0',
     `--snapshot=${id}`,
-    `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+    `--lock-wait-timeout=${server.lockTimeoutMs}`,
+    ...keptSchemas.map((name) => `--exclude-schema=${identifier(name)}`),
     ...withoutRows.map(
       ({ schema, table }) => `--exclude-table-data=${identifier(schema)}.${identifier(table)}`,
     ),
@@ -67,8 +65,11 @@ function explanation(message: string): [ErrorCode, string | undefined] {
   if (/lock timeout|could not obtain lock/.test(message)) {
     return [
       'source_failed',
-      'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time',
+      'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout',
     ];
+  }
+  if (/due to statement timeout/.test(message)) {
+    return ['source_failed', 'raise statement_timeout of the datasource'];
   }
   if (/row-level security/.test(message)) return ['source_failed', 'ALTER ROLE the backup role BYPASSRLS'];
   if (/permission denied/.test(message)) {

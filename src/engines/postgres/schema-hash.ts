@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { OWN_SCHEMA, ownObjects } from './catalog.ts';
+import { MARKED } from './marks.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -9,11 +10,17 @@ import type { Session } from './session.ts';
  * columns in a table that inherits: they come in the order of the parent's once it was dumped and restored.
  */
 export async function schemaHash(session: Session): Promise<string> {
+  return createHash('sha256')
+    .update((await schemaLines(session)).join('\n'))
+    .digest('hex');
+}
+
+/** What the hash is of: kind, name and definition of each object, as JSON, sorted. */
+export async function schemaLines(session: Session): Promise<string[]> {
   const rows = await session.rows<{ k: string; n: string; d: string | null }>(
     QUERIES.map((query) => `SELECT k, n, d FROM (${query}) part`).join(' UNION ALL '),
   );
-  const lines = rows.map(({ k, n, d }) => JSON.stringify([k, n, normalise(k, d ?? '')])).sort();
-  return createHash('sha256').update(lines.join('\n')).digest('hex');
+  return rows.map(({ k, n, d }) => JSON.stringify([k, n, normalise(k, d ?? '')])).sort();
 }
 
 const CAST =
@@ -155,7 +162,7 @@ const QUERIES: readonly string[] = [
     WHERE c.oid >= 16384 AND ${ownObjects('c', 'pg_language')}`,
   `SELECT 'comment' AS k, i.type || ' ' || i.identity AS n, c.description AS d
     FROM pg_catalog.pg_description c, LATERAL pg_catalog.pg_identify_object(c.classoid, c.objoid, c.objsubid) i
-    WHERE c.objoid >= 16384 AND c.classoid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
+    WHERE c.objoid >= 16384 AND i.identity IS NOT NULL AND c.description NOT LIKE ${MARKED} AND c.classoid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend dep WHERE dep.deptype = 'e' AND dep.objid = c.objoid
         AND dep.classid = c.classoid)`,
 ];

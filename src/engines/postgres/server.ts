@@ -16,6 +16,8 @@ export interface Server {
   readonly connection: Connection;
   /** What its tools inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** How long a lock on a table is waited for: somebody alters or truncates it just now. */
+  readonly lockTimeoutMs: number;
   /** To be taken out of what anything says. */
   readonly secrets: readonly string[];
   /** Opens a session; throws what the driver or psql throws. */
@@ -27,6 +29,8 @@ export interface Server {
   /** Removes what was written for the tools (the password file). */
   dispose(): Promise<void>;
 }
+
+const LOCK_TIMEOUT_MS = 120_000;
 
 export function openServer(source: EngineSource<PostgresOptions>): Server {
   const { options } = source;
@@ -49,6 +53,7 @@ export function openServer(source: EngineSource<PostgresOptions>): Server {
     source,
     connection,
     env,
+    lockTimeoutMs: options.lock_timeout_ms ?? LOCK_TIMEOUT_MS,
     secrets,
     async open(database) {
       throwIfAborted(source.signal);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { ClientConfig } from 'pg';
 import { abortError, errorText } from '../../errors.ts';
 import type { Connection } from './connection.ts';
-import { CONNECT_TIMEOUT_S, SESSION_SETTINGS } from './connection.ts';
+import { CONNECT_TIMEOUT_S } from './connection.ts';
 
 /** One connection to one database. Statements run one after the other, in the order of the calls. */
 export interface Session {
@@ -43,7 +43,7 @@ export async function openDriverSession(
       ...(ssl === undefined ? {} : { ssl }),
       database,
       application_name: 'dguard',
-      options: SESSION_SETTINGS,
+      options: connection.settings,
       connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,
       keepAlive: true,
     });

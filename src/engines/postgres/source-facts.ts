@@ -18,6 +18,12 @@ export interface SourceFacts {
   readonly slots: readonly string[];
   /** Tables whose rows were left out, by `schema.table`. */
   readonly without_rows: readonly string[];
+  /** Whether the rows of its tables were counted, or estimated. */
+  readonly row_counts: 'exact' | 'estimate';
+  /** Own event triggers. */
+  readonly event_triggers: readonly string[];
+  /** Of partitions and children: the tables that they are one of, by `schema.table`. */
+  readonly parents: Readonly<Record<string, readonly string[]>>;
 }
 
 export type ServerVersion = { readonly num: number; readonly text: string; readonly major: number };
@@ -57,7 +63,16 @@ export async function readSystemIdentifier(session: Session): Promise<string | u
 export async function readSurroundings(
   session: Session,
 ): Promise<
-  Omit<SourceFacts, 'server_version_num' | 'tool_major' | 'database' | 'large_objects' | 'without_rows'>
+  Omit<
+    SourceFacts,
+    | 'server_version_num'
+    | 'tool_major'
+    | 'database'
+    | 'large_objects'
+    | 'without_rows'
+    | 'parents'
+    | 'row_counts'
+  >
 > {
   const names = async (sql: string) => (await session.rows<{ n: string }>(sql)).map(({ n }) => n);
   const here = '(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())';
@@ -76,6 +91,9 @@ export async function readSurroundings(
     tablespaces: await names(`
       SELECT DISTINCT t.spcname AS n FROM pg_catalog.pg_tablespace t JOIN pg_catalog.pg_class c
         ON c.reltablespace = t.oid WHERE t.spcname !~ '^pg_' ORDER BY 1`),
+    event_triggers: await names(
+      `SELECT c.evtname AS n FROM pg_catalog.pg_event_trigger c WHERE ${ownObjects('c', 'pg_event_trigger')} ORDER BY 1`,
+    ),
     publications: await names('SELECT pubname AS n FROM pg_catalog.pg_publication ORDER BY 1'),
     subscriptions: await names(
       `SELECT subname AS n FROM pg_catalog.pg_subscription WHERE subdbid = ${here} ORDER BY 1`,
@@ -86,11 +104,12 @@ export async function readSurroundings(
   };
 }
 
-/** Tables and sequences that the role may not read, or sees only a part of by row level security (`hidden`). */
-export async function listUnreadable(
-  session: Session,
-): Promise<{ n: string; hidden: boolean; role: string }[]> {
-  return await session.rows(`
+/**
+ * Tables that the role may not read, or sees only a part of by row level security. pg_dump would stop at the
+ * first of them after a while; here all are named at once, before anything is written.
+ */
+export async function refuseUnreadable(session: Session, subject: string): Promise<void> {
+  const rows = await session.rows<{ n: string; hidden: boolean; role: string }>(`
     SELECT n.nspname || '.' || c.relname AS n, c.relkind <> 'S' AND pg_catalog.row_security_active(c.oid) AS hidden,
       CURRENT_USER::pg_catalog.text AS role
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -99,11 +118,6 @@ export async function listUnreadable(
         OR CASE WHEN c.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
           ELSE NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') OR pg_catalog.row_security_active(c.oid) END)
     ORDER BY 1`);
-}
-
-/** pg_dump would stop at the first of them after a while; here all are named at once, before anything is written. */
-export async function refuseUnreadable(session: Session, subject: string): Promise<void> {
-  const rows = await listUnreadable(session);
   if (rows.length === 0) return;
   const role = rows[0]!.role;
   const some = (list: readonly { n: string }[]) =>
@@ -152,5 +166,10 @@ export function sourceFacts(engine: Readonly<Record<string, unknown>> | undefine
     subscriptions: texts(facts.subscriptions),
     slots: texts(facts.slots),
     without_rows: texts(facts.without_rows),
+    row_counts: facts.row_counts === 'estimate' ? 'estimate' : 'exact',
+    event_triggers: texts(facts.event_triggers),
+    parents: Object.fromEntries(
+      Object.entries(engine?.['parents'] ?? {}).map(([name, list]) => [name, texts(list)]),
+    ),
   };
 }

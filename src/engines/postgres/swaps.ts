@@ -4,12 +4,15 @@ import { readDatabase } from './database.ts';
 import { onlyDatabase } from './dump.ts';
 import { serverError } from './failures.ts';
 import { listMarked, type MarkedDatabase, type MarkRole } from './marks.ts';
+import { dropKeptStatements, type KeptSchema, keptName, listKept } from './merge/kept.ts';
+import { undoTables } from './merge/undo.ts';
 import type { PostgresOptions } from './options.ts';
 import { dropMarked } from './place.ts';
 import { refuseReplicated } from './preflight.ts';
 import { targetSource } from './restore-work.ts';
 import { adminDatabases, openAny, openServer, type Server } from './server.ts';
 import type { Session } from './session.ts';
+import { readVersion } from './source-facts.ts';
 import { swapDatabases } from './swap.ts';
 
 type Request = TargetRequest<PostgresOptions>;
@@ -23,13 +26,20 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
     ),
 
   undoCopies: (request) =>
-    withTargets(request, 'list undo copies', async (admin, targets) =>
-      (await markedOf(admin, targets)).filter(isUndo).map(asCopy),
+    withTargets(request, 'list undo copies', async (admin, targets, server) =>
+      newestFirst([
+        ...(await markedOf(admin, targets)).filter(isUndo).map(asCopy),
+        ...(await keptIn(admin, server, targets)).map(asTableCopy),
+      ]),
     ),
 
   undo: (request) =>
-    withTarget(request, 'undo', async (admin, target): Promise<UndoOutcome> => {
+    withTarget(request, 'undo', async (admin, target, server): Promise<UndoOutcome> => {
       const newest = (await markedOf(admin, [target])).find(isUndo);
+      const [kept] = await keptIn(admin, server, [target]);
+      if (kept !== undefined && (newest === undefined || kept.createdAt > newest.createdAt)) {
+        return await takeTablesBack(request, server, target, kept);
+      }
       if (newest === undefined) {
         throw new DguardError('nothing_there', 'there is no undo copy of this database', {
           operation: 'undo',
@@ -57,13 +67,19 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
     }),
 
   dropUndo: (request, keep) =>
-    withTargets(request, 'drop undo copies', async (admin, targets) => {
-      const copies = (await markedOf(admin, targets)).filter(isUndo);
-      const gone = copies.filter(
-        (copy) => copies.filter(({ target }) => target === copy.target).indexOf(copy) >= keep,
-      );
-      for (const { name } of gone) await dropMarked(admin, name);
-      return gone.map(asCopy);
+    withTargets(request, 'drop undo copies', async (admin, targets, server) => {
+      const databases = (await markedOf(admin, targets)).filter(isUndo);
+      const schemas = await keptIn(admin, server, targets);
+      const copies = [
+        ...databases.map((copy) => ({ of: copy.target, copy: asCopy(copy), schema: undefined })),
+        ...schemas.map((schema) => ({ of: schema.database, copy: asTableCopy(schema), schema })),
+      ].sort((a, b) => b.copy.createdAt.getTime() - a.copy.createdAt.getTime());
+      const gone = copies.filter((one) => copies.filter(({ of }) => of === one.of).indexOf(one) >= keep);
+      for (const { copy, schema } of gone) {
+        if (schema === undefined) await dropMarked(admin, copy.name);
+        else await dropKept(server, schema);
+      }
+      return gone.map(({ copy }) => copy);
     }),
 
   dropScratch: (request) =>
@@ -108,17 +124,75 @@ function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoC
   };
 }
 
+/** What restores of chosen tables keep inside these databases; of all of the server's where none are named. */
+async function keptIn(
+  admin: Session,
+  server: Server,
+  targets: readonly string[],
+): Promise<readonly KeptIn[]> {
+  const open = await admin.rows<{ name: string }>(
+    `SELECT datname AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate
+      AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1`,
+  );
+  const found: KeptIn[] = [];
+  for (const { name } of open.filter((one) => targets.length === 0 || targets.includes(one.name))) {
+    const session = await server.open(name);
+    try {
+      for (const schema of await listKept(session)) found.push({ ...schema, database: name });
+    } finally {
+      await session.close();
+    }
+  }
+  return found;
+}
+
+type KeptIn = KeptSchema & { readonly database: string };
+
+async function dropKept(server: Server, { database, name }: KeptIn): Promise<void> {
+  const session = await server.open(database);
+  try {
+    await session.run(['BEGIN', ...(await dropKeptStatements(session, name)), 'COMMIT'].join('; '));
+  } finally {
+    await session.close();
+  }
+}
+
+async function takeTablesBack(
+  request: Request,
+  server: Server,
+  target: string,
+  kept: KeptIn,
+): Promise<UndoOutcome> {
+  const session = await server.open(target);
+  try {
+    const tools = await server.tools((await readVersion(session)).major);
+    const undo = await undoTables(server, tools, session, target, kept, request.now());
+    return { target, restored: asTableCopy(kept), undo: keptName(target, undo) };
+  } finally {
+    await session.close();
+  }
+}
+
+function asTableCopy(kept: KeptIn): UndoCopy {
+  const { backupId, createdAt, sizeBytes } = kept;
+  return { name: keptName(kept.database, kept.name), backupId, createdAt: new Date(createdAt), sizeBytes };
+}
+
+function newestFirst(copies: readonly UndoCopy[]): UndoCopy[] {
+  return [...copies].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+}
+
 /** For what concerns one database: `toDatabase`, or the only one of the datasource. */
 function withTarget<T>(
   request: Request,
   operation: string,
-  work: (admin: Session, target: string) => Promise<T>,
+  work: (admin: Session, target: string, server: Server) => Promise<T>,
 ): Promise<T> {
   return withAdmin(
     request,
     operation,
     (server) => [request.toDatabase ?? onlyDatabase(server)],
-    (admin, [target]) => work(admin, target!),
+    (admin, [target], server) => work(admin, target!, server),
   );
 }
 
@@ -126,7 +200,7 @@ function withTarget<T>(
 function withTargets<T>(
   request: Request,
   operation: string,
-  work: (admin: Session, targets: readonly string[]) => Promise<T>,
+  work: (admin: Session, targets: readonly string[], server: Server) => Promise<T>,
 ): Promise<T> {
   const targetsOf = ({ connection, source: { options } }: Server): readonly string[] => {
     if (request.toDatabase !== undefined) return [request.toDatabase];
@@ -140,14 +214,14 @@ async function withAdmin<T>(
   request: Request,
   operation: string,
   targetsOf: (server: Server) => readonly string[],
-  work: (admin: Session, targets: readonly string[]) => Promise<T>,
+  work: (admin: Session, targets: readonly string[], server: Server) => Promise<T>,
 ): Promise<T> {
   const server = openServer(targetSource(request));
   let admin: Session | undefined;
   try {
     const targets = targetsOf(server);
     admin = await openAny(server, adminDatabases(server, targets));
-    return await work(admin, targets);
+    return await work(admin, targets, server);
   } catch (error) {
     throw serverError(error, 'target_failed', operation, request.source?.name ?? 'postgres');
   } finally {

@@ -44,6 +44,11 @@ export function isForeignKey(entry: TocEntry): boolean {
   return entry.text.startsWith('FK CONSTRAINT ');
 }
 
+/** Event triggers and what is said of them: created last, as everything that comes after them would fire them. */
+export function isEventTrigger(entry: TocEntry): boolean {
+  return /^(EVENT TRIGGER|(COMMENT|SECURITY LABEL) - EVENT TRIGGER) /.test(entry.text);
+}
+
 export function isLargeObject(entry: TocEntry): boolean {
   return /^(BLOB|BLOBS|BLOB METADATA) /.test(entry.text);
 }
@@ -52,6 +57,8 @@ export interface ForeignKey {
   readonly entry: string;
   readonly table: string;
   readonly references: string;
+  /** The statement that adds it, without the semicolon. */
+  readonly sql: string;
 }
 
 const NAME = String.raw`(?:"(?:[^"]|"")+"|[\w$]+)`;
@@ -65,8 +72,9 @@ export function parseForeignKeys(sql: string): ForeignKey[] {
   return sql.split(/^-- TOC entry /m).flatMap((part) => {
     const entry = /^\d+/.exec(part)?.[0];
     const at = part.indexOf('ALTER TABLE');
-    const match = at < 0 ? undefined : FOREIGN_KEY.exec(part.slice(at));
-    return entry && match ? [{ entry, table: plain(match[1]!), references: plain(match[2]!) }] : [];
+    const sql = at < 0 ? '' : part.slice(at, part.lastIndexOf(';'));
+    const match = FOREIGN_KEY.exec(sql);
+    return entry && match ? [{ entry, table: plain(match[1]!), references: plain(match[2]!), sql }] : [];
   });
 }
 

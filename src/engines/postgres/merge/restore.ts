@@ -1,0 +1,143 @@
+import type { RestoreOutcome, TableFact } from '../../types.ts';
+import { listTables } from '../catalog.ts';
+import type { Choice } from '../choice.ts';
+import { databaseSize } from '../database.ts';
+import { createBeside, uniqueWord } from '../place.ts';
+import { choose, compare, dropQuietly, load, tellWhatIsOff } from '../restore-steps.ts';
+import type { Work } from '../restore-work.ts';
+import { identifier, type Session } from '../session.ts';
+import { refuseOtherShapes } from './fit.ts';
+import { type KeptMark, keptName } from './kept.ts';
+import { newTables } from './new-tables.ts';
+import { copyOut, runScript } from './run.ts';
+import { mergeScript, type Replacement } from './script.ts';
+import {
+  readersOf,
+  readShapes,
+  readTouchingKeys,
+  sqlName,
+  type TableName,
+  type TableShape,
+} from './shape.ts';
+
+/**
+ * Restores chosen tables into a database that has others: all definitions and the chosen rows into a marked
+ * database beside it, compared there with what was recorded, then their rows into the place of those that are
+ * there, in one transaction. What they replace is kept in a marked schema of the database.
+ */
+export async function restoreTables(work: Work): Promise<RestoreOutcome> {
+  const { request, admin, target, facts, server, version } = work;
+  // Definitions are what the stage is for: what reacts to them stays out of it.
+  const { eventTriggers: _, ...choice } = await choose(work);
+  const createdAt = request.now().toISOString();
+  const mark = { backupId: request.backupId, createdAt };
+  const stage = await createBeside(admin, target, facts.database, { ...mark, role: 'new' }, version.major);
+  try {
+    const staged = await server.open(stage);
+    const session = await server.open(target);
+    try {
+      await load(work, stage, choice, ['--no-subscriptions', '--no-publications'], staged);
+      const tables = await compare(work, staged, choice, 'rows');
+      await session.run("SET search_path TO ''");
+      const undo = await swapTables(work, { stage, staged, session, tables, choice }, mark);
+      tellWhatIsOff(work, { ...choice, foreignKeys: [] });
+      return {
+        target,
+        sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes,
+        tables,
+        undo,
+      };
+    } finally {
+      await session.close();
+      await staged.close();
+    }
+  } finally {
+    await dropQuietly(work, stage);
+  }
+}
+
+interface Stage {
+  readonly stage: string;
+  readonly staged: Session;
+  readonly session: Session;
+  readonly tables: readonly TableFact[];
+  readonly choice: Choice;
+}
+
+async function swapTables(
+  work: Work,
+  { stage, staged, session, tables, choice }: Stage,
+  mark: { readonly backupId: string; readonly createdAt: string },
+): Promise<string> {
+  const { server, tools, target, request } = work;
+  const names = await namesOf(staged, tables);
+  const shapes = await readShapes(staged, names);
+  const live = await readShapes(session, names);
+  const keys = await readTouchingKeys(session, live);
+  refuseOtherShapes(shapes, live, keys, target);
+  const missing = shapes.filter(({ name }) => !live.some((one) => one.name === name));
+  const added = await newTables({ server, tools, stage }, staged, session, missing, choice);
+  const keptMark: KeptMark = {
+    ...mark,
+    role: 'undo',
+    target,
+    tables: [
+      ...live.map(({ schema, table }, at) => ({ schema, table, as: 'rows' as const, copy: `t${at + 1}` })),
+      ...added.tables.map(({ schema, table }) => ({ schema, table, as: 'new' as const, copy: '' })),
+    ],
+  };
+  const keep = { name: `dg_undo_${uniqueWord()}`, mark: keptMark };
+  const counts = new Map(tables.map(({ name, rows }) => [name, rows]));
+  const parts = mergeScript({
+    lockTimeoutMs: server.lockTimeoutMs,
+    keep,
+    replacements: live.map((table) => {
+      const before = shapes.find(({ name }) => name === table.name)!;
+      const count = counts.get(table.name);
+      return {
+        live: table,
+        columns: writtenColumns(before),
+        rows: { from: 'stage', open: () => copyOut({ server, tools, database: stage }, stagedQuery(before)) },
+        ...(count === undefined ? {} : { count }),
+        sequences: laterSequences(before, table),
+      };
+    }),
+    keys,
+    keysAway: [],
+    movedAway: [],
+    after: added.parts,
+  });
+  await runScript(parts, { server, tools, database: target, makes: keep.name });
+  for (const { schema, table } of names) await session.run(`ANALYZE ${sqlName({ schema, table })}`);
+  const readers = await readersOf(session, live);
+  if (readers.length > 0) {
+    const message = `materialized views that read from them have what they had: REFRESH MATERIALIZED VIEW ${readers.join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
+  }
+  return keptName(target, keep.name);
+}
+
+/** Schema and table of each, by the names that they are recorded under. */
+async function namesOf(session: Session, tables: readonly TableFact[]): Promise<TableName[]> {
+  const all = new Map((await listTables(session)).map((table) => [table.name, table]));
+  return tables.map(({ name }) => {
+    const { schema, table } = all.get(name)!;
+    return { schema, table };
+  });
+}
+
+export function writtenColumns(table: TableShape): string[] {
+  return table.columns.filter(({ generated }) => !generated).map(({ name }) => name);
+}
+
+function stagedQuery(table: TableShape): string {
+  return `SELECT ${writtenColumns(table).map(identifier).join(', ')} FROM ONLY ${sqlName(table)}`;
+}
+
+/** Sequences of the same columns, where the backup's had gone on. */
+function laterSequences(before: TableShape, live: TableShape): Replacement['sequences'] {
+  return live.sequences.flatMap(({ column, sequence, descending }) => {
+    const old = before.sequences.find((one) => one.column === column);
+    return old?.is_called ? [{ sequence, value: old.last_value, descending }] : [];
+  });
+}
