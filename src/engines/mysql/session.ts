@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import type { Connection as Driver } from 'mysql2';
 import type { ConnectionOptions, SslOptions } from 'mysql2/promise';
 import { abortError, errorText } from '../../errors.ts';
 import { CONNECT_TIMEOUT_S, type Connection } from './connection.ts';
+import { type RowEncoder, type RowStream, streamRows } from './row-stream.ts';
 
 /** One connection. Statements run one after the other, in the order of the calls. */
 export interface Session {
@@ -9,6 +11,8 @@ export interface Session {
   rows<Row = Record<string, string | null>>(sql: string): Promise<Row[]>;
   /** A statement without a result. */
   run(sql: string): Promise<void>;
+  /** Rows of a query through an encoder, as they come; no more than about `maxBytes` wait to be read. */
+  stream(sql: string, encoder: (emit: (chunk: Buffer) => void) => RowEncoder, maxBytes: number): RowStream;
   close(): Promise<void>;
 }
 
@@ -60,17 +64,31 @@ export async function openSession(
   });
   // A connection that breaks while nothing is asked fails the next query, not the process.
   client.on('error', () => {});
-  const destroy = () => client.destroy();
+  // The driver does not tell a query of ours that the connection was broken by us.
+  let broken = () => {};
+  const gone = new Promise<void>((resolve) => {
+    broken = resolve;
+  });
+  const destroy = () => {
+    client.destroy();
+    broken();
+  };
   signal.addEventListener('abort', destroy, { once: true });
   if (signal.aborted) destroy();
   const query = async (sql: string) => {
     try {
-      return (await client.query(sql))[0];
+      const stopped = gone.then(() => {
+        throw new Error('the connection was closed');
+      });
+      return (await Promise.race([client.query(sql), stopped]))[0];
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       throw error;
     }
   };
+  // Behind its promises, which its types do not mention.
+  const driver = (client as unknown as { readonly connection: Driver }).connection;
+  let streaming = 0;
   const session: Session = {
     async rows<Row>(sql: string) {
       return (await query(sql)) as Row[];
@@ -78,9 +96,17 @@ export async function openSession(
     async run(sql) {
       await query(sql);
     },
+    stream(sql, encoder, maxBytes) {
+      streaming++;
+      const stream = streamRows(driver, sql, encoder, { maxBytes, gone });
+      stream.sent.then(() => streaming--);
+      return stream;
+    },
     async close() {
       signal.removeEventListener('abort', destroy);
       if (signal.aborted) return;
+      // Rows that nobody reads would be waited for.
+      if (streaming > 0) return destroy();
       await client.end().catch(() => client.destroy());
     },
   };

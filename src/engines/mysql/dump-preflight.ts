@@ -1,0 +1,59 @@
+import { DguardError } from '../../errors.ts';
+import type { EngineSource } from '../types.ts';
+import type { TableInfo } from './catalog.ts';
+import type { MysqlOptions } from './options.ts';
+import type { ServerInfo } from './server-info.ts';
+import { literal, type Session } from './session.ts';
+import type { Tools } from './tools.ts';
+
+/**
+ * MariaDB's tool writes the values of MySQL's generated columns into its dump, which MySQL refuses to load: no
+ * backup at all is better than one that cannot be restored.
+ */
+export async function refuseGenerated(
+  session: Session,
+  schema: string,
+  info: ServerInfo,
+  tools: Tools,
+  subject: string,
+): Promise<void> {
+  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb') return;
+  const rows = await session.rows<{ name: string }>(
+    `SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS
+      WHERE TABLE_SCHEMA = ${literal(schema)} AND EXTRA LIKE '%GENERATED%' AND EXTRA NOT LIKE 'DEFAULT_GENERATED%'`,
+  );
+  if (rows.length === 0) return;
+  const named = rows.slice(0, 5).map(({ name }) => name);
+  throw new DguardError(
+    'tool_version',
+    `MariaDB's ${tools.name} cannot dump generated columns of MySQL so that they can be restored: ${named.join(', ')}`,
+    {
+      operation: 'dump',
+      subject,
+      hint: "install MySQL's own client tools, or say where they are: client_path",
+    },
+  );
+}
+
+export function warnOfEngines(
+  tables: readonly TableInfo[],
+  source: EngineSource<MysqlOptions>,
+  subject: string,
+): void {
+  const unsafe = tables.filter((table) => table.kind === 'table' && !table.transactional);
+  if (unsafe.length === 0) return;
+  const named = unsafe.slice(0, 10).map(({ name, engine }) => `${name} (${engine})`);
+  source.warn({
+    message: `tables without transactions may change while they are dumped: ${named.join(', ')}${unsafe.length > 10 ? ', …' : ''}; ALTER TABLE … ENGINE=InnoDB`,
+    subject,
+    partial: false,
+  });
+}
+
+export function noSchema(schema: string, subject: string): DguardError {
+  return new DguardError('source_failed', `there is no database ${schema}, or the account may not see it`, {
+    operation: 'dump',
+    subject,
+    hint: 'list the databases: SHOW DATABASES',
+  });
+}
