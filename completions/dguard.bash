@@ -23,6 +23,8 @@ _dguard_value() {
     'list':--prefix) kind='none' ;;
     'list':--limit) kind='none' ;;
     'status':--max-age) kind='none' ;;
+    'check':--timeout) kind='none' ;;
+    'doctor':--timeout) kind='none' ;;
     'show':--from) kind='destinations' ;;
     'ls':--from) kind='destinations' ;;
     'cat':--from) kind='destinations' ;;
@@ -56,6 +58,8 @@ _dguard_argument() {
     'backup':*) kind='jobs' ;;
     'list':0) kind='jobs' ;;
     'status':*) kind='jobs' ;;
+    'check':*) kind='names' ;;
+    'doctor':*) kind='names' ;;
     'show':0) kind='none' ;;
     'ls':0) kind='none' ;;
     'ls':1) kind='none' ;;
@@ -83,6 +87,8 @@ _dguard_options() {
     'backup') words='--all --type --tag --only --exclude --to --wait-lock --ignore-clock --dry-run -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'list') words='--destination --from --datasource --type --status --tag --since --until --prefix --limit -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'status') words='--max-age --prometheus -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'check') words='--timeout -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'doctor') words='--timeout -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'show') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'ls') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'cat') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
@@ -107,7 +113,7 @@ _dguard_options() {
 _dguard_commands() {
   words=
   case "$1" in
-    '') words='backup list status show ls cat diff restore rollback verify prune accept pin unpin unlock delete config completion' ;;
+    '') words='backup list status check doctor show ls cat diff restore rollback verify prune accept pin unpin unlock delete config completion' ;;
     'config') words='validate show schema' ;;
   esac
 }

@@ -8,11 +8,11 @@ function __dguard_command
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --prefix --sample --since --status --tag --to --to-database --to-path --type --until --wait-lock -c
+        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --prefix --sample --since --status --tag --timeout --to --to-database --to-path --type --until --wait-lock -c
             set skip 1
         else if string match -q -- '-*' $word
             continue
-        else if contains -- (string join ' ' $path $word) 'backup' 'list' 'status' 'show' 'ls' 'cat' 'diff' 'restore' 'rollback' 'verify' 'prune' 'accept' 'pin' 'unpin' 'unlock' 'delete' 'config' 'config validate' 'config show' 'config schema' 'completion'
+        else if contains -- (string join ' ' $path $word) 'backup' 'list' 'status' 'check' 'doctor' 'show' 'ls' 'cat' 'diff' 'restore' 'rollback' 'verify' 'prune' 'accept' 'pin' 'unpin' 'unlock' 'delete' 'config' 'config validate' 'config show' 'config schema' 'completion'
             set -a path $word
         end
     end
@@ -48,6 +48,8 @@ complete -c dguard -s h -l help -d 'display help for command'
 complete -c dguard -n '__dguard_at' -a backup -d 'run jobs'
 complete -c dguard -n '__dguard_at' -a list -d 'backups, newest first'
 complete -c dguard -n '__dguard_at' -a status -d 'how old, how large and how well proven the backups are'
+complete -c dguard -n '__dguard_at' -a check -d 'health of datasources and destinations, by name or by job'
+complete -c dguard -n '__dguard_at' -a doctor -d 'what would make a backup or a restore fail, and how to mend it'
 complete -c dguard -n '__dguard_at' -a show -d 'everything about one backup'
 complete -c dguard -n '__dguard_at' -a ls -d 'what is inside'
 complete -c dguard -n '__dguard_at' -a cat -d 'one file or member to stdout'
@@ -90,6 +92,12 @@ complete -c dguard -n '__dguard_at status' -l max-age -r -d 'fail (9) where the 
 complete -c dguard -n '__dguard_at status' -l prometheus -d 'print metrics'
 complete -c dguard -n '__dguard_at status' -s h -l help -d 'display help for command'
 complete -c dguard -n '__dguard_at status' -f -a '(__dguard_names jobs)'
+complete -c dguard -n '__dguard_at check' -l timeout -r -d 'wait so long for each (15s)'
+complete -c dguard -n '__dguard_at check' -s h -l help -d 'display help for command'
+complete -c dguard -n '__dguard_at check' -f -a '(__dguard_names names)'
+complete -c dguard -n '__dguard_at doctor' -l timeout -r -d 'wait so long for each (60s)'
+complete -c dguard -n '__dguard_at doctor' -s h -l help -d 'display help for command'
+complete -c dguard -n '__dguard_at doctor' -f -a '(__dguard_names names)'
 complete -c dguard -n '__dguard_at show' -l from -r -f -a '(__dguard_names destinations) (__fish_complete_directories)' -d 'read from this destination: a name, or a folder (./backups)'
 complete -c dguard -n '__dguard_at show' -s h -l help -d 'display help for command'
 complete -c dguard -n '__dguard_at ls' -l from -r -f -a '(__dguard_names destinations) (__fish_complete_directories)' -d 'read from this destination: a name, or a folder (./backups)'

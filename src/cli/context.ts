@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
 import { processStart } from '../core/owner.ts';
@@ -22,6 +23,8 @@ export interface Context extends Output {
   readonly runtime: Runtime;
   /** The configuration; loaded at the first call. Errors: config_invalid, config_unsafe. */
   readonly config: () => Promise<Config>;
+  /** The same with the files that it was read from, and what is doubtful about them. */
+  readonly loaded: () => Promise<LoadedConfig>;
   /** Opened storages; the end of the command closes them. */
   readonly opened: Storage[];
 }
@@ -30,7 +33,7 @@ const TEMPLATE = '{job}/{datasource}/{id}';
 
 export function createContext(options: GlobalOptions, signal: AbortSignal): Context {
   const output = createOutput(options);
-  let loaded: Promise<Config> | undefined;
+  let loading: Promise<LoadedConfig> | undefined;
   let tempDir = tmpdir();
   return {
     ...output,
@@ -54,30 +57,33 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
       lockDir: lockFolder(),
       version: dguardVersion(),
     },
-    config: () => {
-      loaded ??= loadConfiguration(options, output).then((config) => {
-        tempDir = stagingFolder(config);
-        return config;
-      });
-      return loaded;
-    },
+    config: async () => (await load()).config,
+    loaded: load,
   };
+
+  function load(): Promise<LoadedConfig> {
+    loading ??= loadConfiguration(options, output).then((loaded) => {
+      tempDir = stagingFolder(loaded.config);
+      return loaded;
+    });
+    return loading;
+  }
 }
 
-async function loadConfiguration(options: GlobalOptions, output: Output): Promise<Config> {
+async function loadConfiguration(options: GlobalOptions, output: Output): Promise<LoadedConfig> {
   const { loadConfig } = await import('../config/load.ts');
   const { formatProblem } = await import('../config/problems.ts');
-  const { config, warnings } = await loadConfig(options.config, {
+  const loaded = await loadConfig(options.config, {
     env: process.env,
     cwd: process.cwd(),
     uid: process.getuid?.(),
     trustConfig: options.trustConfig === true,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
-  output.setTimeZone(config.defaults.timezone);
-  for (const warning of warnings)
+  output.setTimeZone(loaded.config.defaults.timezone);
+  for (const warning of loaded.warnings)
     output.emit({ type: 'log', level: 'warning', message: formatProblem(warning) });
-  return config;
+  return loaded;
 }
 
 /** The folder for staging that the configuration names, made where it is missing. */

@@ -31,6 +31,8 @@ export interface LoadedConfig {
   readonly path: string;
   /** All files that were read as configuration, the main one first. */
   readonly files: readonly string[];
+  /** All files that hold one secret each. */
+  readonly secretFiles: readonly string[];
   readonly warnings: readonly ConfigProblem[];
 }
 
@@ -43,7 +45,8 @@ export async function loadConfig(file: string | undefined, options: LoadOptions)
   const outcome = await readConfig(file, options);
   if (outcome.config === undefined)
     throw problemsError(outcome.problems, outcome.path, outcome.notifications);
-  return { config: outcome.config, path: outcome.path, files: outcome.files, warnings: outcome.problems };
+  const { config, path, files, secretFiles } = outcome;
+  return { config, path, files, secretFiles, warnings: outcome.problems };
 }
 
 /** The same check for `config validate`: every problem, warnings included, without throwing them. */
@@ -58,6 +61,7 @@ export async function validateConfig(
 interface Outcome {
   readonly path: string;
   readonly files: readonly string[];
+  readonly secretFiles: readonly string[];
   /** Undefined if any problem is more than a warning. */
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
@@ -97,6 +101,9 @@ async function readConfig(file: string | undefined, options: LoadOptions): Promi
   return {
     path,
     files: files.map((read) => read.path),
+    secretFiles: prepared.secrets.flatMap(({ from, value }) =>
+      from === 'file' && typeof value === 'string' ? [value] : [],
+    ),
     config: parsed.success && !failed ? normalise(parsed.data, secrets, timezone) : undefined,
     problems: inOrder(problems),
     notifications: failed && safe ? soundNotifications(tree, problems, secrets) : [],

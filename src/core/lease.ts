@@ -10,6 +10,8 @@ const RENEW_MS = 60 * 60 * 1000;
 /** A lease that was not renewed for this long is nobody's any more: two renewals were missed. */
 export const LEASE_EXPIRES_MS = 2.5 * RENEW_MS;
 const MAX_LEASE_BYTES = 1024 * 1024;
+/** Begins the folders that a check writes to and removes again; each holds one lease, of no job. */
+export const PROBE_FOLDER = 'dguard-check';
 
 /** Who writes a backup, and what it will refer to. */
 export interface Lease {

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { link, lstat, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { link, lstat, mkdir, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errnoOf, toDguardError } from '../errors.ts';
@@ -59,6 +59,18 @@ export async function takeLock(
 /** Who holds the lock `name` of this host, or undefined. */
 export function lockHolder(name: string, runtime: Runtime): Promise<LockHolder | undefined> {
   return readHolder(lockPath(name, runtime));
+}
+
+/** All locks of this host and user, as far as they can be read. */
+export async function listLocks(runtime: Runtime): Promise<readonly LockHolder[]> {
+  const names = await readdir(runtime.lockDir).catch(() => []);
+  const holders = await Promise.all(
+    names
+      .filter((name) => name.endsWith('.lock'))
+      .sort()
+      .map((name) => readHolder(join(runtime.lockDir, name))),
+  );
+  return holders.filter((holder) => holder !== undefined);
 }
 
 /** Removes the lock `name`, whoever holds it. True where there was one. */

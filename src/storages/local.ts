@@ -7,7 +7,14 @@ import { bodyChunks } from './body.ts';
 import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
 import { storedBudget } from './local/budget.ts';
 import { attempt, fileError } from './local/errors.ts';
-import { isRealPath, makeFolder, makeRoot, removeEmptyFolders, syncFolder } from './local/folders.ts';
+import {
+  isRealPath,
+  makeFolder,
+  makeRoot,
+  removeEmptyFolders,
+  removeMadeRoot,
+  syncFolder,
+} from './local/folders.ts';
 import { sweepTemporary } from './local/leftovers.ts';
 import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
@@ -50,6 +57,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   const budget = limitBytes === undefined ? undefined : storedBudget(limitBytes, () => storedBytes(), path);
   const settledFolders = new Set<string>();
   let knownRoot: string | undefined;
+  let madeRoot: string | undefined;
 
   async function put(
     key: string,
@@ -195,7 +203,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   }
 
   async function createRoot(): Promise<string> {
-    await makeRoot(path);
+    madeRoot = (await makeRoot(path)) ?? madeRoot;
     const root = await findRoot();
     if (root === undefined) throw gone('it was removed as soon as it was made');
     return root;
@@ -267,7 +275,11 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     delete: remove,
     space,
     sweepLeftovers,
-    close: async () => undefined,
+    async close() {
+      // A check of a destination that nobody has written to yet leaves no empty folder behind.
+      if (madeRoot !== undefined) await removeMadeRoot(path, madeRoot);
+      madeRoot = undefined;
+    },
   };
 }
 

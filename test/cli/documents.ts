@@ -122,8 +122,48 @@ const statusRow = z.strictObject({
   mixed_sources: z.boolean(),
 });
 
+const datasourceHealth = z.strictObject({
+  name: z.string(),
+  type: z.string(),
+  status: z.enum(['ok', 'timeout', 'auth_failed', 'unreachable', 'error']),
+  message: z.string().nullable(),
+  latency_ms: nullableCount,
+  server_version: z.string().nullable(),
+  size_bytes: nullableCount,
+  facts: z.record(z.string().regex(/^[a-z_]+$/), z.union([z.string(), z.number()])),
+});
+const destinationHealth = z.strictObject({
+  name: z.string(),
+  type: z.string(),
+  label: z.string().nullable(),
+  status: z.enum(['healthy', 'full', 'unreachable']),
+  message: z.string().nullable(),
+  optional: z.boolean(),
+  round_trip_ms: nullableCount,
+  free_bytes: nullableCount,
+  limit_bytes: nullableCount,
+  clock_ahead_ms: z.int().nullable(),
+});
+const finding = z.strictObject({
+  severity: z.enum(['problem', 'warning', 'notice']),
+  topic: z.string(),
+  kind: z.enum(['config', 'host', 'datasource', 'destination']),
+  name: z.string(),
+  subject: z.string().nullable(),
+  message: z.string().min(1),
+  fix: z
+    .strictObject({
+      by: z.enum(['sql', 'shell', 'config']),
+      database: z.string().nullable(),
+      lines: z.array(z.string()).min(1),
+    })
+    .nullable(),
+});
+
 const FIELDS = {
   dguard: {},
+  check: { datasources: z.array(datasourceHealth), destinations: z.array(destinationHealth) },
+  doctor: { findings: z.array(finding), looked_at: z.array(z.string()) },
   backup: { backups: z.array(madeBackup), pruned: z.array(pruned), plan: z.array(planned).optional() },
   list: { backups: z.array(listedBackup) },
   show: { backup: listedBackup.optional() },

@@ -47,6 +47,6 @@ async function namesOf(context: Context, kind: string): Promise<string[]> {
   const path = await discoverConfig(context.options.config, env, process.cwd());
   if (path === undefined) return [];
   const { tree } = await readMerged(path, env);
-  const sections = kind === 'names' ? ['datasources', 'destinations'] : [kind];
+  const sections = kind === 'names' ? ['datasources', 'destinations', 'jobs'] : [kind];
   return sections.flatMap((section) => Object.keys(tree[section] ?? {}));
 }

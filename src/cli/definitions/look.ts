@@ -42,6 +42,20 @@ export const LOOK_COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('../commands/status.ts')).statusCommand,
   },
   {
+    usage: 'check [names...]',
+    description: 'health of datasources and destinations, by name or by job',
+    options: [{ flags: '--timeout <duration>', description: 'wait so long for each (15s)' }],
+    empty: { datasources: [], destinations: [] },
+    load: async () => (await import('../commands/check.ts')).checkCommand,
+  },
+  {
+    usage: 'doctor [names...]',
+    description: 'what would make a backup or a restore fail, and how to mend it',
+    options: [{ flags: '--timeout <duration>', description: 'wait so long for each (60s)' }],
+    empty: { findings: [], looked_at: [] },
+    load: async () => (await import('../commands/doctor.ts')).doctorCommand,
+  },
+  {
     usage: 'show <id>',
     description: 'everything about one backup',
     options: FROM,

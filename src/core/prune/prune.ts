@@ -6,6 +6,7 @@ import type { Runtime } from '../../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '../catalog.ts';
 import { isOutsideHistory } from '../find.ts';
 import { type Group, historyOf, isOfGroup } from '../history.ts';
+import { PROBE_FOLDER } from '../lease.ts';
 import { removeCopies } from './remove.ts';
 import { GRACE_MS, judgeUnfinished, type Sweep, sweepUnfinished } from './sweep.ts';
 
@@ -67,7 +68,10 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
       ? decision
       : { ...decision, keep: true, reasons: ['something at this destination cannot be read'] },
   );
-  const orphans = catalog.unfinished.filter(({ lease }) => lease && isOfLease(lease, group));
+  // What a check that was killed has left is of no group: whoever comes first sweeps it.
+  const orphans = catalog.unfinished.filter(
+    ({ lease, folder }) => lease && (isOfLease(lease, group) || isProbe(folder, lease)),
+  );
   if (request.dryRun) {
     return outcome(
       request,
@@ -179,6 +183,10 @@ function isOfLease(lease: { namespace: string; job: string; datasource: string }
   return (
     lease.namespace === group.namespace && lease.job === group.job && lease.datasource === group.datasource
   );
+}
+
+function isProbe(folder: string, lease: { job: string }): boolean {
+  return lease.job === '' && folder.startsWith(`${PROBE_FOLDER}-`);
 }
 
 function outcome(

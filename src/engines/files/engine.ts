@@ -1,4 +1,5 @@
 import type { Engine } from '../types.ts';
+import { diagnoseFiles } from './diagnose.ts';
 import { dumpFiles } from './dump.ts';
 import { inspectFiles } from './inspect.ts';
 import type { FilesOptions } from './options.ts';
@@ -13,6 +14,7 @@ export const filesEngine: Engine<FilesOptions> = {
   type: 'files',
   capabilities: { formats: ['native'], selects: 'paths', targets: ['path'] },
   probe: probeFiles,
+  diagnose: diagnoseFiles,
   dump: dumpFiles,
   restore: restoreFiles,
   inspect: inspectFiles,

@@ -1,5 +1,6 @@
 import type { Engine } from '../types.ts';
 import { listDatabases } from './databases.ts';
+import { diagnoseServer } from './diagnose.ts';
 import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
 import type { MysqlOptions } from './options.ts';
@@ -14,6 +15,7 @@ export const mysqlEngine: Engine<MysqlOptions> = {
   type: 'mysql',
   capabilities: { formats: ['native'], selects: 'tables', targets: ['database'] },
   probe: probeServer,
+  diagnose: diagnoseServer,
   databases: listDatabases,
   dump: dumpDatabase,
   restore: restoreBackup,

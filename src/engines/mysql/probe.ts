@@ -1,10 +1,11 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
-import { schemaSize } from './catalog.ts';
+import { SYSTEM_SCHEMAS, schemaSize } from './catalog.ts';
 import { failureKind, serverError } from './failures.ts';
 import type { MysqlOptions } from './options.ts';
 import { openServer } from './server.ts';
 import { readServer } from './server-info.ts';
+import type { Session } from './session.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<MysqlOptions>): Promise<Health> {
@@ -23,7 +24,13 @@ export async function probeServer(source: EngineSource<MysqlOptions>): Promise<H
       const [limits] = await session.rows<Record<string, string>>(
         'SELECT @@max_connections AS connections, @@read_only AS read_only',
       );
-      const sizeBytes = schema === undefined ? undefined : await schemaSize(session, schema);
+      const sizeBytes = await sizeOf(session, source.options.all_databases, [
+        ...(source.options.database.length > 0
+          ? source.options.database
+          : schema === undefined
+            ? []
+            : [schema]),
+      ]);
       return {
         status: 'ok',
         latencyMs,
@@ -47,4 +54,17 @@ export async function probeServer(source: EngineSource<MysqlOptions>): Promise<H
     const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
     return { status: failureKind(error), message };
   }
+}
+
+/** Of the schemas named, or of all that the account may see. */
+async function sizeOf(session: Session, all: boolean, named: readonly string[]): Promise<number | undefined> {
+  const rows = all
+    ? await session.rows<{ name: string }>('SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA')
+    : [];
+  const schemas = all
+    ? rows.map(({ name }) => name).filter((name) => !SYSTEM_SCHEMAS.includes(name.toLowerCase()))
+    : named;
+  const sizes: number[] = [];
+  for (const schema of schemas) sizes.push((await schemaSize(session, schema)) ?? 0);
+  return sizes.length === 0 ? undefined : sizes.reduce((sum, size) => sum + size, 0);
 }

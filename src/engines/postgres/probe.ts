@@ -4,6 +4,7 @@ import { databaseSize } from './database.ts';
 import { failureKind, serverError } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
 import { MAINTENANCE, openAny, openServer } from './server.ts';
+import type { Session } from './session.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<PostgresOptions>): Promise<Health> {
@@ -23,7 +24,9 @@ export async function probeServer(source: EngineSource<PostgresOptions>): Promis
           CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END AS role,
           pg_catalog.current_database() AS database`);
       const { version, uptime, active, connections, max, role, database } = row!;
-      const sizeBytes = await databaseSize(session, String(database));
+      const { all_databases, database: wanted } = source.options;
+      const databases = all_databases ? await readableDatabases(session) : wanted;
+      const sizeBytes = await sizeOf(session, databases.length === 0 ? [String(database)] : databases);
       return {
         status: 'ok',
         latencyMs,
@@ -46,4 +49,22 @@ export async function probeServer(source: EngineSource<PostgresOptions>): Promis
     const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
     return { status: failureKind(error), message };
   }
+}
+
+/** Undefined where the role may not know all of it. */
+async function sizeOf(session: Session, databases: readonly string[]): Promise<number | undefined> {
+  let sum = 0;
+  for (const database of databases) {
+    const size = await databaseSize(session, database);
+    if (size === undefined) return undefined;
+    sum += size;
+  }
+  return sum;
+}
+
+async function readableDatabases(session: Session): Promise<string[]> {
+  const rows = await session.rows<{ name: string }>(`
+    SELECT datname AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate
+      AND pg_catalog.has_database_privilege(oid, 'CONNECT')`);
+  return rows.map(({ name }) => name);
 }

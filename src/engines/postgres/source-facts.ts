@@ -104,12 +104,11 @@ export async function readSurroundings(
   };
 }
 
-/**
- * Tables that the role may not read, or sees only a part of by row level security. pg_dump would stop at the
- * first of them after a while; here all are named at once, before anything is written.
- */
-export async function refuseUnreadable(session: Session, subject: string): Promise<void> {
-  const rows = await session.rows<{ n: string; hidden: boolean; role: string }>(`
+/** Tables and sequences that the role may not read, or sees only a part of by row level security (`hidden`). */
+export async function listUnreadable(
+  session: Session,
+): Promise<{ n: string; hidden: boolean; role: string }[]> {
+  return await session.rows(`
     SELECT n.nspname || '.' || c.relname AS n, c.relkind <> 'S' AND pg_catalog.row_security_active(c.oid) AS hidden,
       CURRENT_USER::pg_catalog.text AS role
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -118,6 +117,11 @@ export async function refuseUnreadable(session: Session, subject: string): Promi
         OR CASE WHEN c.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
           ELSE NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') OR pg_catalog.row_security_active(c.oid) END)
     ORDER BY 1`);
+}
+
+/** pg_dump would stop at the first of them after a while; here all are named at once, before anything is written. */
+export async function refuseUnreadable(session: Session, subject: string): Promise<void> {
+  const rows = await listUnreadable(session);
   if (rows.length === 0) return;
   const role = rows[0]!.role;
   const some = (list: readonly { n: string }[]) =>

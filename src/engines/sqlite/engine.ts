@@ -1,6 +1,8 @@
+import { statfs } from 'node:fs/promises';
 import { errorText, toDguardError } from '../../errors.ts';
 import type { Engine, EngineSource, Health } from '../types.ts';
 import { sqliteVersion } from './check.ts';
+import { diagnoseFile } from './diagnose.ts';
 import { sqliteError } from './driver.ts';
 import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
@@ -19,6 +21,7 @@ export const sqliteEngine: Engine<SqliteOptions> = {
   type: 'sqlite',
   capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['path'] },
   probe,
+  diagnose: diagnoseFile,
   dump: dumpDatabase,
   restore: restoreBackup,
   inspect: inspectBackup,
@@ -29,6 +32,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
   const begun = source.now().getTime();
   try {
     const file = await locateSource(source.options.file_path);
+    const { bavail, bsize } = await statfs(file.path);
     return await withSource(file.path, PROBE_WAIT_MS, (database) => {
       const value = (pragma: string) => database.pragma(pragma, { simple: true }) as number | string;
       const tables = database
@@ -45,6 +49,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
           journal_mode: value('journal_mode'),
           page_size: value('page_size'),
           user_version: value('user_version'),
+          free_bytes: bavail * bsize,
         },
       };
     });

@@ -41,14 +41,22 @@ export async function removeEmptyFolders(root: string, folder: string, settled: 
   }
 }
 
-/** Makes the destination's own folder with what is missing above it, durable when this resolves. */
-export async function makeRoot(path: string): Promise<void> {
+/**
+ * Makes the destination's own folder with what is missing above it, durable when this resolves. Returns the
+ * topmost folder that was made, undefined where none was.
+ */
+export async function makeRoot(path: string): Promise<string | undefined> {
   const first = await mkdir(path, { recursive: true, mode: FOLDER_MODE });
-  if (first === undefined) return;
+  if (first === undefined) return undefined;
   for (let folder = path; ; folder = dirname(folder)) {
     await syncFolder(dirname(folder));
-    if (folder === first || folder === dirname(folder)) return;
+    if (folder === first || folder === dirname(folder)) return first;
   }
+}
+
+/** Removes what `makeRoot` made, as far as it is empty. */
+export async function removeMadeRoot(path: string, first: string): Promise<void> {
+  await removeEmptyFolders(dirname(first), path, new Set());
 }
 
 /** True if `path` exists and no part of it is a link. */
