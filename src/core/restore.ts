@@ -24,6 +24,7 @@ export interface RestoreOptions {
   readonly deleteExtra?: boolean;
   readonly dryRun: boolean;
   readonly privileged: boolean;
+  readonly roles?: boolean;
   /** dguard's own paths, which no restore touches. */
   readonly ownPaths?: readonly string[];
 }
@@ -81,6 +82,7 @@ export async function restoreCopy(
       scratch: false,
       dryRun: options.dryRun,
       privileged: options.privileged,
+      roles: options.roles === true,
       backupId: manifest.id,
       onProgress(bytesDone: number, filesDone: number) {
         const now = performance.now();

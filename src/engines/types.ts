@@ -406,6 +406,8 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
   readonly dryRun: boolean;
   /** Set-uid bits and devices are restored (as root). */
   readonly privileged: boolean;
+  /** Roles that the backup's database needs and the target's server lacks are made first. */
+  readonly roles?: boolean;
   /**
    * A test restore (`verify --level restore`): into a marked scratch place of the engine's own (or `toPath`,
    * where there is one), compared with what was recorded, removed again before this resolves or throws.

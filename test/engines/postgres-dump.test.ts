@@ -8,7 +8,7 @@ import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { StreamMember } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';
-import { postgresPrograms } from '../services/postgres.mjs';
+import { type PostgresServer, postgresPrograms } from '../services/postgres.mjs';
 import { type Bench, backUp, dumpRequest, errorOf, makeBench } from './support-postgres.ts';
 
 const BIG = `CREATE TABLE big (id int PRIMARY KEY, filler text);
@@ -333,16 +333,7 @@ describeWithEachPostgres('postgres: dump', (server) => {
   });
 
   it('client_command runs the tools elsewhere, and every query too', async () => {
-    const { bin, password } = server();
-    const passfile = join(bench.folder, 'inside.pgpass');
-    await writeFile(passfile, `*:*:*:*:${password.replace(/[\\:]/g, '\\$&')}\n`, { mode: 0o600 });
-    const wrapper = join(bench.folder, 'wrapper');
-    // As in a container: another environment, another PATH.
-    await writeFile(
-      wrapper,
-      `#!/bin/sh\nexec env -i PATH='${bin ?? '/usr/bin'}' PGPASSFILE='${passfile}' "$@"\n`,
-    );
-    await chmod(wrapper, 0o755);
+    const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
     const { password: _, ...rest } = bench.source('big').options;
     const source = {
       ...bench.source('big'),
@@ -448,6 +439,23 @@ describeWithPostgres(18, 'postgres: client tools', (server) => {
 });
 
 describeWithPostgres(15, 'postgres: client tools', (server) => {
+  it.skipIf(postgresPrograms(18) === undefined)(
+    'whose dump would not load into the server are refused, with the package to install',
+    async () => {
+      const bench = await makeBench(server());
+      // The only tools that there are: where client_command runs them.
+      const wrapper = await toolsElsewhere(bench, server(), postgresPrograms(18)!);
+      const { password: _, ...rest } = bench.source('postgres').options;
+      const options = { ...rest, client_command: [wrapper], client_path: [] };
+      const source = { ...bench.source('postgres'), options };
+      const error = await errorOf(postgresEngine.dump(source, dumpRequest()));
+      expect(error).toMatchObject({ code: 'tool_version', exitStatus: 7 });
+      expect(error.message).toContain('what pg_dump 18');
+      expect(error.hint).toContain('postgresql-client-15');
+      await bench.remove();
+    },
+  );
+
   it.skipIf(postgresPrograms(17) === undefined)('of the server come first; newer ones are told', async () => {
     const bench = await makeBench(server());
     await bench.database('small', 'CREATE TABLE t (n int)');
@@ -478,6 +486,16 @@ describe('postgres: a host that never answers', () => {
     await bench.remove();
   });
 });
+
+/** A command that runs client tools as in a container: another environment, another PATH. */
+async function toolsElsewhere(bench: Bench, { password }: PostgresServer, bin: string): Promise<string> {
+  const passfile = join(bench.folder, 'inside.pgpass');
+  await writeFile(passfile, `*:*:*:*:${password.replace(/[\\:]/g, '\\$&')}\n`, { mode: 0o600 });
+  const wrapper = join(bench.folder, 'wrapper');
+  await writeFile(wrapper, `#!/bin/sh\nexec env -i PATH='${bin}' PGPASSFILE='${passfile}' "$@"\n`);
+  await chmod(wrapper, 0o755);
+  return wrapper;
+}
 
 async function consume(members: AsyncIterable<unknown>): Promise<void> {
   for await (const member of members) for await (const _ of (member as StreamMember).open());

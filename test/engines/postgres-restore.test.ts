@@ -402,6 +402,8 @@ describeWithPostgres(15, 'postgres: restore to another major', (server) => {
       const error = await errorOf(postgresEngine.restore(back, old.request('app', { toDatabase: 'x' })));
       expect(error).toMatchObject({ code: 'target_refused' });
       expect(error.message).toContain('PostgreSQL 18');
+      await young.sql('postgres', 'DROP DATABASE app');
+      await rolesOnRequest(old, young);
     } finally {
       await old.remove();
       await young.remove();
@@ -418,3 +420,50 @@ it('names beside a target fit into 63 bytes and stay apart', () => {
   expect(names[0]).not.toBe(names[1]);
   expect(names[0]).not.toContain('\ufffd');
 });
+
+/** Roles that only the old server has: left out, or made, at the young one. */
+async function rolesOnRequest(old: Bench, young: Bench): Promise<void> {
+  await old.sql(
+    'postgres',
+    `CREATE ROLE "the; 'group'"; CREATE ROLE boss LOGIN PASSWORD 'pw of boss' IN ROLE "the; 'group'"; ALTER ROLE boss SET work_mem TO '3MB';
+     CREATE ROLE stranger; COMMENT ON ROLE boss IS 'it''s; the boss'; ALTER DATABASE app OWNER TO boss`,
+  );
+  await old.sql('app', `ALTER TABLE t OWNER TO boss; GRANT SELECT ON t TO "the; 'group'"`);
+  const content = await backUp(old.source('app'));
+  const roles = async () =>
+    (await young.sql('postgres', "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1"))
+      .map(({ rolname }) => rolname as string)
+      .filter((name) => name !== young.source('x').options.username);
+  const broken: BackupContent = {
+    ...content,
+    async *read(entry) {
+      for await (const chunk of content.read(entry))
+        yield entry.path === 'globals.sql' ? chunk : chunk.subarray(0, chunk.length - 700);
+    },
+  };
+  expect(await errorOf(postgresEngine.restore(broken, young.request('app', { roles: true })))).toMatchObject({
+    code: 'target_failed',
+  });
+  expect(await roles()).toEqual([]);
+  await postgresEngine.restore(content, young.request('app'));
+  expect(young.warnings.map(({ message }) => message).join()).toContain('restore --roles');
+  young.warnings.length = 0;
+  await young.sql('postgres', 'DROP DATABASE app');
+
+  await postgresEngine.restore(content, young.request('app', { roles: true }));
+  expect(young.warnings).toEqual([]);
+  expect(await roles()).toEqual(['boss', "the; 'group'"]);
+  const owners = await young.sql(
+    'app',
+    `SELECT relowner::regrole::text AS "table", (SELECT datdba::regrole::text FROM pg_database WHERE datname = 'app') AS database
+     FROM pg_class WHERE relname = 't'`,
+  );
+  expect(owners).toEqual([{ table: 'boss', database: 'boss' }]);
+  const asBoss = young.source('app', { username: 'boss', password: new Secret('pw of boss') });
+  expect(await postgresEngine.probe(asBoss)).toMatchObject({ status: 'ok' });
+  const facts = await young.sql(
+    'postgres',
+    `SELECT pg_has_role('boss', 'the; ''group''', 'MEMBER') AS member, shobj_description('boss'::regrole, 'pg_authid') AS says`,
+  );
+  expect(facts).toEqual([{ member: true, says: "it's; the boss" }]);
+}

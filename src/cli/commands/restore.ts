@@ -26,6 +26,7 @@ export interface RestoreCommandOptions {
   readonly overwrite?: boolean;
   readonly deleteExtra?: boolean;
   readonly privileged?: boolean;
+  readonly roles?: boolean;
   readonly dryRun?: boolean;
   readonly undo?: boolean;
   readonly recover?: boolean;
@@ -85,6 +86,7 @@ export async function restoreAll(
         deleteExtra: options.deleteExtra === true,
         dryRun: options.dryRun === true,
         privileged: options.privileged === true,
+        roles: options.roles === true,
         ownPaths: ownPathsOf(config),
       };
       if (options.deleteExtra && !options.dryRun && !options.yes) {
@@ -185,7 +187,8 @@ function ownPathsOf(config: Config | undefined): string[] {
 function undoCommand(job: string, datasource: string, options: Options): string {
   const place = options.toPath === undefined ? '' : ` --to-path '${resolve(options.toPath)}'`;
   const to = options.to === undefined ? '' : ` --to ${options.to}`;
-  return `dguard restore --undo ${job} --datasource ${datasource}${to}${place}`;
+  const database = options.toDatabase === undefined ? '' : ` --to-database '${options.toDatabase}'`;
+  return `dguard restore --undo ${job} --datasource ${datasource}${to}${place}${database}`;
 }
 
 function choose(

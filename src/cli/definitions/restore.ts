@@ -23,6 +23,10 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
       },
       { flags: '--no-safety', description: 'take no safety backup where nothing can be kept for --undo' },
       { flags: '--privileged', description: 'set-uid bits and devices too, as root' },
+      {
+        flags: '--roles',
+        description: "make the roles that the server lacks, as the backup's globals have them (postgres)",
+      },
       { flags: '--dry-run', description: 'say what would be done' },
       { flags: '--undo', description: 'put back what the newest restore of it replaced' },
       { flags: '--recover', description: 'finish or take back a restore that was interrupted' },

@@ -8,7 +8,7 @@ import { readPowers } from './preflight.ts';
 import { MAINTENANCE, openAny, openServer, type Server } from './server.ts';
 import { identifier, literal, type Session } from './session.ts';
 import { listUnreadable, readSurroundings, readVersion, type ServerVersion } from './source-facts.ts';
-import type { Tools } from './tools.ts';
+import { loadsBack, type Tools } from './tools.ts';
 
 /** What a dump of each database, and a restore in its place, would stumble over. */
 export async function diagnoseServer(
@@ -58,12 +58,12 @@ async function readClock(session: Session): Promise<number> {
 /** A newer client dumps, but what it writes may not load into the server that it came from. */
 function fitFindings(tools: Tools, version: ServerVersion): readonly Finding[] {
   if (tools.major === version.major) return [];
-  const refused = tools.major >= 17 && version.major < 17;
+  const back = loadsBack(tools.major, version.major);
   return [
     {
-      severity: 'warning',
+      severity: back ? 'warning' : 'problem',
       topic: 'tools',
-      message: `the client tools are PostgreSQL ${tools.version}, the server is ${version.text}: a restore ${refused ? 'to it will be' : 'may be'} refused`,
+      message: `the client tools are PostgreSQL ${tools.version}, the server is ${version.text}: ${back ? 'a restore may be refused' : 'what they dump does not load into it, so a backup is refused'}`,
       fix: { by: 'shell', lines: [`apt-get install postgresql-client-${version.major}`] },
     },
   ];

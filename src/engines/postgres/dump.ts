@@ -13,7 +13,7 @@ import { openServer, type Server } from './server.ts';
 import { identifier, type Session } from './session.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
-import type { Tools } from './tools.ts';
+import { loadsBack, type Tools } from './tools.ts';
 
 /** An exported snapshot: whoever imports it sees exactly what this session sees. */
 export interface Snapshot {
@@ -49,6 +49,17 @@ export async function dumpDatabase(
     session = await server.open(database);
     const version = await readVersion(session);
     const tools = await server.tools(version.major);
+    if (!loadsBack(tools.major, version.major)) {
+      throw new DguardError(
+        'tool_version',
+        `what pg_dump ${tools.version} writes does not load into PostgreSQL ${version.text}, the server that it would be of`,
+        {
+          operation: 'dump',
+          subject,
+          hint: `apt-get install postgresql-client-${version.major}, or say where it is: client_path`,
+        },
+      );
+    }
     if (tools.major !== version.major) {
       const message = `pg_dump ${tools.version} dumps the server ${version.text}: a restore needs the same or a newer client, and may not load into a server of ${version.major}`;
       source.warn({ message, subject, partial: false });

@@ -41,6 +41,19 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
+/** What OpenSSL and Node say of a certificate that is not believed. */
+function tlsHint(text: string): string {
+  if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
+    return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
+  if (
+    /self[- ]signed certificate|unable to (?:verify|get)|certificate (?:has expired|verify failed)/i.test(
+      text,
+    )
+  )
+    return 'say which authority has signed the certificate: ssl_ca: FILE.pem';
+  return '';
+}
+
 const HINTS: Record<FailureKind, string> = {
   auth_failed: 'check username and password of the datasource, and pg_hba.conf of the server',
   unreachable: 'check host and port, and that the server runs: pg_isready -h HOST -p PORT',
@@ -58,7 +71,7 @@ export function serverError(
   if (error instanceof DguardError) return error;
   const kind = failureKind(error);
   const state = sqlState(error);
-  const hint = HINTS[kind] || stateHint(state);
+  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state);
   // Several addresses of one host fail with an empty text of their own.
   const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
   return new DguardError(code, inner || errorText(error), {

@@ -3,7 +3,7 @@ import type { Warning } from '../types.ts';
 import type { Server } from './server.ts';
 import { literal, type Session } from './session.ts';
 import type { ServerVersion, SourceFacts } from './source-facts.ts';
-import { chooseTools, listTools, type Tools } from './tools.ts';
+import { chooseTools, listTools, loadsBack, type Tools } from './tools.ts';
 
 /** What the role that restores may do at the target's server. */
 export interface Powers {
@@ -56,7 +56,7 @@ export async function restoreTools(
     signal: server.source.signal,
   });
   const tools = chooseTools(all, Math.max(target.major, facts.tool_major), name);
-  if (tools.major < 17 || target.major >= 17) return tools;
+  if (loadsBack(tools.major, target.major)) return tools;
   throw new DguardError(
     'tool_version',
     `pg_restore ${tools.version} sets what PostgreSQL ${target.text} does not know (transaction_timeout)`,
@@ -90,7 +90,7 @@ export async function fitToServer(
   if (missing.length > 0) {
     flags.push('--no-owner', '--no-privileges');
     warnings.push(
-      `these roles are not at the target: ${missing.join(', ')}; everything will belong to ${powers.role}, without grants. The backup's globals.sql creates them`,
+      `these roles are not at the target: ${missing.join(', ')}; everything will belong to ${powers.role}, without grants. To make them too: restore --roles`,
     );
   } else if (!powers.superuser && foreign.length > 0) {
     flags.push('--no-owner');

@@ -6,6 +6,7 @@ import { type DatabaseFacts, readDatabase } from './database.ts';
 import type { PostgresOptions } from './options.ts';
 import type { Fit, Powers } from './preflight.ts';
 import { fitToServer, readPowers, refuseBusy, refuseReplicated, restoreTools } from './preflight.ts';
+import { createRoles } from './roles.ts';
 import type { Server } from './server.ts';
 import type { Session } from './session.ts';
 import { readVersion, type ServerVersion, type SourceFacts, sourceFacts } from './source-facts.ts';
@@ -27,6 +28,8 @@ export interface Work {
   readonly tools: Tools;
   readonly powers: Powers;
   readonly fit: Fit;
+  /** Roles that this restore has made. */
+  readonly newRoles: readonly string[];
   /** Chosen tables, or a backup of a part: their rows go beside what else is there. */
   readonly merge: boolean;
   /** What has the target's name now. */
@@ -72,8 +75,6 @@ export async function prepare(
   const version = await readVersion(admin);
   const tools = await restoreTools(server, version, facts);
   const powers = await readPowers(admin);
-  const fit = await fitToServer(admin, powers, facts, target);
-  for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const existing = request.scratch ? undefined : await readDatabase(admin, target);
   let merge = false;
   if (existing !== undefined) merge = await refuseTarget(content, request, server, admin, target, powers);
@@ -84,6 +85,12 @@ export async function prepare(
       hint: `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or create an empty database of that name for it`,
     });
   }
+  // The last that is looked at: everything else that could be refused was.
+  const make = request.roles === true && !request.dryRun && !request.scratch;
+  let fit = await fitToServer(admin, powers, facts, target);
+  const newRoles = make ? await createRoles(content, facts, admin) : [];
+  if (newRoles.length > 0) fit = await fitToServer(admin, powers, facts, target);
+  for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const work = {
     content,
     request,
@@ -98,6 +105,7 @@ export async function prepare(
     powers,
     fit,
     merge,
+    newRoles,
   };
   return existing === undefined ? work : { ...work, existing };
 }

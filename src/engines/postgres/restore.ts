@@ -9,6 +9,7 @@ import type { PostgresOptions } from './options.ts';
 import { createBeside, dressDatabase } from './place.ts';
 import { choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
+import { dropRoles } from './roles.ts';
 import { adminDatabases, openAny, openServer } from './server.ts';
 import type { Session } from './session.ts';
 import { swapDatabases } from './swap.ts';
@@ -24,16 +25,19 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   const tempDir = await mkdtemp(join(request.tempDir, 'pg-restore-'));
   const server = openServer({ ...source, tempDir });
   let admin: Session | undefined;
+  let newRoles: readonly string[] = [];
   try {
     const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
     admin = await openAny(server, adminDatabases(server, [target]));
     const work = await prepare(content, { ...request, tempDir }, server, admin, target);
+    newRoles = work.newRoles;
     if (request.dryRun) return await plan(work);
     if (request.scratch) return await restoreToScratch(work);
     if (work.merge) return await restoreTables(work);
     if (work.powers.createDatabases) return await restoreBeside(work);
     return await restoreInto(work);
   } catch (error) {
+    if (admin) await dropRoles(admin, newRoles);
     throw serverError(error, 'target_failed', 'restore', request.source?.name ?? 'postgres');
   } finally {
     await admin?.close();

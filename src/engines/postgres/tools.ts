@@ -90,6 +90,11 @@ export function chooseTools(all: readonly Tools[], serverMajor: number, subject:
   );
 }
 
+/** From 17 on a dump sets what a server up to 16 does not know (transaction_timeout): it does not load into it. */
+export function loadsBack(toolMajor: number, serverMajor: number): boolean {
+  return toolMajor < 17 || serverMajor >= 17;
+}
+
 async function describeTools(
   argv: (tool: ToolName) => readonly string[],
   { env, signal }: ToolRequest,
