@@ -83,19 +83,23 @@ async function restoreFindings(session: Session, databases: readonly string[]): 
       fix: { by: 'sql', lines: [`ALTER ROLE ${role} CREATEDB`] },
     });
   }
-  const rows = await session.rows<{ name: string; owner: string }>(`
-    SELECT d.datname AS name, pg_catalog.pg_get_userbyid(d.datdba) AS owner FROM pg_catalog.pg_database d
+  const rows = await session.rows<{ name: string; owner: string; strong: boolean }>(`
+    SELECT d.datname AS name, r.rolname AS owner, r.rolsuper AS strong
+    FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba
     WHERE NOT pg_catalog.pg_has_role(CURRENT_USER, d.datdba, 'MEMBER') ORDER BY 1`);
   const foreign = rows.filter(({ name }) => databases.includes(name));
   for (const owner of new Set(foreign.map((row) => row.owner))) {
-    const names = foreign.filter((row) => row.owner === owner).map(({ name }) => name);
-    findings.push({
-      severity: 'warning',
-      topic: 'privileges',
-      subject: names.join(', '),
-      message: `role ${powers.role} is not ${owner}, who owns it: a restore with --overwrite cannot put another in its place`,
-      fix: { by: 'sql', lines: [`GRANT ${identifier(owner)} TO ${role}`] },
-    });
+    const owned = foreign.filter((row) => row.owner === owner);
+    const message = `role ${powers.role} is not ${owner}, who owns it: a restore with --overwrite cannot put another in its place`;
+    const about = { topic: 'privileges', subject: owned.map(({ name }) => name).join(', ') } as const;
+    // Nobody is to be made a superuser for that.
+    if (owned[0]!.strong) {
+      const instead = '; restore with a datasource of an account that may (--to NAME)';
+      findings.push({ ...about, severity: 'notice', message: message + instead });
+    } else {
+      const fix = { by: 'sql', lines: [`GRANT ${identifier(owner)} TO ${role}`] } as const;
+      findings.push({ ...about, severity: 'warning', message, fix });
+    }
   }
   const [authid] = await session.rows<{ readable: boolean }>(
     "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS readable",
@@ -199,32 +203,51 @@ async function largeObjectFindings(session: Session, database: string): Promise<
   ];
 }
 
+/** A lock that was held this long is nobody's who alters a table in passing. */
+const LONG_LOCK_S = 60;
+
 /** A dump waits for whoever alters a table, and all that come after it wait for the dump. */
-async function lockFindings(session: Session, database: string): Promise<Finding[]> {
-  const rows = await session.rows<{ pid: number; tables: string[]; minutes: number; gid: string | null }>(`
+export async function lockFindings(
+  session: Session,
+  database: string,
+  longS = LONG_LOCK_S,
+): Promise<Finding[]> {
+  const here = 'pg_catalog.current_database()';
+  const locked = await session.rows<{ pid: number; tables: string[]; age: number }>(`
     SELECT l.pid, pg_catalog.jsonb_agg(DISTINCT l.relation::pg_catalog.regclass::pg_catalog.text) AS tables,
-      pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.max(pg_catalog.now()
-        - coalesce(a.xact_start, p.prepared))) / 60) AS minutes, pg_catalog.max(p.gid) AS gid
-    FROM pg_catalog.pg_locks l
-    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-    LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction::pg_catalog.text
-    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
-      AND l.relation >= 16384 AND l.database = (SELECT oid FROM pg_catalog.pg_database
-        WHERE datname = pg_catalog.current_database())
-    GROUP BY l.pid, l.virtualtransaction`);
-  return rows
-    .filter(({ minutes }) => minutes >= 1)
-    .map(({ pid, tables, minutes, gid }) => ({
-      severity: 'warning',
-      topic: 'locks',
-      subject: database,
-      message: `${gid === null ? `pid ${pid}` : `the prepared transaction ${gid}`} has locked ${tables.slice(0, 5).join(', ')} for ${minutes} min: a dump waits 2 min for it, then fails`,
-      fix: {
-        by: 'sql',
-        database,
-        lines: [gid === null ? `SELECT pg_terminate_backend(${pid})` : `ROLLBACK PREPARED ${literal(gid)}`],
-      },
-    }));
+      pg_catalog.date_part('epoch', pg_catalog.max(pg_catalog.clock_timestamp() - a.xact_start)) AS age
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.relation >= 16384
+      AND a.datname = ${here} GROUP BY l.pid`);
+  // Which tables one of these has locked cannot be told for certain: their locks have no process.
+  const prepared = await session.rows<{ gid: string; age: number }>(`
+    SELECT gid, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - prepared) AS age
+    FROM pg_catalog.pg_prepared_xacts WHERE database = ${here}`);
+  const warning = (message: string, line: string): Finding => ({
+    severity: 'warning',
+    topic: 'locks',
+    subject: database,
+    message,
+    fix: { by: 'sql', database, lines: [line] },
+  });
+  return [
+    ...locked
+      .filter(({ age }) => age >= longS)
+      .map(({ pid, tables, age }) =>
+        warning(
+          `pid ${pid} has locked ${tables.slice(0, 5).join(', ')} for ${Math.round(age)} s: a dump waits 2 min for it, then fails`,
+          `SELECT pg_terminate_backend(${pid})`,
+        ),
+      ),
+    ...prepared
+      .filter(({ age }) => age >= longS)
+      .map(({ gid, age }) =>
+        warning(
+          `the prepared transaction ${gid} has been open for ${Math.round(age)} s: a dump waits 2 min for what it has locked, then fails`,
+          `ROLLBACK PREPARED ${literal(gid)}`,
+        ),
+      ),
+  ];
 }
 
 /** Replication hangs on a database by its number: a restore in its place would tear it off, and refuses. */
