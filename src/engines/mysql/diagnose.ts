@@ -215,14 +215,25 @@ async function definerFindings(
   );
   const findings: Finding[] = [];
   const others = [...new Set(rows.map(({ definer }) => definer))].filter((definer) => definer !== info.user);
+  const names = others.slice(0, 5).join(', ');
+  const grant = (message: string, privilege: string): Finding => ({
+    severity: 'warning',
+    topic: 'privileges',
+    subject: schema,
+    message,
+    fix: { by: 'sql', lines: [`GRANT ${privilege} ON *.* TO ${who}`] },
+  });
   if (others.length > 0 && !(await maySetDefiner(session))) {
-    findings.push({
-      severity: 'warning',
-      topic: 'privileges',
-      subject: schema,
-      message: `views, triggers, routines or events run as ${others.slice(0, 5).join(', ')}: with ${who} a restore cannot say so`,
-      fix: { by: 'sql', lines: [`GRANT ${definerPrivilege(info)} ON *.* TO ${who}`] },
-    });
+    const message = `views, triggers, routines or events run as ${names}: with ${who} a restore cannot say so`;
+    findings.push(grant(message, definerPrivilege(info)));
+  }
+  if (
+    others.length > 0 &&
+    privileges.has(['SYSTEM_USER']) === false &&
+    (await hasSystemUsers(session, info))
+  ) {
+    const message = `where ${names} have SYSTEM_USER themselves, only an account that has it too can make code run as them`;
+    findings.push(grant(message, 'SYSTEM_USER'));
   }
   const logged = rows.some(({ kind }) => kind === 'trigger' || kind === 'function');
   if (logged && info.flavour === 'mysql' && privileges.has(['SUPER']) === false) {
@@ -242,6 +253,15 @@ async function definerFindings(
     }
   }
   return findings;
+}
+
+/** Are there accounts with SYSTEM_USER, as far as one may know? https://dev.mysql.com/doc/refman/8.4/en/account-categories.html */
+async function hasSystemUsers(session: Session, { flavour, version }: ServerInfo): Promise<boolean> {
+  if (flavour !== 'mysql' || compareVersions(version, '8.0.16') < 0) return false;
+  return session.rows("SELECT 1 AS one FROM mysql.global_grants WHERE PRIV = 'SYSTEM_USER' LIMIT 1").then(
+    (rows) => rows.length > 0,
+    () => true,
+  );
 }
 
 function definerPrivilege({ flavour, version }: ServerInfo): string {
