@@ -7,11 +7,20 @@
 import { cacheFolder } from './cache.mjs';
 import { commands } from './commands.mjs';
 import { kopia } from './kopia.mjs';
+import { mongodbServices } from './mongodb.mjs';
 import { mysqlServices } from './mysql.mjs';
 import { postgresServices, regressionService } from './postgres.mjs';
 import { restic } from './restic.mjs';
 
-const SERVICES = [commands, ...postgresServices, regressionService, ...mysqlServices, restic, kopia];
+const SERVICES = [
+  commands,
+  ...postgresServices,
+  regressionService,
+  ...mysqlServices,
+  ...mongodbServices,
+  restic,
+  kopia,
+];
 const ALWAYS = 'test';
 
 main(

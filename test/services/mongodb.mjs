@@ -1,0 +1,297 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { extractedPackages } from './apt.mjs';
+import { cacheFolder } from './cache.mjs';
+import { findCommand, isProgram, run } from './child.mjs';
+import { goProgram } from './gobuild.mjs';
+
+const FERRETDB = { module: 'github.com/FerretDB/FerretDB/v2', version: 'v2.7.0', package: 'cmd/ferretdb' };
+const TOOLS = {
+  module: 'github.com/mongodb/mongo-tools',
+  version: 'v0.0.0-20260821190201-8fa3cfc8263b',
+};
+/** PostgreSQL with the extension that FerretDB stands on. */
+const DOCUMENTDB = { suite: 'sid', packages: ['postgresql-18', 'postgresql-18-documentdb'] };
+const START_MS = 90_000;
+
+/** What speaks MongoDB's protocol where no mongod can be had, and MongoDB's own dump tools. */
+export const mongodbServices = [
+  {
+    name: 'documentdb',
+    groups: ['test'],
+
+    install() {
+      const { folder, fresh } = extractedPackages('documentdb', DOCUMENTDB);
+      if (fresh) nameExtensions(join(folder, 'usr/share/postgresql/18/extension'));
+      const version = run(join(postgresBin(), 'postgres'), ['--version']).trim();
+      return { fresh, version: `${version} with DocumentDB` };
+    },
+  },
+  {
+    name: 'ferretdb',
+    groups: ['test'],
+
+    install() {
+      const { fresh } = goProgram('ferretdb', FERRETDB);
+      return { fresh, version: `FerretDB ${FERRETDB.version.slice(1)}` };
+    },
+  },
+  ...['mongodump', 'mongorestore'].map((name) => ({
+    name,
+    groups: ['test'],
+
+    install() {
+      const { fresh } = goProgram(name, { ...TOOLS, package: `${name}/main` });
+      return { fresh, version: `mongo-tools ${TOOLS.version}` };
+    },
+  })),
+];
+
+/** Debian's packages name PostGIS's control files with its major; DocumentDB asks for them without. */
+function nameExtensions(folder) {
+  for (const file of readdirSync(folder)) {
+    const plain = /^(postgis.*)-3\.control$/.exec(file)?.[1];
+    if (plain) copyFileSync(join(folder, file), join(folder, `${plain}.control`));
+  }
+}
+
+/** The folder that holds mongodump and mongorestore beside each other, or the reason why there is none. */
+export function mongoTools() {
+  const paths = ['mongodump', 'mongorestore'].map((name) => join(cacheFolder(), name, name));
+  return paths.every(isProgram) ? { mongodump: paths[0], mongorestore: paths[1] } : undefined;
+}
+
+/** Whether all that a server is made of is there. */
+export function hasMongodb() {
+  return isProgram(join(cacheFolder(), 'ferretdb', 'ferretdb')) && isProgram(join(postgresBin(), 'postgres'));
+}
+
+function postgresBin() {
+  return join(cacheFolder(), 'documentdb', 'usr/lib/postgresql/18/bin');
+}
+
+/**
+ * Starts FerretDB over a PostgreSQL of its own: new data folder, free ports on the loopback interface, a password for
+ * its administrator. It is not durable, and gone after `stop`.
+ * @returns {Promise<import('./mongodb.d.mts').MongodbServer>}
+ */
+export async function startMongodb() {
+  if (!hasMongodb()) throw new Error('FerretDB is not there: npm run services -- ferretdb documentdb');
+  const owner = serverUser();
+  const root = mkdtempSync(join(tmpdir(), 'dguard-mongo-'));
+  const data = join(root, 'data');
+  const state = join(root, 'state');
+  for (const folder of [data, state]) mkdirSync(folder, { mode: 0o700 });
+  for (const path of [root, data, state]) chownSync(path, owner.uid, owner.gid);
+  chmodSync(root, 0o755);
+  const identity = process.getuid?.() === 0 ? { uid: owner.uid, gid: owner.gid } : {};
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', HOME: root };
+  const bin = postgresBin();
+  const must = (program, args, input) => {
+    const made = spawnSync(join(bin, program), args, {
+      ...identity,
+      env,
+      cwd: root,
+      encoding: 'utf8',
+      ...(input === undefined ? {} : { input }),
+    });
+    if (made.status !== 0) throw new Error(`${program} failed: ${made.stderr || made.error}`);
+    return made.stdout;
+  };
+  must('initdb', ['-D', data, '-U', 'documentdb', '-E', 'UTF8', '--locale=C', '--no-sync', '--auth=trust']);
+  const postgresPort = await freePort();
+  const port = await freePort();
+  const settings = {
+    port: String(postgresPort),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: root,
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    shared_buffers: '64MB',
+    max_connections: '80',
+    jit: 'off',
+    shared_preload_libraries: 'pg_cron,pg_documentdb_core,pg_documentdb',
+    'cron.database_name': 'postgres',
+    'cron.host': '127.0.0.1',
+  };
+  const log = () => openSync(join(root, 'log'), 'a', 0o644);
+  const lastLines = () => readFileSync(join(root, 'log'), 'utf8').split('\n').slice(-15).join('\n');
+  let postgres;
+  let ferret;
+  const launchPostgres = async () => {
+    const out = log();
+    const args = [
+      '-D',
+      data,
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ];
+    postgres = spawn(join(bin, 'postgres'), args, {
+      ...identity,
+      env,
+      cwd: root,
+      stdio: ['ignore', out, out],
+    });
+    await postgresReady(postgres, data, lastLines);
+  };
+  const launchFerret = async () => {
+    const out = log();
+    const args = [
+      `--postgresql-url=postgres://documentdb@127.0.0.1:${postgresPort}/postgres`,
+      `--listen-addr=127.0.0.1:${port}`,
+      '--debug-addr=-',
+      `--state-dir=${state}`,
+      '--telemetry=disable',
+      '--log-level=warn',
+    ];
+    ferret = spawn(join(cacheFolder(), 'ferretdb', 'ferretdb'), args, {
+      ...identity,
+      env,
+      cwd: root,
+      stdio: ['ignore', out, out],
+    });
+    await listening(ferret, port, lastLines);
+  };
+  const end = async (child, signal) => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await gone;
+  };
+  const onExit = () => {
+    ferret?.kill('SIGKILL');
+    postgres?.kill('SIGQUIT');
+  };
+  process.once('exit', onExit);
+  const stop = async () => {
+    await end(ferret, 'SIGKILL');
+    await end(postgres, 'SIGQUIT');
+    process.off('exit', onExit);
+    rmSync(root, { recursive: true, force: true });
+  };
+  const user = 'root';
+  const password = `pw '${randomBytes(6).toString('hex')}:\\"#$@/x`;
+  try {
+    await launchPostgres();
+    const psql = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', '127.0.0.1', '-p', String(postgresPort)];
+    const first = [...psql, '-U', 'documentdb', '-d', 'postgres'];
+    must('psql', first, 'CREATE EXTENSION documentdb CASCADE;\n');
+    const spec = JSON.stringify({ createUser: user, pwd: password, roles: ADMIN_ROLES });
+    must('psql', first, `SELECT documentdb_api.create_user('${spec.replaceAll("'", "''")}');\n`);
+    await launchFerret();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    label: 'FerretDB',
+    host: '127.0.0.1',
+    port,
+    user,
+    password,
+    get pid() {
+      return ferret.pid;
+    },
+    halt: (signal = 'SIGKILL') => end(ferret, signal),
+    resume: launchFerret,
+    stop,
+  };
+}
+
+const ADMIN_ROLES = [
+  { role: 'clusterAdmin', db: 'admin' },
+  { role: 'readWriteAnyDatabase', db: 'admin' },
+];
+
+/** The server that DGUARD_TEST_MONGODB_URL names: `mongodb://administrator:password@host:port`. */
+export function externalMongodb() {
+  const url = process.env.DGUARD_TEST_MONGODB_URL;
+  if (!url) return undefined;
+  const { hostname, port, username, password } = new URL(url);
+  const unable = async () => {
+    throw new Error('a server of somebody else is not stopped');
+  };
+  return {
+    label: `MongoDB at ${hostname}`,
+    host: hostname,
+    port: Number(port || 27017),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    pid: undefined,
+    halt: unable,
+    resume: unable,
+    stop: async () => {},
+  };
+}
+
+/** Whom the server runs as: PostgreSQL refuses root. */
+function serverUser() {
+  if (process.getuid?.() !== 0) {
+    const { uid, gid } = userInfo();
+    return { uid, gid };
+  }
+  for (const name of ['postgres', 'nobody']) {
+    if (!findCommand('id')) break;
+    const id = (flag) => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout);
+    if (id('-u') > 0) return { uid: id('-u'), gid: id('-g') };
+  }
+  return { uid: 65534, gid: 65534 };
+}
+
+/** The server writes `ready` into the eighth line of its pid file. */
+async function postgresReady(child, data, lastLines) {
+  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
+    if (child.exitCode !== null) throw new Error(`PostgreSQL ended at once:\n${lastLines()}`);
+    try {
+      const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
+      if (Number(lines[0]) === child.pid && lines[7]?.trim() === 'ready') return;
+    } catch {
+      // Not written yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`PostgreSQL was not ready within ${START_MS} ms:\n${lastLines()}`);
+}
+
+async function listening(child, port, lastLines) {
+  const { MongoClient } = await import('mongodb');
+  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
+    if (child.exitCode !== null) throw new Error(`FerretDB ended at once:\n${lastLines()}`);
+    const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+      serverSelectionTimeoutMS: 500,
+    });
+    try {
+      await client.db('admin').command({ hello: 1 });
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    } finally {
+      await client.close();
+    }
+  }
+  throw new Error(`FerretDB was not ready within ${START_MS} ms:\n${lastLines()}`);
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
