@@ -1,4 +1,5 @@
 import type { CodecName } from '../archive/format.ts';
+import { fromText, isSafeEntryPath } from '../archive/paths.ts';
 import type { ManifestArtifact } from '../manifest/types.ts';
 
 const DECOMPRESS: Readonly<Record<CodecName, string | undefined>> = {
@@ -18,14 +19,24 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
   return [
     'sha256sum -c SHA256SUMS',
     ...(artifacts as ManifestArtifact[]).map((artifact) => {
+      const { folder, file } = placeOf(artifact);
       // No codec's tool takes an empty file for an empty stream.
-      if (artifact.stored_size === 0) return `: > ${artifact.name.replace(/\.(zst|gz|lz4)$/, '')}`;
-      const input = artifact.parts ? `cat ${artifact.name}.[0-9]*` : `cat ${artifact.name}`;
-      const output =
-        artifact.media === 'application/x-tar'
-          ? 'tar -xpf -'
-          : `cat > ${artifact.name.replace(/\.(zst|gz|lz4)$/, '')}`;
+      if (artifact.stored_size === 0) return `${folder}: > ${file}`;
+      const input = artifact.parts ? `${folder}cat ${artifact.name}.[0-9]*` : `${folder}cat ${artifact.name}`;
+      const output = artifact.media === 'application/x-tar' ? 'tar -xpf -' : `cat > ${file}`;
       return decompress === 'cat' ? `${input} | ${output}` : `${input} | ${decompress} | ${output}`;
     }),
   ];
+}
+
+/** Where the bytes of an artifact go: files of a folder (mongodump's, pg_dump's) into that folder. */
+function placeOf({ name, member }: ManifestArtifact): { folder: string; file: string } {
+  const slash = member.lastIndexOf('/');
+  if (slash < 0 || !isSafeEntryPath(fromText(member)))
+    return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
+  return { folder: `mkdir -p ${quoted(member.slice(0, slash))} && `, file: quoted(member) };
+}
+
+function quoted(text: string): string {
+  return /^[\w./+%@=:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
