@@ -5,6 +5,7 @@ import type { Engine } from './types.ts';
 /** One line per adapter; its module, and what it needs, loads with the first datasource of its type. */
 const ENGINES: { readonly [Type in DatasourceType]?: () => Promise<Engine> } = {
   files: async () => (await import('./files/engine.ts')).filesEngine as Engine,
+  mongodb: async () => (await import('./mongodb/engine.ts')).mongodbEngine as Engine,
   mysql: async () => (await import('./mysql/engine.ts')).mysqlEngine as Engine,
   postgres: async () => (await import('./postgres/engine.ts')).postgresEngine as Engine,
   sqlite: async () => (await import('./sqlite/engine.ts')).sqliteEngine as Engine,

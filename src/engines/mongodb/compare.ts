@@ -1,0 +1,85 @@
+import type { Db } from 'mongodb';
+import { DguardError } from '../../errors.ts';
+import type { TableFact } from '../types.ts';
+import { type CollectionInfo, catalogHash, listCollections, storedIn } from './catalog.ts';
+import type { Part } from './content.ts';
+import { createFingerprint, type Fingerprint } from './fingerprint.ts';
+import { readCollection } from './read.ts';
+
+/** A part of a backup, and where it was loaded. */
+export interface Loaded {
+  readonly part: Part;
+  readonly into: string;
+  /** Of what was sent. */
+  readonly print: Fingerprint;
+}
+
+/**
+ * Holds what was loaded against what was sent: the server counts; where `read` says so, it is read back and
+ * every document hashed. Throws `corrupt` for documents that are missing, too many or other ones.
+ */
+export async function compareDocuments(
+  db: Db,
+  loaded: readonly Loaded[],
+  subject: string,
+  read: { readonly signal: AbortSignal } | undefined,
+): Promise<TableFact[]> {
+  const tables: TableFact[] = [];
+  const problems: string[] = [];
+  for (const { part, into, print } of loaded) {
+    const { name } = part.info;
+    if (part.entry === undefined) continue;
+    let documents: number;
+    if (read === undefined) documents = await countDocuments(db, into);
+    else {
+      const found = createFingerprint();
+      for await (const _ of readCollection(db, into, found, {
+        signal: read.signal,
+        subject: `${subject}.${name}`,
+      }));
+      documents = found.documents;
+      if (documents === print.documents && found.sum() !== print.sum())
+        problems.push(`documents of ${name} came back changed`);
+    }
+    if (documents !== print.documents)
+      problems.push(`${name} has ${documents} documents, ${print.documents} were loaded`);
+    tables.push({ name, rows: documents });
+  }
+  if (problems.length === 0) return tables;
+  throw new DguardError(
+    'corrupt',
+    `what came back is not what was dumped: ${problems.slice(0, 5).join('; ')}`,
+    {
+      operation: 'compare',
+      subject,
+      hint: 'the target was not touched; restore an older backup, or verify this one',
+    },
+  );
+}
+
+async function countDocuments(db: Db, name: string): Promise<number> {
+  const [row] = await db
+    .collection(name)
+    .aggregate<{ n: number }>([{ $group: { _id: null, n: { $sum: 1 } } }])
+    .toArray();
+  return row?.n ?? 0;
+}
+
+/** The collections whose options, kind or indexes are not what the backup says, by their names in it. */
+export async function compareCatalog(
+  db: Db,
+  loaded: readonly Pick<Loaded, 'part' | 'into'>[],
+): Promise<string[]> {
+  const there = new Map((await listCollections(db)).map((one) => [one.name, one]));
+  const differing: string[] = [];
+  for (const { part, into } of loaded) {
+    const found = there.get(storedIn(part.info) === into ? part.info.name : into);
+    const same = found !== undefined && alike(part.info, { ...found, name: part.info.name });
+    if (!same) differing.push(part.info.name);
+  }
+  return differing;
+}
+
+function alike(recorded: CollectionInfo, found: CollectionInfo): boolean {
+  return catalogHash([recorded]) === catalogHash([found]);
+}

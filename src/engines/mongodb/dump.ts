@@ -1,0 +1,220 @@
+import type { Db, Timestamp } from 'mongodb';
+import { compareEntryPaths } from '../../archive/paths.ts';
+import { DguardError } from '../../errors.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../types.ts';
+import { type CollectionInfo, catalogHash, collectionSize, listCollections, storedIn } from './catalog.ts';
+import { onlyDatabase, openServer, type Server } from './connection.ts';
+import type { SourceFacts } from './facts.ts';
+import { serverError } from './failures.ts';
+import { createFingerprint } from './fingerprint.ts';
+import { ownCollections } from './marks.ts';
+import { type CollectionDump, inMemberOrder, jsonlMembers, nativeMembers } from './members.ts';
+import type { MongodbOptions } from './options.ts';
+import { type ReadAhead, readAhead } from './prefetch.ts';
+import { readCollection } from './read.ts';
+import { selectCollections } from './select.ts';
+import { probeSnapshot, readServer, type ServerInfo } from './server-info.ts';
+
+/** Read ahead of who writes the backup, of all collections together. */
+const AHEAD_BYTES = 24 * 1024 * 1024;
+
+/**
+ * Offers one database in mongodump's layout, or as JSONL, read through the driver: at one cluster time
+ * where the server has snapshots, else as it is while it is read.
+ */
+export async function dumpDatabase(
+  source: EngineSource<MongodbOptions>,
+  request: DumpRequest,
+): Promise<Dump> {
+  let server: Server | undefined;
+  const dumps: CollectionDump[] = [];
+  const close = async () => {
+    const stopping = dumps.map(({ ahead }) => ahead?.stop());
+    await server?.close();
+    await Promise.allSettled(stopping);
+  };
+  let subject = source.name;
+  try {
+    server = await openServer(source);
+    const name = request.database ?? onlyDatabase(server);
+    subject = `${source.name}/${name}`;
+    const { client } = server;
+    const db = client.db(name);
+    const info = await readServer(server);
+    const own = await ownCollections(db);
+    const all = (await listCollections(db)).filter((collection) => !own.has(collection.name));
+    if (all.length === 0) await refuseMissing(server, name, subject);
+    const collections = selectCollections(all, name, request, subject, source.warn);
+    const at = await snapshotOf(db, collections, info);
+    const snapshotAt = source.now();
+    const patterned = request.include.length > 0 || request.exclude.length > 0;
+    const sizes = await expectedBytes(db, collections);
+    dumps.push(
+      ...inMemberOrder(collections).map((collection) => dumpOf(db, collection, at, request, source)),
+    );
+    startFirst(dumps, request.parallelJobs);
+    const members = (request.format === 'jsonl' ? jsonlMembers : nativeMembers)(name, dumps, (done) =>
+      startNext(dumps, done, request.parallelJobs),
+    );
+    const identity = identityOf(server, info);
+    return {
+      snapshotAt,
+      identity: `${identity}/${name}`,
+      ...(sizes === undefined ? {} : { expectedBytes: sizes }),
+      ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
+      members: () => inOrder(members),
+      async facts(): Promise<DumpFacts> {
+        await refuseChanged(db, collections, subject, source);
+        const stored = dumps.filter(({ ahead }) => ahead !== undefined);
+        const engine: SourceFacts = {
+          product: info.product,
+          version: info.version,
+          database: name,
+          role: info.role,
+          ...(info.setName === undefined ? {} : { set_name: info.setName }),
+          ...(at === undefined
+            ? {}
+            : { cluster_time: { t: at.getHighBitsUnsigned(), i: at.getLowBitsUnsigned() } }),
+          views: collections.filter(({ type }) => type === 'view').length,
+          time_series: collections.filter(({ type }) => type === 'timeseries').length,
+          late: Object.fromEntries(
+            dumps.flatMap(({ info: { name: collection }, late, dumped }) =>
+              late === true && dumped !== undefined ? [[collection, dumped]] : [],
+            ),
+          ),
+        };
+        return {
+          database_version: `${info.product} ${info.version}`,
+          tool: 'mongodb driver',
+          tool_version: client.options.metadata.driver.version,
+          consistency: at === undefined ? 'none' : 'snapshot',
+          schema_sha256: catalogHash(collections),
+          tables_count: stored.length,
+          rows: stored.reduce((sum, { print }) => sum + print.documents, 0),
+          engine: { ...engine },
+        };
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw serverError(error, 'source_failed', 'dump', subject);
+  }
+}
+
+async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
+  yield* [...members].sort((a, b) => compareEntryPaths(a.path, b.path));
+}
+
+function dumpOf(
+  db: Db,
+  info: CollectionInfo,
+  at: Timestamp | undefined,
+  { parallelJobs }: DumpRequest,
+  source: EngineSource<MongodbOptions>,
+): CollectionDump {
+  const print = createFingerprint();
+  const stored = storedIn(info);
+  if (stored === undefined) return { info, print };
+  const read = {
+    signal: source.signal,
+    subject: `${source.name}/${db.databaseName}.${info.name}`,
+    ...(at === undefined ? {} : { at }),
+  };
+  const ahead: ReadAhead = readAhead(
+    () => readCollection(db, stored, print, read),
+    AHEAD_BYTES / Math.max(1, parallelJobs),
+  );
+  return { info, print, ahead };
+}
+
+function startFirst(dumps: readonly CollectionDump[], jobs: number): void {
+  for (const { ahead } of stored(dumps).slice(0, jobs)) ahead!.start();
+}
+
+/** As one collection is done, the next of those that wait begins. */
+function startNext(dumps: readonly CollectionDump[], done: CollectionDump, jobs: number): void {
+  const all = stored(dumps);
+  for (const { ahead } of all.slice(all.indexOf(done) + 1).slice(0, jobs)) ahead!.start();
+}
+
+/** In the order in which they are asked for. */
+function stored(dumps: readonly CollectionDump[]): CollectionDump[] {
+  return dumps.filter(({ ahead }) => ahead !== undefined);
+}
+
+async function snapshotOf(
+  db: Db,
+  collections: readonly CollectionInfo[],
+  info: ServerInfo,
+): Promise<Timestamp | undefined> {
+  const first = collections.map(storedIn).find((name) => name !== undefined);
+  return first === undefined ? undefined : await probeSnapshot(db, first, info);
+}
+
+async function expectedBytes(db: Db, collections: readonly CollectionInfo[]): Promise<number | undefined> {
+  let sum = 0;
+  for (const collection of collections) {
+    const name = storedIn(collection);
+    if (name === undefined) continue;
+    const size = await collectionSize(db, name);
+    if (size === undefined) return undefined;
+    sum += size.bytes;
+  }
+  return sum;
+}
+
+/** What the source is: a replica set by its name, anything else by where it answers. */
+export function identityOf({ connection }: Server, { setName, role }: ServerInfo): string {
+  if (setName !== undefined) return `replica set ${setName}`;
+  return `${role === 'mongos' ? 'sharded ' : ''}${connection.place}`;
+}
+
+/**
+ * A collection that was dropped or made anew while it was read ends like one that was read to its end, on
+ * some servers. What was only altered is as its metadata says, of the moment when the dump began.
+ */
+async function refuseChanged(
+  db: Db,
+  collections: readonly CollectionInfo[],
+  subject: string,
+  { warn }: EngineSource<MongodbOptions>,
+): Promise<void> {
+  let now: ReadonlyMap<string, CollectionInfo>;
+  try {
+    now = new Map((await listCollections(db)).map((one) => [one.name, one]));
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'list collections', subject);
+  }
+  const gone = collections.filter(({ name, uuid }) => !now.has(name) || now.get(name)!.uuid !== uuid);
+  if (gone.length > 0) {
+    const named = gone.slice(0, 5).map(({ name }) => name);
+    throw new DguardError(
+      'source_failed',
+      `collections were dropped or replaced while they were dumped: ${named.join(', ')}`,
+      {
+        operation: 'dump',
+        subject,
+        hint: 'run the backup again; leave out what is made anew all the time: exclude_tables',
+      },
+    );
+  }
+  const altered = collections.filter((one) => catalogHash([one]) !== catalogHash([now.get(one.name)!]));
+  for (const { name } of altered) {
+    const message =
+      'its indexes or options were altered while it was dumped; the backup has those from before';
+    warn({ message, subject: `${subject}.${name}`, partial: false });
+  }
+}
+
+async function refuseMissing(server: Server, name: string, subject: string): Promise<void> {
+  const { databases } = (await server.client.db('admin').command({ listDatabases: 1, nameOnly: true })) as {
+    databases: { name: string }[];
+  };
+  if (databases.some((database) => database.name === name)) return;
+  throw new DguardError('source_failed', `there is no database ${name}, or the user may not see it`, {
+    operation: 'dump',
+    subject,
+    hint: 'list the databases: show dbs in mongosh',
+  });
+}

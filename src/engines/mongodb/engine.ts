@@ -1,0 +1,22 @@
+import type { Engine } from '../types.ts';
+import { listDatabases } from './databases.ts';
+import { dumpDatabase } from './dump.ts';
+import { inspectBackup } from './inspect.ts';
+import type { MongodbOptions } from './options.ts';
+import { probeServer } from './probe.ts';
+import { restoreBackup } from './restore.ts';
+import { mongodbSwaps } from './swaps.ts';
+
+export type { MongodbOptions } from './options.ts';
+
+/** MongoDB: the driver reads and writes documents as the bytes that they are, in mongodump's layout. */
+export const mongodbEngine: Engine<MongodbOptions> = {
+  type: 'mongodb',
+  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
+  probe: probeServer,
+  databases: listDatabases,
+  dump: dumpDatabase,
+  restore: restoreBackup,
+  inspect: inspectBackup,
+  swaps: mongodbSwaps,
+};

@@ -1,0 +1,93 @@
+import type { Db, Document, ReadPreferenceLike } from 'mongodb';
+import { DguardError } from '../../errors.ts';
+import { document, element, elements, TYPE } from './bson.ts';
+
+/** What a command that makes a cursor may be told. */
+export interface CursorRequest {
+  readonly readPreference?: ReadPreferenceLike;
+  readonly batchSize?: number;
+}
+
+/** The answer's documents as bytes, batch by batch; each valid until the next is asked for. */
+export async function* rawCursor(
+  db: Db,
+  command: Document,
+  { readPreference, batchSize }: CursorRequest = {},
+): AsyncGenerator<Buffer[]> {
+  const cursor = db.runCursorCommand(command, {
+    raw: true,
+    ...(readPreference === undefined ? {} : { readPreference }),
+  } as Parameters<Db['runCursorCommand']>[1]);
+  if (batchSize !== undefined) cursor.setBatchSize(batchSize);
+  try {
+    while (await cursor.hasNext()) yield cursor.readBufferedDocuments() as unknown as Buffer[];
+  } finally {
+    await cursor.close().catch(() => {});
+  }
+}
+
+/** All documents of a small answer. */
+export async function rawDocuments(db: Db, command: Document): Promise<Buffer[]> {
+  const all: Buffer[] = [];
+  for await (const batch of rawCursor(db, command)) all.push(...batch.map((one) => Buffer.from(one)));
+  return all;
+}
+
+/**
+ * Inserts documents as the bytes that they are. Throws for any that the server did not take.
+ *
+ * The bytes go beside the command (OP_MSG, section kind 1), by a class that the driver has for its own bulk
+ * writes and does not export: it has no other door for documents that are not to be encoded.
+ */
+export async function rawInsert(
+  db: Db,
+  collection: string,
+  documents: readonly Buffer[],
+  bypassValidation: boolean,
+): Promise<void> {
+  const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
+  const sequence = new DocumentSequence('documents');
+  for (const one of documents) sequence.push({}, one);
+  const answer = await db.command({
+    insert: collection,
+    ordered: false,
+    ...(bypassValidation ? { bypassDocumentValidation: true } : {}),
+    documents: sequence,
+  });
+  const errors = (answer['writeErrors'] ?? []) as { index: number; errmsg: string; code: number }[];
+  const concern = answer['writeConcernError'] as { errmsg: string } | undefined;
+  if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return;
+  const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${documents.length} were taken`;
+  throw new DguardError('target_failed', `the server refused documents of ${collection}: ${why}`, {
+    operation: 'insert documents',
+    subject: `${db.databaseName}.${collection}`,
+  });
+}
+
+/**
+ * A document as a value that the driver encodes to the same bytes: Maps keep the order of fields, and numbers
+ * stay of their type. For the small ones in commands: options, keys of an index.
+ */
+export async function commandValue(bytes: Buffer): Promise<Map<string, unknown>> {
+  const { BSON } = await import('mongodb');
+  const leaf = (type: number, value: Buffer): unknown =>
+    BSON.deserialize(document([element(type, 'v', value)]), {
+      promoteValues: false,
+      promoteLongs: false,
+      promoteBuffers: false,
+      bsonRegExp: true,
+    })['v'];
+  const convert = (type: number, value: Buffer): unknown => {
+    if (type === TYPE.document) return map(value);
+    if (type === TYPE.array) return [...map(value).values()];
+    return leaf(type, value);
+  };
+  const map = (whole: Buffer): Map<string, unknown> =>
+    new Map(
+      [...elements(whole)].map(({ type, name, start, end }) => [
+        name,
+        convert(type, whole.subarray(start, end)),
+      ]),
+    );
+  return map(bytes);
+}

@@ -1,0 +1,184 @@
+import { throwIfAborted } from '../../errors.ts';
+import type { BackupContent, RestoreOutcome, TableFact } from '../types.ts';
+import { databaseSize, storedIn } from './catalog.ts';
+import { compareCatalog, compareDocuments, type Loaded } from './compare.ts';
+import { openServer } from './connection.ts';
+import { documentToJson } from './ejson-write.ts';
+import { serverError } from './failures.ts';
+import { buildIndexes, createCollection, loadPart } from './load.ts';
+import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, updateMark } from './marks.ts';
+import { besideCollection } from './names.ts';
+import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
+import { restoreToScratch } from './scratch.ts';
+import { serverNow } from './server-info.ts';
+import { dropLoaded, swapCollections } from './swap.ts';
+
+/**
+ * Restores a backup to a database: each collection loaded beside its counterpart under a marked name, compared
+ * with what was recorded, then renamed in. What was there before is kept as `__dg_undo_…_NAME`.
+ */
+export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
+  const source = targetSource(request);
+  try {
+    const server = await openServer(source);
+    try {
+      const work = await prepare(content, request, server);
+      if (request.dryRun) return plan(work);
+      if (request.scratch) return await restoreToScratch(work, (db, loaded) => loadAll(work, db, loaded));
+      return await restoreBeside(work);
+    } finally {
+      await server.close();
+    }
+  } catch (error) {
+    throwIfAborted(request.signal);
+    throw serverError(error, 'target_failed', 'restore', source.name);
+  }
+}
+
+async function restoreBeside(work: Work): Promise<RestoreOutcome> {
+  const { db, request, server, target } = work;
+  const now = () => serverNow(server);
+  const mark = await markOf(work, await now());
+  await insertMark(db, mark);
+  const held = holdMark(db, mark._id, now);
+  let swapping = false;
+  try {
+    const loaded = mark.parts.flatMap((part) => {
+      const found = work.parts.find(({ info }) => info.name === part.name);
+      const into = found && storedIn(found.info);
+      if (found === undefined || into === undefined) return [];
+      return [{ part: found, create: part.staged ?? part.name, into: part.staged ?? into }];
+    });
+    const tables = await loadAll(work, db, loaded);
+    swapping = true;
+    await updateMark(db, mark._id, { role: 'swap' });
+    const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
+    const sizeBytes = (await databaseSize(db)) ?? 0;
+    return { target, sizeBytes, tables, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
+  } finally {
+    held.release();
+    if (!swapping) await dropQuietly(work, mark);
+  }
+}
+
+/** What people see of an undo copy: what its collections' names begin with. */
+export function undoName(id: string): string {
+  return `__dg_undo_${id}`;
+}
+
+/** Where a part is created, and where its documents go. */
+export interface Place {
+  readonly part: Work['parts'][number];
+  readonly create: string;
+  readonly into: string;
+}
+
+/** Loads and compares; says which collections the server made other than the backup has them. */
+async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Promise<TableFact[]> {
+  const { request, content, target } = work;
+  let bytes = 0;
+  let done = 0;
+  const load = {
+    signal: request.signal,
+    onBytes(count: number) {
+      bytes += count;
+      request.onProgress(bytes, done);
+    },
+  };
+  const loaded: Loaded[] = [];
+  for (const { part, create, into } of places) {
+    throwIfAborted(request.signal);
+    await createCollection(db, create, part.info.options);
+    const print = await loadPart(db, into, part, content, load);
+    await buildIndexes(db, create, part.info);
+    loaded.push({ part, into, print });
+    done++;
+  }
+  const read = request.scratch ? { signal: request.signal } : undefined;
+  const tables = await compareDocuments(db, loaded, target, read);
+  const differing = await compareCatalog(
+    db,
+    places.map(({ part, create }) => ({ part, into: create })),
+  );
+  if (differing.length > 0) {
+    const message = `options or indexes do not read like the recorded ones: ${differing.slice(0, 10).join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
+  }
+  return tables;
+}
+
+async function markOf(work: Work, now: Date): Promise<Mark> {
+  const { request, target, parts, leaving, replacesAll } = work;
+  const id = uniqueWord();
+  const beside = (role: 'new' | 'undo', name: string) => besideCollection(target, role, id, name);
+  const gone = new Map(leaving.map((info) => [info.name, info]));
+  const marked: MarkPart[] = parts.map(({ info }) => {
+    const old = gone.get(info.name);
+    gone.delete(info.name);
+    if (info.type === 'view')
+      return { ...leavingPart(old, beside), name: info.name, newView: documentToJson(info.options) };
+    if (!isMovable(info, work.info)) return { ...leavingPart(old, beside), name: info.name, inPlace: true };
+    return {
+      ...leavingPart(old, beside),
+      name: info.name,
+      staged: beside('new', info.name),
+      stray: beside('undo', `${info.name}.stray`),
+    };
+  });
+  for (const old of gone.values()) marked.push({ ...leavingPart(old, beside), name: old.name });
+  return {
+    _id: id,
+    dguard: 1,
+    role: 'new',
+    target,
+    backupId: request.backupId,
+    createdAt: request.now().toISOString(),
+    parts: marked,
+    whole: replacesAll,
+    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    leaseUntil: leaseEnd(now),
+  };
+}
+
+function leavingPart(
+  old: Work['leaving'][number] | undefined,
+  beside: (role: 'undo', name: string) => string,
+): Omit<MarkPart, 'name'> {
+  if (old === undefined) return {};
+  if (old.type === 'view') return { oldView: documentToJson(old.options) };
+  return { undo: beside('undo', old.name) };
+}
+
+async function dropQuietly({ db, request, server, target }: Work, mark: Mark): Promise<void> {
+  try {
+    if (!request.signal.aborted) return await dropLoaded(db, mark);
+    // After an abort the restore's own connections are broken.
+    const again = await openServer({ ...server.source, signal: new AbortController().signal });
+    try {
+      await dropLoaded(again.client.db(target), mark);
+    } finally {
+      await again.close();
+    }
+  } catch {
+    const message = `what was loaded into ${target} could not be removed; it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: target, partial: false });
+  }
+}
+
+function plan(work: Work): RestoreOutcome {
+  const { target, parts, leaving, existing, info } = work;
+  const stored = parts.filter(({ entry }) => entry !== undefined);
+  const sizeBytes = stored.reduce((sum, { entry }) => sum + entry!.size, 0);
+  const lines = [
+    `load ${sizeBytes} bytes of ${stored.length} collection(s) into ${target} under marked names (${info.product} ${info.version})`,
+    'compare their counts with what the backup recorded, and build their indexes',
+  ];
+  if (leaving.length > 0)
+    lines.push(`keep ${leaving.length} of ${existing.length} collection(s) as __dg_undo_…_NAME`);
+  lines.push('rename the new ones to their names');
+  const tables = stored.map(({ info: { name }, dumped }) => ({
+    name,
+    ...(dumped === undefined ? {} : { rows: dumped.documents }),
+  }));
+  return { target, sizeBytes, tables, plan: lines };
+}

@@ -1,0 +1,238 @@
+import type { Db } from 'mongodb';
+import { DguardError } from '../../errors.ts';
+import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types.ts';
+import { collectionSize, listCollections } from './catalog.ts';
+import { onlyDatabase, openServer, type Server } from './connection.ts';
+import { listDatabaseNames } from './databases.ts';
+import { documentToJson } from './ejson-write.ts';
+import { serverError } from './failures.ts';
+import {
+  holdMark,
+  insertMark,
+  isHeld,
+  leaseEnd,
+  listMarks,
+  type Mark,
+  type MarkPart,
+  ownCollections,
+  uniqueWord,
+} from './marks.ts';
+import { besideCollection } from './names.ts';
+import type { MongodbOptions } from './options.ts';
+import { undoName } from './restore.ts';
+import { isMovable, targetSource } from './restore-work.ts';
+import { dropScratchDatabase } from './scratch.ts';
+import { readServer, serverNow } from './server-info.ts';
+import { dropLoaded, dropUndoCopy, finishSwap, revertSwap, swapCollections } from './swap.ts';
+
+type Request = TargetRequest<MongodbOptions>;
+
+/** What restores leave in a database: undo copies, and what an interrupted one was doing. */
+export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
+  recover: (request) =>
+    withDatabases(request, 'recover', async (db, server) => {
+      const done: string[] = [];
+      const now = await serverNow(server);
+      for (const mark of await listMarks(db)) {
+        if (isHeld(mark, request.host, now)) continue;
+        const settled = await settle(db, mark, request);
+        if (settled !== undefined) done.push(settled);
+      }
+      return done;
+    }),
+
+  undoCopies: (request) =>
+    withDatabases(request, 'list undo copies', async (db) =>
+      Promise.all((await undoMarks(db)).map((mark) => asCopy(db, mark))),
+    ),
+
+  undo: (request) =>
+    withTarget(request, 'undo', async (db, server): Promise<UndoOutcome> => {
+      const newest = (await undoMarks(db))[0];
+      if (newest === undefined) {
+        throw new DguardError('nothing_there', 'there is no undo copy of this database', {
+          operation: 'undo',
+          subject: db.databaseName,
+          hint: 'restore an earlier backup instead: dguard list',
+        });
+      }
+      const restored = await asCopy(db, newest);
+      const mark = await markOfUndo(db, newest, request, server);
+      await insertMark(db, mark);
+      const held = holdMark(db, mark._id, () => serverNow(server));
+      try {
+        const undo = await swapCollections(db, mark, request.warn);
+        return { target: db.databaseName, restored, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
+      } finally {
+        held.release();
+      }
+    }),
+
+  dropUndo: (request, keep) =>
+    withDatabases(request, 'drop undo copies', async (db) => {
+      const gone: UndoCopy[] = [];
+      for (const mark of (await undoMarks(db)).slice(keep)) {
+        gone.push(await asCopy(db, mark));
+        await dropUndoCopy(db, mark);
+      }
+      return gone;
+    }),
+
+  dropScratch: (request) =>
+    withServer(request, 'drop scratch databases', async (server) => {
+      const targets = targetsOf(request, server);
+      const now = await serverNow(server);
+      const done: string[] = [];
+      for (const name of await listDatabaseNames(server)) {
+        if (!/__dg_scratch_[0-9a-f]{8}$/.test(name)) continue;
+        const db = server.client.db(name);
+        const mark = (await listMarks(db)).find(({ role }) => role === 'scratch');
+        if (mark === undefined || isHeld(mark, request.host, now)) continue;
+        if (targets !== undefined && !targets.includes(mark.target)) continue;
+        await dropScratchDatabase(db);
+        done.push(`removed ${name}, left by an interrupted test restore of ${mark.backupId}`);
+      }
+      return done;
+    }),
+};
+
+/** Finishes or takes back what a mark says was going on; undefined where nothing was. */
+async function settle(db: Db, mark: Mark, { warn }: Request): Promise<string | undefined> {
+  const of = `the interrupted ${mark.from === undefined ? 'restore' : 'undo'} of ${mark.backupId}`;
+  switch (mark.role) {
+    case 'new':
+      await dropLoaded(db, mark);
+      return `removed what ${of} had loaded into ${db.databaseName}`;
+    case 'swap':
+      await finishSwap(db, mark, warn);
+      return `finished ${of} to ${db.databaseName}`;
+    case 'revert':
+      await revertSwap(db, mark, warn);
+      return `reverted ${of}: ${db.databaseName} is as it was`;
+    case 'drop':
+      await dropUndoCopy(db, mark);
+      return `removed the rest of the undo copy ${undoName(mark._id)}`;
+    default:
+      return undefined;
+  }
+}
+
+async function undoMarks(db: Db): Promise<Mark[]> {
+  return (await listMarks(db)).filter(({ role }) => role === 'undo');
+}
+
+/** The swap that puts an undo copy back. */
+async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server): Promise<Mark> {
+  const id = uniqueWord();
+  const info = await readServer(server);
+  const own = await ownCollections(db);
+  const there = new Map(
+    (await listCollections(db, false)).filter(({ name }) => !own.has(name)).map((one) => [one.name, one]),
+  );
+  const names = new Set([
+    ...copy.parts.map(({ name }) => name),
+    ...(copy.whole === true ? there.keys() : []),
+  ]);
+  const parts = [...names].map((name): MarkPart => {
+    const back = copy.parts.find((part) => part.name === name);
+    const now = there.get(name);
+    if (now !== undefined && now.type !== 'view' && !isMovable(now, info)) throw unmovable(db, name);
+    const beside = (collection: string) => besideCollection(db.databaseName, 'undo', id, collection);
+    return {
+      name,
+      ...(back?.undo === undefined ? {} : { staged: back.undo, stray: beside(`${name}.stray`) }),
+      ...(back?.oldView === undefined ? {} : { newView: back.oldView }),
+      ...(now === undefined
+        ? {}
+        : now.type === 'view'
+          ? { oldView: documentToJson(now.options) }
+          : { undo: beside(name) }),
+    };
+  });
+  return {
+    _id: id,
+    dguard: 1,
+    role: 'swap',
+    target: db.databaseName,
+    backupId: copy.backupId,
+    createdAt: request.now().toISOString(),
+    parts,
+    from: copy._id,
+    whole: copy.whole === true,
+    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    leaseUntil: leaseEnd(await serverNow(server)),
+  };
+}
+
+function unmovable(db: Db, name: string): DguardError {
+  return new DguardError('target_refused', `${name} would have to leave, and the server cannot rename it`, {
+    operation: 'undo',
+    subject: db.databaseName,
+    hint: `drop it first, in mongosh: db.getCollection(${JSON.stringify(name)}).drop()`,
+  });
+}
+
+async function asCopy(db: Db, mark: Mark): Promise<UndoCopy> {
+  let sizeBytes = 0;
+  for (const { undo } of mark.parts) {
+    if (undo !== undefined) sizeBytes += (await collectionSize(db, undo))?.bytes ?? 0;
+  }
+  return {
+    name: undoName(mark._id),
+    backupId: mark.backupId,
+    createdAt: new Date(mark.createdAt),
+    sizeBytes,
+  };
+}
+
+/** The databases that a request is about; undefined: all of its server. */
+function targetsOf(
+  request: Request,
+  { connection, source: { options } }: Server,
+): readonly string[] | undefined {
+  if (request.toDatabase !== undefined) return [request.toDatabase];
+  if (options.database.length > 0) return options.database;
+  return options.all_databases || connection.database === undefined ? undefined : [connection.database];
+}
+
+function withTarget<T>(
+  request: Request,
+  operation: string,
+  work: (db: Db, server: Server) => Promise<T>,
+): Promise<T> {
+  return withServer(request, operation, (server) =>
+    work(server.client.db(request.toDatabase ?? onlyDatabase(server)), server),
+  );
+}
+
+function withDatabases<T>(
+  request: Request,
+  operation: string,
+  work: (db: Db, server: Server) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  return withServer(request, operation, async (server) => {
+    const all: T[] = [];
+    for (const name of targetsOf(request, server) ?? (await listDatabaseNames(server))) {
+      all.push(...(await work(server.client.db(name), server)));
+    }
+    return all;
+  });
+}
+
+async function withServer<T>(
+  request: Request,
+  operation: string,
+  work: (server: Server) => Promise<T>,
+): Promise<T> {
+  const source = targetSource(request);
+  try {
+    const server = await openServer(source);
+    try {
+      return await work(server);
+    } finally {
+      await server.close();
+    }
+  } catch (error) {
+    throw serverError(error, 'target_failed', operation, source.name);
+  }
+}
