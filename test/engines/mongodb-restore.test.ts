@@ -1,0 +1,355 @@
+import type { Db } from 'mongodb';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Secret } from '../../src/config/secret.ts';
+import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
+import type { BackupContent } from '../../src/engines/types.ts';
+import type { DguardError } from '../../src/errors.ts';
+import {
+  type Bench,
+  backUp,
+  describeWithMongodb,
+  errorOf,
+  makeBench,
+  ownNames,
+  picture,
+} from './support-mongodb.ts';
+import { type Cut, openProxy } from './support-mongodb-proxy.ts';
+
+const swaps = mongodbEngine.swaps!;
+
+type Row = { _id: number; f?: string };
+
+describeWithMongodb('mongodb: restore', (server) => {
+  let bench: Bench;
+  let content: BackupContent;
+  let after: Record<string, unknown>;
+  let target: Db;
+
+  beforeAll(async () => {
+    bench = await makeBench(server(), 'dgx_');
+    const source = bench.db('dgx_new');
+    await source
+      .collection<Row>('a')
+      .insertMany(Array.from({ length: 1500 }, (_, i) => ({ _id: i, f: 'new' })));
+    await source.collection<Row>('b').insertOne({ _id: 1, f: 'new' });
+    await source.collection<Row>('only_new').insertOne({ _id: 1 });
+    await source.collection('a').createIndex({ f: 1, _id: -1 }, { name: 'by_f' });
+    content = await backUp(bench.source('dgx_new'));
+    after = await picture(source);
+    target = bench.db('dgx_target');
+  });
+  beforeEach(async () => {
+    bench.warnings.length = 0;
+    await old();
+  });
+  afterAll(() => bench?.remove());
+
+  /** The target as it was before a restore. */
+  async function old(): Promise<void> {
+    await target.dropDatabase();
+    await target.collection<Row>('a').insertOne({ _id: 1, f: 'old' });
+    await target.collection<Row>('b').insertMany([{ _id: 1, f: 'old' }, { _id: 2 }]);
+    await target.collection<Row>('only_old').insertOne({ _id: 1 });
+    await target.collection('b').createIndex({ f: 1 }, { name: 'old_f' });
+  }
+
+  it('cut off at any command that writes, the target answers, and recover makes it all old or all new', async () => {
+    const run = async (cut?: Cut) => {
+      await old();
+      const before = await picture(target);
+      const proxy = await openProxy(server().port, cut);
+      try {
+        const { user, password } = server();
+        const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
+        const uri = new Secret(
+          `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+        );
+        const { host: _, port: __, ...options } = bench.source('dgx_target').options;
+        const source = { ...bench.source('dgx_target'), options: { ...options, ...credentials, uri } };
+        const result = await mongodbEngine
+          .restore(content, bench.request('dgx_target', { source, overwrite: true }))
+          .then(
+            () => 'done',
+            (error: unknown) => error as DguardError,
+          );
+        return { before, result, commands: proxy.commands };
+      } finally {
+        await proxy.close();
+      }
+    };
+    const whole = await run();
+    expect(whole.result).toBe('done');
+    expect(await picture(target)).toEqual(after);
+    const { commands } = whole;
+    // Before the mark says `swap` all is taken back, from then on all is finished.
+    const swapAt = commands.indexOf('update __dguard') + 1;
+    expect(swapAt).toBeGreaterThan(5);
+    expect(commands.length).toBeGreaterThan(12);
+    let reverted = 0;
+    let finished = 0;
+    for (let at = 1; at <= commands.length; at++) {
+      for (const when of ['before', 'after'] as const) {
+        if (when === 'before' && at !== swapAt && at % 3 !== 0) continue;
+        const { before, result } = await run({ at, when });
+        const told = `${when} ${at} of ${commands.length}: ${commands[at - 1]}`;
+        if (at === commands.length && when === 'after') continue;
+        expect(result, told).toMatchObject({ code: 'target_failed' });
+        const done = at > swapAt || (at === swapAt && when === 'after');
+        if (!done) {
+          expect(await target.collection<Row>('a').findOne({ _id: 1 }), told).toEqual({ _id: 1, f: 'old' });
+          const { __dguard: _, ...now } = await picture(target);
+          expect(now, told).toEqual(before);
+        }
+        await swaps.recover(bench.target('dgx_target'));
+        const now = await picture(target);
+        expect(now, told).toEqual(done ? after : before);
+        const own = await ownNames(target);
+        if (!done) {
+          expect(own, told).toEqual([]);
+          reverted++;
+        } else {
+          expect(
+            own.filter((name) => name.includes('_new_')),
+            told,
+          ).toEqual([]);
+          finished++;
+          if (finished % 3 === 0) {
+            await swaps.undo(bench.target('dgx_target'));
+            expect(await picture(target), told).toEqual(before);
+          }
+        }
+      }
+    }
+    expect(reverted).toBeGreaterThan(5);
+    expect(finished).toBeGreaterThan(5);
+  }, 280_000);
+
+  it('an undo that is cut off is finished by the next command', async () => {
+    const before = await picture(target);
+    await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
+    const { user, password } = server();
+    let isOld = false;
+    for (const at of [2, 3, 5, 8]) {
+      const proxy = await openProxy(server().port, { at, when: at % 2 === 0 ? 'before' : 'after' });
+      const uri = new Secret(
+        `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+      );
+      const { host: _, port: __, ...options } = bench.source('dgx_target').options;
+      const source = {
+        ...bench.source('dgx_target'),
+        options: { ...options, uri, username: user, password: new Secret(password), auth_source: 'admin' },
+      };
+      await errorOf(swaps.undo({ ...bench.target('dgx_target'), source }));
+      await proxy.close();
+      await swaps.recover(bench.target('dgx_target'));
+      isOld = !isOld;
+      expect(await picture(target), `${at}`).toEqual(isOld ? before : after);
+      expect(await swaps.undoCopies(bench.target('dgx_target'))).toHaveLength(1);
+    }
+  });
+
+  it('refuses what is not empty, replaces all of it when told to, and takes it back', async () => {
+    const before = await picture(target);
+    expect(await errorOf(mongodbEngine.restore(content, bench.request('dgx_target')))).toMatchObject({
+      code: 'target_refused',
+    });
+    const dry = await mongodbEngine.restore(
+      content,
+      bench.request('dgx_target', { overwrite: true, dryRun: true }),
+    );
+    expect(dry.plan!.join()).toMatch(/keep 3 of 3/);
+    expect(await picture(target)).toEqual(before);
+    const restored = await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
+    expect(restored.undo).toMatch(/^__dg_undo_[0-9a-f]{8}$/);
+    expect(await picture(target)).toEqual(after);
+    const [copy] = await swaps.undoCopies(bench.target('dgx_target'));
+    expect(copy).toMatchObject({ name: restored.undo, backupId: expect.stringMatching(/^full-/) });
+    // What dguard keeps is in no backup.
+    const again = await backUp(bench.source('dgx_target'));
+    expect(again.facts).toMatchObject({ tables_count: 3, schema_sha256: content.facts.schema_sha256 });
+    const undone = await swaps.undo(bench.target('dgx_target'));
+    expect(undone.restored.name).toBe(restored.undo);
+    expect(await picture(target)).toEqual(before);
+    await swaps.undo(bench.target('dgx_target'));
+    expect(await picture(target)).toEqual(after);
+    expect(await swaps.dropUndo(bench.target('dgx_target'), 1)).toHaveLength(0);
+    expect(await swaps.dropUndo(bench.target('dgx_target'), 0)).toHaveLength(1);
+    expect(await ownNames(target)).toEqual([]);
+    expect(await errorOf(swaps.undo(bench.target('dgx_target')))).toMatchObject({ code: 'nothing_there' });
+  });
+
+  it('puts chosen collections in the place of their counterparts, and takes them back', async () => {
+    const before = await picture(target);
+    const request = bench.request('dgx_target', { only: ['a', 'dgx_new.only_n*'], overwrite: true });
+    const { tables } = await mongodbEngine.restore(content, request);
+    expect(tables).toEqual([
+      { name: 'a', rows: 1500 },
+      { name: 'only_new', rows: 1 },
+    ]);
+    const { a: beforeA, ...untouched } = before;
+    expect(beforeA).toBeDefined();
+    expect(await picture(target)).toEqual({ ...untouched, a: after['a'], only_new: after['only_new'] });
+    await swaps.undo(bench.target('dgx_target'));
+    expect(await picture(target)).toEqual(before);
+    await mongodbEngine.restore(content, { ...request, deleteExtra: true });
+    expect(Object.keys(await picture(target))).toEqual(['a', 'only_new']);
+    expect(
+      await errorOf(
+        mongodbEngine.restore(content, bench.request('dgx_target', { only: ['none'], overwrite: true })),
+      ),
+    ).toMatchObject({ code: 'nothing_there' });
+  });
+
+  it('restores a part of a database beside what is there', async () => {
+    const part = await backUp(bench.source('dgx_new'), { include: ['b'] });
+    await mongodbEngine.restore(part, bench.request('dgx_target', { overwrite: true }));
+    const now = await picture(target);
+    expect(now['b']).toEqual(after['b']);
+    expect(Object.keys(now)).toEqual(['a', 'b', 'only_old']);
+  });
+
+  it('what an application writes while its collection is swapped is kept', async () => {
+    let done = false;
+    const rows: number[] = [];
+    const application = (async () => {
+      for (let i = 10_000; !done; i++) {
+        await target.collection<Row>('a').insertOne({ _id: i });
+        rows.push(i);
+      }
+    })();
+    await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
+    done = true;
+    await application;
+    const found = new Set<number>();
+    const names = (await target.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
+    for (const name of names) {
+      if (name === '__dguard') continue;
+      for (const { _id } of await target
+        .collection<Row>(name)
+        .find({ _id: { $gte: 10_000 } })
+        .toArray())
+        found.add(_id);
+    }
+    expect(rows.filter((row) => !found.has(row))).toEqual([]);
+    expect(rows.length).toBeGreaterThan(3);
+  });
+
+  it('a test restore reads every document back, and leaves nothing', async () => {
+    const { target: place, tables } = await mongodbEngine.restore(
+      content,
+      bench.request('dgx_new', { scratch: true }),
+    );
+    expect(place).toMatch(/^dgx_new__dg_scratch_[0-9a-f]{8}$/);
+    expect(tables!.map(({ rows }) => rows)).toEqual([1500, 1, 1]);
+    expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+    const otherSchema = { ...content, facts: { ...content.facts, schema_sha256: 'a'.repeat(64) } };
+    expect(
+      await errorOf(mongodbEngine.restore(otherSchema, bench.request('dgx_new', { scratch: true }))),
+    ).toMatchObject({ code: 'corrupt' });
+    await expect(bench.names()).resolves.not.toContainEqual(expect.stringContaining('__dg_'));
+  });
+
+  it('removes what killed test restores left, and nothing without a mark, or in use', async () => {
+    const dead = { host: bench.request('x').host.name, bootId: 'test', pid: 2 ** 22 + 1 };
+    const elsewhere = { ...dead, host: 'elsewhere' };
+    const mark = (owner: object, ms: number) => ({
+      ...{ dguard: 1, role: 'scratch', target: 'dgx_new', backupId: 'x', createdAt: '', parts: [], owner },
+      leaseUntil: new Date(Date.now() + ms),
+    });
+    const place = (n: number) => `dgx_new__dg_scratch_0000000${n}`;
+    await bench.db(place(1)).collection('__dguard').insertOne(mark(dead, 60_000));
+    await bench.db(place(2)).collection('__dguard').insertOne(mark(elsewhere, 60_000));
+    await bench.db(place(3)).collection('__dguard').insertOne(mark(elsewhere, -60_000));
+    await bench.db(place(4)).collection('theirs').insertOne({ a: 1 });
+    await bench
+      .db(place(5))
+      .collection('__dguard')
+      .insertOne({ ...mark(dead, 0), target: 'another' });
+    const removed = await swaps.dropScratch!(bench.target('dgx_new'));
+    expect(removed).toHaveLength(2);
+    expect((await bench.names()).filter((name) => name.includes('__dg_')).sort()).toEqual([
+      place(2),
+      place(4),
+      place(5),
+    ]);
+    // Of a datasource that names no single database it is about all of them.
+    const all = bench.source([], { all_databases: true });
+    expect(await swaps.dropScratch!({ ...bench.target('dgx_new'), source: all })).toHaveLength(1);
+    for (const n of [2, 4]) await bench.db(place(n)).dropDatabase();
+  });
+
+  it('a restore that runs elsewhere is left alone, one that died is cleaned up', async () => {
+    const owner = { host: 'elsewhere', bootId: 'x', pid: 1 };
+    const mark = {
+      ...{ _id: 'm' as never, dguard: 1, role: 'new', target: 'dgx_target', backupId: 'x', createdAt: '' },
+    };
+    const parts = [{ name: 'a', staged: '__dg_new_m_a' }];
+    const marks = target.collection('__dguard');
+    await marks.insertOne({ ...mark, parts, owner, leaseUntil: new Date(Date.now() + 60_000) });
+    await target.collection('__dg_new_m_a').insertOne({ x: 1 });
+    await target.collection('__dg_new_unmarked').insertOne({ x: 1 });
+    expect(await swaps.recover(bench.target('dgx_target'))).toEqual([]);
+    await marks.updateOne({ _id: 'm' as never }, { $set: { leaseUntil: new Date(Date.now() - 60_000) } });
+    expect(await swaps.recover(bench.target('dgx_target'))).toHaveLength(1);
+    expect(await ownNames(target)).toEqual(['__dg_new_unmarked']);
+    // It has no mark: it is somebody's.
+    expect((await backUp(bench.source('dgx_target'))).facts.tables_count).toBe(4);
+  });
+
+  it('a load that fails, and one that is stopped, leave nothing and touch nothing', async () => {
+    const before = await picture(target);
+    const failing: BackupContent = {
+      ...content,
+      async *read(entry) {
+        let first = true;
+        for await (const chunk of content.read(entry)) {
+          if (!first || !entry.path.endsWith('b.bson')) yield chunk;
+          else throw new Error('the storage is gone');
+          first = false;
+        }
+      },
+    };
+    const error = await errorOf(
+      mongodbEngine.restore(failing, bench.request('dgx_target', { overwrite: true })),
+    );
+    expect(error).toMatchObject({ code: 'target_failed', message: 'the storage is gone' });
+    const stop = new AbortController();
+    const stopping: BackupContent = {
+      ...content,
+      async *read(entry) {
+        for await (const chunk of content.read(entry)) {
+          yield chunk.subarray(0, chunk.length / 2);
+          if (entry.path.endsWith('.bson')) stop.abort();
+          yield chunk.subarray(chunk.length / 2);
+        }
+      },
+    };
+    const stopped = bench.request('dgx_target', { overwrite: true, signal: stop.signal });
+    expect(await errorOf(mongodbEngine.restore(stopping, stopped))).toMatchObject({ code: 'interrupted' });
+    expect(await picture(target)).toEqual(before);
+    expect(await ownNames(target)).toEqual([]);
+    expect(bench.warnings).toEqual([]);
+  });
+
+  it('an index that cannot be built, and a document that is refused, fail the restore', async () => {
+    const lying = (change: (text: string) => string): BackupContent => ({
+      ...content,
+      async *read(entry) {
+        for await (const chunk of content.read(entry)) {
+          const text = Buffer.from(chunk).toString('latin1');
+          yield Buffer.from(entry.path.endsWith('a.metadata.json') ? change(text) : text, 'latin1');
+        }
+      },
+    });
+    const unique = lying((text) =>
+      text
+        .replace('"name":"by_f"', '"unique":true,"name":"by_f"')
+        .replace(/,"_id":\{"\$numberInt":"-1"\}/, ''),
+    );
+    const error = await errorOf(
+      mongodbEngine.restore(unique, bench.request('dgx_target', { overwrite: true })),
+    );
+    expect(error.message).toMatch(/indexes of a could not be built/);
+    expect(await ownNames(target)).toEqual([]);
+  });
+});
