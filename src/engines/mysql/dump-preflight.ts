@@ -8,22 +8,24 @@ import type { Tools } from './tools.ts';
 
 /**
  * MariaDB's tool writes the values of MySQL's generated columns into its dump, which MySQL refuses to load: no
- * backup at all is better than one that cannot be restored.
+ * backup at all is better than one that cannot be restored. Of the tables whose rows it has to dump.
  */
 export async function refuseGenerated(
   session: Session,
   schema: string,
   info: ServerInfo,
   tools: Tools,
+  tables: readonly TableInfo[],
   subject: string,
 ): Promise<void> {
-  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb') return;
+  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb' || tables.length === 0) return;
   const rows = await session.rows<{ name: string }>(
     `SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS
       WHERE TABLE_SCHEMA = ${literal(schema)} AND EXTRA LIKE '%GENERATED%' AND EXTRA NOT LIKE 'DEFAULT_GENERATED%'`,
   );
-  if (rows.length === 0) return;
-  const named = rows.slice(0, 5).map(({ name }) => name);
+  const concerned = rows.filter((row) => tables.some(({ name }) => name === row.name));
+  if (concerned.length === 0) return;
+  const named = concerned.slice(0, 5).map(({ name }) => name);
   throw new DguardError(
     'tool_version',
     `MariaDB's ${tools.name} cannot dump generated columns of MySQL so that they can be restored: ${named.join(', ')}`,

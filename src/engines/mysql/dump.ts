@@ -1,46 +1,19 @@
-import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../types.ts';
-import { countRows, type TableInfo } from './catalog.ts';
-import { dumpArguments, startDump } from './dump-tool.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../types.ts';
+import { dumpStream, startRest } from './dump-stream.ts';
 import type { SourceFacts } from './facts.ts';
 import { serverError } from './failures.ts';
 import type { MysqlOptions } from './options.ts';
-import { parallelStream, readableTables, startRest } from './parallel-dump.ts';
-import { withoutSandboxLine } from './sandbox-line.ts';
 import { readDefinitions } from './schema-hash.ts';
-import { openSnapshot, type Snapshot } from './snapshot.ts';
-import { compareVersions } from './tools.ts';
+import { openSnapshot } from './snapshot.ts';
 import { unchanged } from './unchanged.ts';
 
 export const DUMP_MEMBER = 'database.sql';
 
-/** What a dump's bytes are, and the rows of its tables once they have been read. */
-interface Content {
-  read(): AsyncGenerator<Uint8Array>;
-  count(): Promise<readonly TableFact[]>;
-}
-
-/** Opens a snapshot of one schema and offers it as a dump of the server's own tool, by several connections or one. */
+/** Opens a snapshot of one schema and offers it as one script, such as the server's own tools write. */
 export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: DumpRequest): Promise<Dump> {
-  const readers = request.parallelJobs > 1 ? request.parallelJobs : 0;
-  const snapshot = await openSnapshot(source, {
-    ...request,
-    readers,
-    start: async (moment) =>
-      moment.readers.length > 0
-        ? await startRest(moment, await readableTables(moment))
-        : [await startWhole(moment)],
-  });
-  try {
-    const content = snapshot.readers.length > 0 ? await parallelStream(snapshot) : wholeStream(snapshot);
-    return describe(snapshot, request, content);
-  } catch (error) {
-    await snapshot.close();
-    throw serverError(error, 'source_failed', 'dump', snapshot.subject);
-  }
-}
-
-function describe(snapshot: Snapshot, request: DumpRequest, content: Content): Dump {
+  const snapshot = await openSnapshot(source, { ...request, start: startRest });
   const { side, schema, subject, tables, without, kept, info, tools, defaults } = snapshot;
+  const content = dumpStream(snapshot);
   const nonTransactional = kept.filter((table) => table.kind === 'table' && !table.transactional);
   const begun = readDefinitions(side, schema, tables);
   begun.catch(() => {});
@@ -88,61 +61,4 @@ function describe(snapshot: Snapshot, request: DumpRequest, content: Content): D
     },
     close: snapshot.close,
   };
-}
-
-/** One run of the dump tool for everything. Rows are counted in our own session while it works. */
-function wholeStream(snapshot: Snapshot): Content {
-  const { session, schema, kept, without, running } = snapshot;
-  let counting: Promise<readonly TableFact[]> | undefined;
-  const count = () => {
-    counting ??= countRows(session, schema, kept).then(async (counted) => {
-      await session.run('COMMIT');
-      return counted;
-    });
-    counting.catch(() => {});
-    return counting;
-  };
-  return {
-    count,
-    async *read() {
-      count();
-      const structures = without.filter(({ kind }) => kind !== 'view');
-      if (structures.length === 0) return yield* running[0]!.read();
-      yield* await definitions(snapshot, structures);
-      yield* withoutSandboxLine(running[0]!.read());
-    },
-  };
-}
-
-async function startWhole(
-  moment: Pick<Snapshot, 'server' | 'tools' | 'schema' | 'kept' | 'tables' | 'without' | 'subject'>,
-) {
-  const { server, tools, schema, tables, without, kept, subject } = moment;
-  const history =
-    tools.flavour === 'mariadb' &&
-    compareVersions(tools.version, '10.11.0') >= 0 &&
-    tables.some((table) => table.versioned);
-  const argv = [
-    ...(await dumpArguments(server, tools)),
-    '--routines',
-    '--events',
-    ...(history ? ['--dump-history'] : []),
-    ...without.map(({ name }) => `--ignore-table=${schema}.${name}`),
-    schema,
-  ];
-  return await startDump(server, argv, kept, subject);
-}
-
-/** Definitions of the tables whose rows are left out: they come first, as others refer to them. */
-async function definitions(
-  { server, tools, schema, subject }: Snapshot,
-  tables: readonly TableInfo[],
-): Promise<AsyncGenerator<Uint8Array>> {
-  const argv = [
-    ...(await dumpArguments(server, tools)),
-    '--no-data',
-    schema,
-    ...tables.map(({ name }) => name),
-  ];
-  return (await startDump(server, argv, tables, subject)).read();
 }

@@ -1,9 +1,12 @@
+import type { BufferPool } from './buffers.ts';
 import type { ColumnInfo } from './columns.ts';
 import type { RowEncoder } from './row-stream.ts';
 import { identifier } from './session.ts';
 
 /** As large as the dump tools make their statements. */
 const STATEMENT_BYTES = 1024 * 1024;
+/** A statement, and room for the row that makes it full. */
+export const INSERT_BUFFER_BYTES = STATEMENT_BYTES + 64 * 1024;
 
 /** What a byte of a text becomes behind a backslash; 0: it stands for itself. */
 const ESCAPES = new Uint8Array(256);
@@ -28,6 +31,7 @@ const [QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, ZERO, X] = [0x27, 0x5c, 0x2c, 0x28,
 export function insertEncoder(
   table: string,
   columns: readonly ColumnInfo[],
+  pool: BufferPool,
   emit: (chunk: Buffer) => void,
 ): RowEncoder & { readonly rows: () => number } {
   const names = columns.map(({ name }) => identifier(name)).join(',');
@@ -35,7 +39,7 @@ export function insertEncoder(
   /** 0: as it is; 1: quoted; 2: hexadecimal. */
   const forms = columns.map(({ kind }) => (kind === 'number' ? 0 : kind === 'binary' ? 2 : 1));
   const count = forms.length;
-  let out = Buffer.allocUnsafe(STATEMENT_BYTES + 64 * 1024);
+  let out: Buffer = Buffer.alloc(0);
   let at = 0;
   let rows = 0;
 
@@ -44,7 +48,7 @@ export function insertEncoder(
     out[at++] = 0x3b;
     out[at++] = 0x0a;
     emit(out.subarray(0, at));
-    out = Buffer.allocUnsafe(STATEMENT_BYTES + 64 * 1024);
+    out = Buffer.alloc(0);
     at = 0;
   };
   return {
@@ -52,6 +56,7 @@ export function insertEncoder(
     row(bytes, from, to) {
       // No byte becomes more than two, NULL (one byte) aside, and every value may get `0x` or quotes, and a comma.
       const worst = at + head.length + 2 * (to - from) + 8 * count + 8;
+      if (out.length === 0) out = pool.take();
       if (worst > out.length) {
         const larger = Buffer.allocUnsafe(worst + STATEMENT_BYTES);
         out.copy(larger, 0, 0, at);

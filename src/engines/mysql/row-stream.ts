@@ -1,4 +1,5 @@
 import type { Connection, Query } from 'mysql2';
+import type { BufferPool } from './buffers.ts';
 
 /** Turns rows into bytes of a dump, which it hands on in chunks. */
 export interface RowEncoder {
@@ -14,22 +15,29 @@ export interface RowEncoder {
 
 /** Rows on their way, as the encoder's chunks. */
 export interface RowStream {
-  /** To the last row. Throws the driver's errors. Called once. */
+  /** To the last row, each chunk valid until the next is asked for. Throws the driver's errors. Called once. */
   read(): AsyncGenerator<Buffer>;
   /** The server has sent everything, or failed: the connection is free again. Never rejects. */
   readonly sent: Promise<void>;
 }
 
+export interface RowStreamOptions {
+  readonly maxBytes: number;
+  /** We closed the connection ourselves, of which the driver tells nobody. */
+  readonly gone: Promise<void>;
+  /** Where chunks go once the next one is asked for. */
+  readonly pool: BufferPool;
+}
+
 /**
  * Sends a query at once and encodes its rows as they come; holds the server up while more than `maxBytes` wait
- * to be read. The driver's own rows, a string for each value, are several times slower. `gone`: we closed the
- * connection ourselves, of which the driver tells nobody.
+ * to be read. The driver's own rows, a string for each value, are several times slower.
  */
 export function streamRows(
   client: Connection,
   sql: string,
   makeEncoder: (emit: (chunk: Buffer) => void) => RowEncoder,
-  { maxBytes, gone }: { readonly maxBytes: number; readonly gone: Promise<void> },
+  { maxBytes, gone, pool }: RowStreamOptions,
 ): RowStream {
   const chunks: Buffer[] = [];
   let waitingBytes = 0;
@@ -70,6 +78,7 @@ export function streamRows(
             client.resume();
           }
           yield chunk;
+          pool.give(chunk);
         } else if (failure !== undefined) throw failure;
         else if (ended) return;
         else

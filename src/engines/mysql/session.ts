@@ -3,7 +3,7 @@ import type { Connection as Driver } from 'mysql2';
 import type { ConnectionOptions, SslOptions } from 'mysql2/promise';
 import { abortError, errorText } from '../../errors.ts';
 import { CONNECT_TIMEOUT_S, type Connection } from './connection.ts';
-import { type RowEncoder, type RowStream, streamRows } from './row-stream.ts';
+import { type RowEncoder, type RowStream, type RowStreamOptions, streamRows } from './row-stream.ts';
 
 /** One connection. Statements run one after the other, in the order of the calls. */
 export interface Session {
@@ -12,7 +12,11 @@ export interface Session {
   /** A statement without a result. */
   run(sql: string): Promise<void>;
   /** Rows of a query through an encoder, as they come; no more than about `maxBytes` wait to be read. */
-  stream(sql: string, encoder: (emit: (chunk: Buffer) => void) => RowEncoder, maxBytes: number): RowStream;
+  stream(
+    sql: string,
+    encoder: (emit: (chunk: Buffer) => void) => RowEncoder,
+    options: Omit<RowStreamOptions, 'gone'>,
+  ): RowStream;
   close(): Promise<void>;
 }
 
@@ -96,9 +100,9 @@ export async function openSession(
     async run(sql) {
       await query(sql);
     },
-    stream(sql, encoder, maxBytes) {
+    stream(sql, encoder, options) {
       streaming++;
-      const stream = streamRows(driver, sql, encoder, { maxBytes, gone });
+      const stream = streamRows(driver, sql, encoder, { ...options, gone });
       stream.sent.then(() => streaming--);
       return stream;
     },

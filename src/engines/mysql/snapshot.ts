@@ -1,6 +1,7 @@
 import { DguardError } from '../../errors.ts';
 import type { DumpRequest, EngineSource } from '../types.ts';
 import { listTables, readSchema, type SchemaFacts, type TableInfo } from './catalog.ts';
+import { type ColumnInfo, listColumns } from './columns.ts';
 import { noSchema, refuseGenerated, warnOfEngines } from './dump-preflight.ts';
 import type { RunningDump } from './dump-tool.ts';
 import { serverError } from './failures.ts';
@@ -16,42 +17,57 @@ import type { Tools } from './tools.ts';
 /** How long commits may be held up for all sessions and tools to begin; it takes some milliseconds. */
 const MAX_FREEZE_MS = 10_000;
 
-/** One moment of a schema, and all that reads it as of that moment. */
-export interface Snapshot {
+/** A table whose rows we read ourselves, and its stored columns. */
+export interface ReadableTable {
+  readonly table: TableInfo;
+  readonly columns: readonly ColumnInfo[];
+}
+
+/** One moment of a schema, and what reads it as of that moment. */
+export interface Moment {
   readonly server: Server;
   readonly schema: string;
   readonly subject: string;
   readonly info: ServerInfo;
   readonly defaults: SchemaFacts;
   readonly tools: Tools;
-  /** Inside: sees the moment, and counts. */
+  /** Inside: sees the moment. */
   readonly session: Session;
   /** Outside: sees definitions as they are now. */
   readonly side: Session;
-  /** Inside, for rows; empty where the account may not hold up commits, so that they would not agree. */
+  /** Inside, for rows: several, or `session` alone. */
   readonly readers: readonly Session[];
   readonly snapshotAt: Date;
   readonly tables: readonly TableInfo[];
   /** Of these, what patterns leave out: rows of tables, views at all. */
   readonly without: readonly TableInfo[];
   readonly kept: readonly TableInfo[];
+  /** Of these, what one transaction sees one state of, and whose types are all known. */
+  readonly readable: readonly ReadableTable[];
+}
+
+export interface Snapshot extends Moment {
   /** All began at the same moment. */
   readonly exact: boolean;
-  /** Dump tools that began at the moment, as `start` left them. */
+  /** Dump tools that began at the moment. */
   readonly running: readonly RunningDump[];
   close(): Promise<void>;
 }
 
 export interface SnapshotRequest extends DumpRequest {
-  /** How many sessions for rows. */
-  readonly readers: number;
-  /** Starts the dump tools that have to see the moment; called while commits stand still, or not at all can. */
-  readonly start: (moment: Omit<Snapshot, 'running' | 'exact' | 'close'>) => Promise<readonly RunningDump[]>;
+  /** Starts the dump tools that have to see the moment; commits stand still meanwhile, where that can be had. */
+  readonly start: (moment: Moment) => Promise<readonly RunningDump[]>;
+}
+
+/** Tables with rows that are not read by us. */
+export function restOf({ kept, readable }: Pick<Moment, 'kept' | 'readable'>): TableInfo[] {
+  const own = new Set(readable.map(({ table }) => table.name));
+  return kept.filter(({ name, kind }) => kind === 'table' && !own.has(name));
 }
 
 /**
- * Begins transactions in several sessions, and dump tools, at one moment: while no commit goes through, all
- * begin their snapshots. Refuses before that what cannot be dumped.
+ * Begins a transaction that sees one moment. Where several sessions or a dump tool have to see the same one, no
+ * commit goes through while they begin. Refuses before that what cannot be dumped.
  */
 export async function openSnapshot(
   source: EngineSource<MysqlOptions>,
@@ -80,26 +96,29 @@ export async function openSnapshot(
     if (defaults === undefined) throw noSchema(schema, subject);
     const tools = await server.tools(info);
     await refuseBlind(side, schema, info, subject);
-    await refuseGenerated(side, schema, info, tools, subject);
-    warnOfEngines(await listTables(side, schema), source, subject);
-    const readers: Session[] = [];
-    for (let n = 0; n < request.readers; n++) readers.push(await open());
+    const seen = await listTables(side, schema);
+    warnOfEngines(seen, source, subject);
+    const more: Session[] = [];
+    if (request.parallelJobs > 1) for (let n = 0; n < request.parallelJobs; n++) more.push(await open());
+    const alone = more.length === 0 && seen.every(isProtected);
 
-    const freeze = await freezeServer(server, info);
-    if (freeze === undefined && readers.length > 1) warnOfOne(source, info, subject);
-    let exact = freeze !== undefined;
+    const freeze = alone ? undefined : await freezeServer(server, info);
+    if (freeze === undefined && more.length > 0) warnOfOne(source, info, subject);
+    let exact = alone || freeze !== undefined;
     const timer = setTimeout(() => {
       exact = false;
       freeze?.release().catch(() => {});
     }, MAX_FREEZE_MS);
     try {
-      const within = freeze === undefined ? [] : readers;
-      await Promise.all([session, ...within].map(beginSnapshot));
+      const readers = freeze === undefined || more.length === 0 ? [session] : more;
+      await Promise.all([...new Set([session, ...readers])].map(beginSnapshot));
       const snapshotAt = source.now();
       const tables = await listTables(side, schema);
       const without = leftOut(tables, schema, request, subject, source.warn);
       const kept = tables.filter((table) => !without.includes(table));
-      const moment = {
+      const readable = readableOf(kept, await listColumns(side, schema));
+      await refuseGenerated(side, schema, info, tools, restOf({ kept, readable }), subject);
+      const moment: Moment = {
         server,
         schema,
         subject,
@@ -108,15 +127,16 @@ export async function openSnapshot(
         tools,
         session,
         side,
-        readers: within,
+        readers,
         snapshotAt,
         tables,
         without,
         kept,
+        readable,
       };
       running = await request.start(moment);
-      if (!exact && within.length > 0) throw tooSlow(subject);
-      return { ...moment, exact, running, close };
+      if (!exact && readers.length > 1) throw tooSlow(subject);
+      return { ...moment, exact: exact || running.length === 0, running, close };
     } finally {
       clearTimeout(timer);
       await freeze?.release();
@@ -125,6 +145,23 @@ export async function openSnapshot(
     await close();
     throw serverError(error, 'source_failed', 'dump', subject);
   }
+}
+
+function isProtected({ kind, transactional, versioned }: TableInfo): boolean {
+  return kind !== 'table' || (transactional && !versioned);
+}
+
+function readableOf(
+  kept: readonly TableInfo[],
+  columns: ReadonlyMap<string, readonly ColumnInfo[]>,
+): ReadableTable[] {
+  return kept
+    .filter((table) => table.kind === 'table' && isProtected(table))
+    .map((table) => {
+      const own = columns.get(table.name) ?? [];
+      return { table, columns: own.filter(({ generated }) => !generated) };
+    })
+    .filter(({ columns: own }) => own.length > 0 && own.every(({ kind }) => kind !== undefined));
 }
 
 /** How long a reader waits for somebody who alters its table just now. */
