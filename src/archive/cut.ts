@@ -84,101 +84,61 @@ export function gearTable(): Uint32Array {
   );
 }
 
+/** Bytes that one turn of a loop looks at: the loop's own cost is shared by as many. */
+const UNROLL = 8;
+
 /**
- * The scan in WebAssembly (three times as fast as JavaScript), assembled here byte by byte so that it can
- * be read. `scan(warm, from, to, limit)`: hashes bytes from address `warm` up to `to`; returns the address
- * after the first byte at or after `from` whose hash is below `limit`, or 0.
+ * The scan in WebAssembly (several times as fast as JavaScript), assembled here so that it can be read.
+ * `scan(warm, from, to, limit)`: hashes bytes from address `warm` up to `to`; returns the address after the
+ * first byte at or after `from` whose hash is below `limit`, or 0.
  */
 function instantiateScan(memory: WebAssembly.Memory) {
-  const WARM = 0;
-  const FROM = 1;
-  const TO = 2;
-  const LIMIT = 3;
-  const H = 4;
+  const [WARM, FROM, TO, LIMIT, H] = [0, 1, 2, 3, 4];
+  const [BLOCK, LOOP, IF, END, BRANCH, BRANCH_IF, RETURN, DROP] = [2, 3, 4, 0x0b, 0x0c, 0x0d, 0x0f, 0x1a];
+  const [LESS, NOT_GREATER, ADD, SHIFT_LEFT] = [0x49, 0x4d, 0x6a, 0x74]; // compared unsigned
+  const NO_RESULT = 0x40;
   const get = (local: number) => [0x20, local];
+  const set = (local: number) => [0x21, local];
   const tee = (local: number) => [0x22, local];
   const constant = (value: number) => [0x41, value];
-  const ADD = 0x6a;
-  const SHL = 0x74;
-  const hashNextByte = [
-    // h = (h << 1) + gear[load8(warm) << 2]; the table lies at address 0
-    ...get(H),
-    ...constant(1),
-    SHL,
-    ...get(WARM),
-    0x2d,
-    0,
-    0,
-    ...constant(2),
-    SHL,
-    0x28,
-    2,
-    0,
-    ADD,
-    ...tee(H),
-  ]; // prettier-like grouping: one line per WebAssembly expression
-  const stepWarm = [...get(WARM), ...constant(1), ADD, ...tee(WARM)];
-  const body = [
-    1,
-    1,
-    0x7f, // one local: i32 h
-    0x03,
-    0x40, // loop: warm up to `from`, no test
-    ...get(WARM),
-    ...get(FROM),
-    0x49, // warm <u from
-    0x04,
-    0x40,
-    ...hashNextByte,
-    0x1a,
-    ...stepWarm,
-    0x1a,
-    0x0c,
-    1,
-    0x0b,
-    0x0b,
-    0x03,
-    0x40, // loop: test each byte
-    ...get(WARM),
-    ...get(TO),
-    0x49,
-    0x04,
-    0x40,
-    ...hashNextByte,
-    ...get(LIMIT),
-    0x49, // h <u limit
-    0x04,
-    0x40,
-    ...get(WARM),
-    ...constant(1),
-    ADD,
-    0x0f,
-    0x0b,
-    ...stepWarm,
-    0x1a,
-    0x0c,
-    1,
-    0x0b,
-    0x0b,
-    ...constant(0),
-    0x0b,
+  const loadByte = (offset: number) => [0x2d, 0, offset];
+  const loadWord = [0x28, 2, 0];
+  /** h = (h << 1) + gear[byte at warm + offset]; the table lies at address 0. Leaves h on the stack. */
+  const hashByte = (offset: number) => [
+    ...[...get(H), ...constant(1), SHIFT_LEFT],
+    ...[...get(WARM), ...loadByte(offset), ...constant(2), SHIFT_LEFT, ...loadWord],
+    ...[ADD, ...tee(H)],
   ];
-  const section = (id: number, content: number[]) => [id, content.length, ...content];
+  const testByte = (offset: number) => [
+    ...[...hashByte(offset), ...get(LIMIT), LESS, IF, NO_RESULT],
+    ...[...get(WARM), ...constant(offset + 1), ADD, RETURN, END],
+  ];
+  const advance = (count: number) => [...get(WARM), ...constant(count), ADD, ...set(WARM)];
+  /** Repeats `body`, which ends by advancing, while `count` more bytes lie below `end`. */
+  const repeat = (end: number, count: number, body: number[]) => [
+    ...[BLOCK, NO_RESULT, LOOP, NO_RESULT],
+    ...[...get(end), ...get(WARM), ...constant(count - 1), ADD, NOT_GREATER, BRANCH_IF, 1],
+    ...[...body, BRANCH, 0, END, END],
+  ];
+  const turns = (body: (offset: number) => number[]) =>
+    Array.from({ length: UNROLL }, (_, offset) => body(offset)).flat();
+  const body = [
+    ...[1, 1, 0x7f], // one local: i32 h
+    ...repeat(FROM, 1, [...hashByte(0), DROP, ...advance(1)]),
+    ...repeat(TO, UNROLL, [...turns(testByte), ...advance(UNROLL)]),
+    ...repeat(TO, 1, [...testByte(0), ...advance(1)]),
+    ...[...constant(0), END],
+  ];
+  const leb = (value: number) => (value < 128 ? [value] : [(value & 127) | 128, value >> 7]);
+  const section = (id: number, content: number[]) => [id, ...leb(content.length), ...content];
   const name = (text: string) => [text.length, ...Buffer.from(text)];
   const module = Uint8Array.from([
-    0x00,
-    0x61,
-    0x73,
-    0x6d,
-    0x01,
-    0x00,
-    0x00,
-    0x00,
+    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, [1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f]),
     ...section(2, [1, ...name('m'), ...name('m'), 0x02, 0x00, 1]),
     ...section(3, [1, 0]),
     ...section(7, [1, ...name('scan'), 0x00, 0]),
-    ...section(10, [1, body.length, ...body]),
+    ...section(10, [1, ...leb(body.length), ...body]),
   ]);
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { m: { m: memory } });
   return instance.exports['scan'] as (warm: number, from: number, to: number, limit: number) => number;
