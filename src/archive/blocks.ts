@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash, webcrypto } from 'node:crypto';
 import type { Codec } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
 import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
@@ -24,7 +24,7 @@ export type Seal = (frame: Uint8Array) => Uint8Array;
 export interface ArtifactSink {
   readonly artifact: number;
   readonly write: (bytes: Uint8Array) => Promise<void>;
-  /** In stream order, as soon as a block is cut: `start` is its position in the member's stream. */
+  /** In stream order, once a block has its name: `start` is its position in the member's stream. */
   readonly onBlock: (ref: BlockRef, start: number, length: number) => void;
   /** In artifact order, once a new block was handed to `write`. */
   readonly onStored: (line: BlockLine, number: number) => void;
@@ -38,8 +38,11 @@ export interface ArtifactTotals {
   readonly digest: string;
 }
 
-/** Three blocks fill two cores; a fifth covers for those that are quick (`zstd` on what does not compress). */
-const BLOCKS_IN_FLIGHT = 5;
+const { subtle } = webcrypto;
+const ignore = (): void => undefined;
+
+/** Three blocks fill two cores; more cover for those that are quick, and for the one that is being named. */
+const BLOCKS_IN_FLIGHT = 6;
 
 /**
  * The pipeline of one backup's blocks: cut, name, ask whether the block is known, compress several at a
@@ -63,6 +66,7 @@ export function createBlockPipeline(options: {
   let offset = 0;
   let inFlight = 0;
   let failure: unknown;
+  let named: Promise<void> = Promise.resolve();
   let tail: Promise<void> = Promise.resolve();
   let wake: (() => void) | undefined;
 
@@ -70,36 +74,56 @@ export function createBlockPipeline(options: {
     const target = sink!;
     const start = cutTo;
     cutTo += view.length;
-    const name = hash('sha256', view, 'hex');
-    const known = options.known(name, view.length);
+    const buffer = pool.pop() ?? Buffer.allocUnsafeSlow(MAX_BLOCK_BYTES);
+    const block = buffer.subarray(0, view.copy(buffer));
+    inFlight++;
+    // The name is made beside the thread that cuts: the two passes over the bytes would else take turns.
+    const digested = subtle.digest('SHA-256', block);
+    digested.catch(() => {});
+    const stored = named.then(async () => {
+      const name = Buffer.from(await digested).toString('hex');
+      return failure === undefined ? take(target, block, name, start) : undefined;
+    });
+    named = stored.then(ignore, fail);
+    tail = tail
+      .then(async () => (await stored)?.())
+      .catch(fail)
+      .then(() => {
+        pool.push(buffer);
+        inFlight--;
+        wake?.();
+      });
+  }
+
+  /** Gives a block its place, and begins to compress what is new; what it returns stores it. */
+  function take(
+    target: ArtifactSink,
+    block: Buffer,
+    name: string,
+    start: number,
+  ): (() => Promise<void>) | undefined {
+    const { length } = block;
+    const known = options.known(name, length);
     if (known) {
-      target.onBlock(known, start, view.length);
-      return;
+      target.onBlock(known, start, length);
+      return undefined;
     }
     digest.update(name, 'hex');
     const number = count++;
-    target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, view.length);
-    const buffer = pool.pop() ?? Buffer.allocUnsafeSlow(MAX_BLOCK_BYTES);
-    const length = view.copy(buffer);
-    const compressed = options.codec.compress(buffer.subarray(0, length));
-    inFlight++;
-    tail = tail.then(async () => {
-      const frame = options.seal(await compressed);
-      if (failure === undefined) {
-        await target.write(frame);
-        target.onStored({ offset, stored: frame.length, length, name }, number);
-        offset += frame.length;
-      }
-    });
+    target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
+    const compressed = options.codec.compress(block);
     compressed.catch(() => {});
-    tail = tail.catch((error: unknown) => {
-      failure ??= error;
-    });
-    void tail.then(() => {
-      pool.push(buffer);
-      inFlight--;
-      wake?.();
-    });
+    return async () => {
+      const frame = options.seal(await compressed);
+      if (failure !== undefined) return;
+      await target.write(frame);
+      target.onStored({ offset, stored: frame.length, length, name }, number);
+      offset += frame.length;
+    };
+  }
+
+  function fail(error: unknown): void {
+    failure ??= error;
   }
 
   async function settle(limit: number): Promise<void> {

@@ -17,10 +17,10 @@ export interface PackedRun {
   readonly files: number;
   /** Headers, contents and padding, one after the other. */
   readonly tar: Uint8Array;
-  /** One head a line (`treeHead`). */
-  readonly heads: string;
-  /** Paths as byte strings, each followed by a NUL. */
-  readonly paths: string;
+  /** One head a line (`treeHead`), UTF-8. Bytes, because long-lived strings made of pieces are garbage that is moved. */
+  readonly heads: Uint8Array;
+  /** The paths, each followed by a NUL. */
+  readonly paths: Uint8Array;
   /** For each entry: where its content begins in `tar`, its length, its size. */
   readonly places: Float64Array;
 }
@@ -38,16 +38,27 @@ export function isPacked(batch: Iterable<TreeItem>): batch is PackedItems {
   return 'packed' in batch;
 }
 
-/** Packs entries one by one into a buffer of the caller's. */
-export function createPacker(tar: Uint8Array) {
-  const heads: string[] = [];
+/** Where a packer puts what it packs. */
+export interface PackerRoom {
+  readonly tar: Uint8Array;
+  readonly heads: Uint8Array;
+  readonly paths: Uint8Array;
+}
+
+/** Packs entries one by one into buffers of the caller's. */
+export function createPacker(room: PackerRoom) {
+  const { tar } = room;
+  const heads = bufferOf(room.heads);
+  const paths = bufferOf(room.paths);
   const places: number[] = [];
-  let paths = '';
+  let count = 0;
   let files = 0;
   let at = 0;
+  let headsEnd = 0;
+  let pathsEnd = 0;
   return {
     get count() {
-      return heads.length;
+      return count;
     },
     get usedBytes() {
       return at;
@@ -55,14 +66,19 @@ export function createPacker(tar: Uint8Array) {
     /** False where the entry does not fit, or cannot be packed: nothing was added. */
     add(entry: EntryRecord, content: Uint8Array | undefined): boolean {
       const head = treeHead(entry);
-      if (head.length > MAX_HEAD_BYTES) return false;
+      // A character is at most three bytes of UTF-8.
+      if (head.length > MAX_HEAD_BYTES || headsEnd + 3 * head.length + 1 > heads.length) return false;
+      if (pathsEnd + entry.path.length + 1 > paths.length) return false;
       const header = tarHeader(entry);
       const length = content?.length ?? 0;
       const padding = tarPadding(length);
       if (at + header.length + length + padding.length > tar.length) return false;
-      heads.push(head);
+      count++;
       if (entry.kind !== 'directory') files++;
-      paths += `${entry.path}\0`;
+      headsEnd += heads.write(head, headsEnd, 'utf8');
+      heads[headsEnd++] = NEWLINE;
+      pathsEnd += paths.write(entry.path, pathsEnd, 'latin1');
+      paths[pathsEnd++] = 0;
       tar.set(header, at);
       at += header.length;
       places.push(at, length, entry.size);
@@ -73,20 +89,35 @@ export function createPacker(tar: Uint8Array) {
       return true;
     },
     run: (): PackedRun => ({
-      count: heads.length,
+      count,
       files,
       tar: tar.subarray(0, at),
-      heads: heads.join('\n'),
-      paths,
+      heads: heads.subarray(0, headsEnd),
+      paths: paths.subarray(0, pathsEnd),
       places: Float64Array.from(places),
     }),
   };
 }
 
+const NEWLINE = 0x0a;
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The heads of a run as texts, and its paths as byte strings. */
+export function packedTexts({ heads, paths }: PackedRun): { heads: string[]; paths: string[] } {
+  return {
+    heads: bufferOf(heads).toString('utf8').split('\n'),
+    paths: bufferOf(paths).toString('latin1').split('\0'),
+  };
+}
+
 export type Packer = ReturnType<typeof createPacker>;
 
-function* unpack({ count, tar, heads, places }: PackedRun): Generator<TreeItem> {
-  const lines = heads.split('\n');
+function* unpack(run: PackedRun): Generator<TreeItem> {
+  const { count, tar, places } = run;
+  const { heads: lines } = packedTexts(run);
   for (let i = 0; i < count; i++) {
     const parsed = parseEntryLine(`${lines[i]}}`, 'a packed entry');
     const { type: _, slices: __, ...entry } = (parsed as { entry: ContentEntry & { type: 'tree' } }).entry;

@@ -24,7 +24,7 @@ import {
 } from './format.ts';
 import { createIndexWriter, type IndexSummary } from './index/writer.ts';
 import { artifactLines, artifactsSummary, checksumLines } from './objects.ts';
-import { isPacked, type PackedRun, PLACE_FIELDS } from './packed.ts';
+import { isPacked, type PackedRun, PLACE_FIELDS, packedTexts } from './packed.ts';
 import { tarEnd, tarHeader, tarPadding } from './tar.ts';
 
 export interface ArchiveOptions {
@@ -59,11 +59,11 @@ const WRITE_BYTES = 256 * 1024;
 /** Something whose content was written but whose line waits until its blocks are cut. */
 interface Pending {
   readonly start: number;
-  readonly end: number;
+  end: number;
   readonly slices: OpenSlice[];
   /** True until all is known about it. */
   held: boolean;
-  readonly write: (slices: readonly Slice[]) => void;
+  write: (slices: readonly Slice[]) => void;
 }
 
 /** Writes members as artifacts, then the index and SHA256SUMS. Leases and the manifest are the caller's. */
@@ -196,11 +196,11 @@ export async function createArchiveWriter(options: ArchiveOptions) {
       }
     }
     pipeline.cut();
-    index.stream(
-      { path: member.path, size: pipeline.position, media: member.media, format: member.format },
-      item.slices,
-    );
-    Object.assign(item, { end: pipeline.position, held: false });
+    const { path, media, format } = member;
+    const size = pipeline.position;
+    item.write = (slices) => index.stream({ path, size, media, format }, slices);
+    item.end = size;
+    item.held = false;
     filesDone++;
     flush();
   }
@@ -261,8 +261,7 @@ export async function createArchiveWriter(options: ArchiveOptions) {
 
   async function writePacked(run: PackedRun, push: (item: Pending) => void): Promise<void> {
     const base = pipeline.position;
-    const heads = run.heads.split('\n');
-    const paths = run.paths.split('\0');
+    const { heads, paths } = packedTexts(run);
     for (let i = 0; i < run.count; i++) {
       const start = base + run.places[i * PLACE_FIELDS]!;
       const end = start + run.places[i * PLACE_FIELDS + 1]!;

@@ -8,10 +8,12 @@ import { fromText } from '../paths.ts';
  * unchanged file first, so that unchanged entries are recognised by comparing bytes.
  */
 
-type Text = readonly [key: string, value: unknown];
+/** What JSON writes as it is. */
+const PLAIN = /^[\x20!#-[\]-~]*$/;
 
 /** `"path":"…"`, or `"path_b64":"…"` where the byte string is not UTF-8. */
 export function textField(key: string, byteString: string): string {
+  if (PLAIN.test(byteString)) return `"${key}":"${byteString}"`;
   if (/^[\x20-\x7e]*$/.test(byteString)) return `"${key}":${JSON.stringify(byteString)}`;
   const bytes = Buffer.from(byteString, 'latin1');
   if (isUtf8(bytes)) return `"${key}":${JSON.stringify(bytes.toString('utf8'))}`;
@@ -20,19 +22,10 @@ export function textField(key: string, byteString: string): string {
 
 /** The line of a tree's entry up to its slices. */
 export function treeHead(entry: EntryRecord): string {
-  const fields: Text[] = [
-    ['kind', entry.kind],
-    ['size', entry.size],
-    ['mtime', String(entry.mtimeNs)],
-    ['ctime', String(entry.ctimeNs)],
-    ['ino', String(entry.ino)],
-    ['dev', String(entry.dev)],
-    ['mode', entry.mode],
-    ['uid', entry.uid],
-    ['gid', entry.gid],
-  ];
-  let line = `{${textField('path', entry.path)}`;
-  for (const [key, value] of fields) line += `,"${key}":${typeof value === 'string' ? `"${value}"` : value}`;
+  const { kind, size, mtimeNs, ctimeNs, ino, dev, mode, uid, gid } = entry;
+  let line =
+    `{${textField('path', entry.path)},"kind":"${kind}","size":${size},"mtime":"${mtimeNs}","ctime":"${ctimeNs}",` +
+    `"ino":"${ino}","dev":"${dev}","mode":${mode},"uid":${uid},"gid":${gid}`;
   if (entry.user !== undefined) line += `,${textField('user', entry.user)}`;
   if (entry.group !== undefined) line += `,${textField('group', entry.group)}`;
   if (entry.link !== undefined) line += `,${textField('link', entry.link)}`;

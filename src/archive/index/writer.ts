@@ -95,6 +95,14 @@ export function createIndexWriter(options: {
   function withSlices(head: string, path: string, bytes: number, slices: readonly Slice[]): void {
     inOrder(path);
     entries++;
+    if (slices.length <= 1) {
+      // Nearly every entry: nothing but what the line needs.
+      const [slice] = slices;
+      const text = head + (slice === undefined ? '}' : slicesText(slices));
+      const origins = slice === undefined ? [] : [slice.origin];
+      entryLines.add(text, { key: path, every: 64, first: path, bytes, origins });
+      return;
+    }
     const chunks: Slice[][] = [];
     for (let at = 0; at < slices.length; at += MAX_SLICES_PER_LINE) {
       chunks.push(slices.slice(at, at + MAX_SLICES_PER_LINE));

@@ -1,4 +1,4 @@
-import type { PackedRun } from '../../archive/packed.ts';
+import type { PackedRun, PackerRoom } from '../../archive/packed.ts';
 import type { EntryRecord, Warning } from '../types.ts';
 import type { FileStamp } from './large-content.ts';
 import type { WalkRequest } from './walk.ts';
@@ -11,6 +11,19 @@ export const SLOTS = 3;
 export const SLOT_BYTES = 1.75 * 1024 * 1024;
 export const RUN_BYTES = 512 * 1024;
 export const RUN_ENTRIES = 1024;
+/** Room for the heads and the paths of a run, behind the tar. */
+const HEADS_BYTES = 512 * 1024;
+const PATHS_BYTES = 128 * 1024;
+export const ROOM_BYTES = SLOT_BYTES + HEADS_BYTES + PATHS_BYTES;
+
+/** The parts of a slot's buffer. */
+export function roomOf(slot: SharedArrayBuffer): PackerRoom {
+  return {
+    tar: new Uint8Array(slot, 0, SLOT_BYTES),
+    heads: new Uint8Array(slot, SLOT_BYTES, HEADS_BYTES),
+    paths: new Uint8Array(slot, SLOT_BYTES + HEADS_BYTES, PATHS_BYTES),
+  };
+}
 
 /** `control` as 32-bit integers: how many messages were done with, and whether to stop. */
 export const DONE = 0;
@@ -29,8 +42,11 @@ export type WalkMessage = { readonly warnings: readonly Warning[] } & (
   | {
       readonly kind: 'run';
       readonly slot: number;
+      /** How much of each part of the slot is used. */
       readonly tarBytes: number;
-      readonly run: Omit<PackedRun, 'tar'>;
+      readonly headsBytes: number;
+      readonly pathsBytes: number;
+      readonly run: Omit<PackedRun, keyof PackerRoom>;
     }
   | { readonly kind: 'item'; readonly entry: EntryRecord; readonly content?: Uint8Array }
   | { readonly kind: 'large'; readonly entry: EntryRecord; readonly file: OpenFile }

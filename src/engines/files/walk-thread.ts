@@ -10,6 +10,7 @@ import {
   type OpenFile,
   RUN_BYTES,
   RUN_ENTRIES,
+  roomOf,
   SLOTS,
   STOP,
   type WalkMessage,
@@ -62,7 +63,7 @@ function read(): void {
     if (packer?.add(entry, bytes) !== true) {
       sendRun(packer);
       if (!acquire()) return;
-      packer = createPacker(new Uint8Array(slots[sent % SLOTS]!));
+      packer = createPacker(roomOf(slots[sent % SLOTS]!));
       if (!packer.add(entry, bytes)) {
         packer = undefined;
         send({ kind: 'item', entry, ...(bytes === undefined ? {} : { content: Uint8Array.from(bytes) }) });
@@ -86,8 +87,9 @@ function acquire(): boolean {
 
 function sendRun(packer: Packer | undefined): undefined {
   if (packer === undefined) return;
-  const { tar, ...run } = packer.run();
-  send({ kind: 'run', slot: sent % SLOTS, tarBytes: tar.length, run });
+  const { tar, heads, paths, ...run } = packer.run();
+  const used = { tarBytes: tar.length, headsBytes: heads.length, pathsBytes: paths.length };
+  send({ kind: 'run', slot: sent % SLOTS, ...used, run });
 }
 
 function send(message: Unsent<WalkMessage>): void {

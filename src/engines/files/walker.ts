@@ -9,7 +9,8 @@ import {
   CLOCK,
   CONTROL_BYTES,
   DONE,
-  SLOT_BYTES,
+  ROOM_BYTES,
+  roomOf,
   SLOTS,
   STOP,
   type WalkMessage,
@@ -41,7 +42,7 @@ export async function* walkInThread(
   { nowMs, warn, signal }: WalkerOptions,
 ): AsyncGenerator<Iterable<TreeItem>> {
   const control = new SharedArrayBuffer(CONTROL_BYTES);
-  const slots = Array.from({ length: SLOTS }, () => new SharedArrayBuffer(SLOT_BYTES));
+  const slots = Array.from({ length: SLOTS }, () => new SharedArrayBuffer(ROOM_BYTES));
   const counters = new Int32Array(control);
   const clock = new Float64Array(control);
   clock[CLOCK] = nowMs();
@@ -57,8 +58,13 @@ export async function* walkInThread(
       if (message.kind === 'end') return;
       if (message.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
       if (message.kind === 'run') {
-        const tar = new Uint8Array(slots[message.slot]!, 0, message.tarBytes);
-        yield packedItems({ ...message.run, tar });
+        const { tar, heads, paths } = roomOf(slots[message.slot]!);
+        yield packedItems({
+          ...message.run,
+          tar: tar.subarray(0, message.tarBytes),
+          heads: heads.subarray(0, message.headsBytes),
+          paths: paths.subarray(0, message.pathsBytes),
+        });
       } else if (message.kind === 'large') {
         const { fd, path, before, unsure } = message.file;
         large = largeContent(fd, path, before, unsure, warn);
