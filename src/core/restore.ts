@@ -25,6 +25,8 @@ export interface RestoreOptions {
   readonly dryRun: boolean;
   readonly privileged: boolean;
   readonly roles?: boolean;
+  /** Backs up what is about to be replaced and cannot be kept for undo; undefined: nobody wants that. */
+  readonly safety?: () => Promise<string>;
   /** dguard's own paths, which no restore touches. */
   readonly ownPaths?: readonly string[];
 }
@@ -83,6 +85,7 @@ export async function restoreCopy(
       dryRun: options.dryRun,
       privileged: options.privileged,
       roles: options.roles === true,
+      safety: async () => options.safety?.(),
       backupId: manifest.id,
       onProgress(bytesDone: number, filesDone: number) {
         const now = performance.now();

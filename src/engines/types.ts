@@ -413,6 +413,11 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
    * where there is one), compared with what was recorded, removed again before this resolves or throws.
    */
   readonly scratch: boolean;
+  /**
+   * Backs up what is at the target: to be awaited before anything is replaced that cannot be kept for undo.
+   * Its id, or undefined where the user wants none. Throws: then nothing may be replaced.
+   */
+  readonly safety?: () => Promise<string | undefined>;
   /** The backup's id, for names and marks of staging and undo copies. */
   readonly backupId: string;
   readonly onProgress: (bytesDone: number, filesDone: number) => void;
@@ -426,6 +431,8 @@ export interface RestoreOutcome {
   readonly tables?: readonly TableFact[];
   /** Where the replaced data was kept. */
   readonly undo?: string;
+  /** The backup that holds the replaced data, where it could not be kept. */
+  readonly safety?: string;
   /** What would be done, in words, on a dry run. */
   readonly plan?: readonly string[];
 }

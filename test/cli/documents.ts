@@ -84,6 +84,7 @@ const restored = z.strictObject({
   files_count: count.optional(),
   tables: z.array(z.looseObject({})).optional(),
   undo: z.string().optional(),
+  safety: z.string().optional(),
   plan: z.array(z.string()).optional(),
   warnings: z.array(
     z.strictObject({ subject: z.string().optional(), message: z.string(), partial: z.boolean() }),

@@ -6,9 +6,10 @@ import type { CatalogEntry } from '../../core/catalog.ts';
 import { datasourceOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { newestGoodRun } from '../../core/history.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
+import { takeSafetyBackup } from '../../core/safety.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
-import { type Context, openDestinations } from '../context.ts';
+import { type Context, openDestination, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { restoredJson } from '../render/restored.ts';
 import { plainText, sizeText } from '../render/text.ts';
@@ -27,6 +28,8 @@ export interface RestoreCommandOptions {
   readonly deleteExtra?: boolean;
   readonly privileged?: boolean;
   readonly roles?: boolean;
+  /** False: `--no-safety`. */
+  readonly safety?: boolean;
   readonly dryRun?: boolean;
   readonly undo?: boolean;
   readonly recover?: boolean;
@@ -88,6 +91,7 @@ export async function restoreAll(
         privileged: options.privileged === true,
         roles: options.roles === true,
         ownPaths: ownPathsOf(config),
+        ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
       };
       if (options.deleteExtra && !options.dryRun && !options.yes) {
         const { plan = [] } = await restoreCopy(copy, entries, { ...request, dryRun: true }, context.runtime);
@@ -114,6 +118,10 @@ export async function restoreAll(
         context.print(`  what was there before is kept: ${outcome.undo}`);
         context.print(`  to take it back: ${undoCommand(manifest.job, manifest.datasource.name, options)}`);
       }
+      if (outcome.safety) {
+        context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);
+        context.print(`  to take it back: dguard restore ${outcome.safety} --overwrite`);
+      }
     } catch (thrown) {
       const error = toDguardError(thrown, 'target_failed', { operation: command, subject: manifest.id });
       statuses.push(error.exitStatus);
@@ -125,6 +133,29 @@ export async function restoreAll(
   const status = combineExitStatus(statuses);
   if (context.options.json) context.print(jsonDocument(command, status, { restored }, failures));
   return status;
+}
+
+/** Backs up what a restore is about to replace for good. */
+function safetyOf(
+  context: Context,
+  { manifest, destination }: CatalogEntry,
+  { datasource, toDatabase }: Pick<RestoreOptions, 'datasource' | 'toDatabase'>,
+  config: Config | undefined,
+): Promise<string> {
+  const database = toDatabase ?? manifest!.database;
+  context.note('what is there now cannot be kept for undo: a safety backup of it is taken first');
+  return takeSafetyBackup(
+    {
+      config,
+      job: manifest!.job,
+      destination: destination.name,
+      datasource,
+      ...(database === undefined ? {} : { database }),
+      ignoreClock: false,
+      openDestination: (name) => openDestination(context, name),
+    },
+    context.runtime,
+  );
 }
 
 /** Where a copy goes. Errors: usage, where nothing says it or it is of another type. */

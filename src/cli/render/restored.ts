@@ -7,7 +7,7 @@ export function restoredJson(
   manifest: Manifest,
   outcome: RestoreOutcome & { readonly warnings: readonly Warning[] },
 ): object {
-  const { target, filesCount, sizeBytes, tables, undo, plan, warnings } = outcome;
+  const { target, filesCount, sizeBytes, tables, undo, safety, plan, warnings } = outcome;
   return {
     id: manifest.id,
     job: manifest.job,
@@ -17,6 +17,7 @@ export function restoredJson(
     ...(filesCount === undefined ? {} : { files_count: filesCount }),
     ...(tables === undefined ? {} : { tables }),
     ...(undo === undefined ? {} : { undo }),
+    ...(safety === undefined ? {} : { safety }),
     ...(plan === undefined ? {} : { plan }),
     warnings: warnings.map(({ subject, message, partial }) => ({
       ...(subject === undefined ? {} : { subject: displayPath(subject) }),

@@ -26,6 +26,10 @@ export interface JobOptions {
   readonly exclude: readonly string[];
   /** Only to this destination. */
   readonly to?: string;
+  /** Of the datasource's databases these alone, configured or not. */
+  readonly databases?: readonly string[];
+  /** The caller holds the lock of the source as a target of restores, and has recovered it. */
+  readonly targetHeld?: boolean;
   readonly waitLockMs: number;
   readonly ignoreClock: boolean;
   readonly openDestination: (name: string) => Promise<Destination>;
@@ -144,7 +148,7 @@ async function backUp(
 
   const pruned: PruneOutcome[] = [];
   const results: BackupOutcome[][] = [];
-  const work = await expand(config, job, runtime);
+  const work = await expand(config, job, options.databases, runtime);
   const queue = work.map((item, at) => ({ ...item, at }));
   const workers = Math.min(queue.length, config.defaults.max_concurrent_backups);
   await Promise.all(
@@ -179,6 +183,7 @@ interface Work {
 async function expand(
   config: Config,
   job: JobConfig,
+  chosen: readonly string[] | undefined,
   runtime: Runtime,
 ): Promise<Pick<Work, 'datasource' | 'name' | 'database' | 'error'>[]> {
   const work: Pick<Work, 'datasource' | 'name' | 'database' | 'error'>[] = [];
@@ -202,7 +207,7 @@ async function expand(
           runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: datasource, message }),
       });
       const several = databases.length > 1 || ('all_databases' in options && options.all_databases);
-      for (const database of databases) {
+      for (const database of chosen ?? databases) {
         work.push({ datasource, name: several ? `${datasource}.${database}` : datasource, database });
       }
     } catch (thrown) {
@@ -229,7 +234,8 @@ async function backUpOne(
     const own = config.datasources[work.datasource]!;
     // Of several databases each is a target of its own: they run side by side.
     const one = name === work.datasource || work.database === undefined ? {} : { toDatabase: work.database };
-    for (const message of await recoverTarget({ type: own.type, datasource: own, ...one }, runtime)) {
+    const target = { type: own.type, datasource: own, ...one };
+    for (const message of options.targetHeld ? [] : await recoverTarget(target, runtime)) {
       runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
     }
     // Read under the lock: what the run before has written counts.

@@ -32,6 +32,8 @@ export interface Work {
   readonly newRoles: readonly string[];
   /** Chosen tables, or a backup of a part: their rows go beside what else is there. */
   readonly merge: boolean;
+  /** What the target holds is replaced inside it: no other database can be made. */
+  readonly replaces: boolean;
   /** What has the target's name now. */
   readonly existing?: DatabaseFacts;
 }
@@ -76,8 +78,8 @@ export async function prepare(
   const tools = await restoreTools(server, version, facts);
   const powers = await readPowers(admin);
   const existing = request.scratch ? undefined : await readDatabase(admin, target);
-  let merge = false;
-  if (existing !== undefined) merge = await refuseTarget(content, request, server, admin, target, powers);
+  let way: Way | undefined;
+  if (existing !== undefined) way = await refuseTarget(content, request, server, admin, target, powers);
   else if (!powers.createDatabases) {
     throw new DguardError('target_refused', `role ${powers.role} may not create databases`, {
       operation: 'restore',
@@ -104,16 +106,17 @@ export async function prepare(
     tools,
     powers,
     fit,
-    merge,
+    merge: way === 'merge',
+    replaces: way === 'replace',
     newRoles,
   };
   return existing === undefined ? work : { ...work, existing };
 }
 
-/**
- * An existing database is replaced only when asked to, as a whole by the whole of another, else table by table:
- * then this is true.
- */
+/** How an existing database is restored: swapped, table by table, or (no other can be made) filled or replaced inside. */
+type Way = 'swap' | 'merge' | 'fill' | 'replace';
+
+/** An existing database is replaced only when asked to, as a whole by the whole of another, else table by table. */
 async function refuseTarget(
   content: BackupContent,
   request: Request,
@@ -121,7 +124,7 @@ async function refuseTarget(
   admin: Session,
   target: string,
   powers: Powers,
-): Promise<boolean> {
+): Promise<Way> {
   const refuse = (why: string, hint: string) =>
     new DguardError('target_refused', why, { operation: 'restore', subject: target, hint });
   const session = await server.open(target);
@@ -145,14 +148,14 @@ async function refuseTarget(
     );
   }
   if (!powers.createDatabases) {
-    if (empty) return false;
+    if (!merge) return empty ? 'fill' : 'replace';
     throw refuse(
       `role ${powers.role} may not create databases, so nothing could be put beside this one`,
       `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or restore into an empty database`,
     );
   }
-  if (merge) return true;
+  if (merge) return 'merge';
   await refuseReplicated(admin, target, request.warn);
   await refuseBusy(admin, target);
-  return false;
+  return 'swap';
 }

@@ -118,17 +118,23 @@ async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
   }
 }
 
-/** Where no database can be created: into one that is there and empty, all or nothing. */
+/**
+ * Where no database can be created: into the one that is there, in one transaction. Of what it holds, what
+ * the backup holds too is replaced, after a safety backup, because nothing can be kept beside it.
+ */
 async function restoreInto(work: Work): Promise<RestoreOutcome> {
-  const { target, admin } = work;
+  const { target, admin, request } = work;
   const choice = await choose(work);
-  await load(work, target, choice, ['--single-transaction']);
+  const safety = work.replaces ? await request.safety?.() : undefined;
+  const replace = work.replaces ? ['--clean', '--if-exists'] : [];
+  await load(work, target, choice, ['--single-transaction', ...replace]);
   const session = await work.server.open(target);
   try {
     await session.run('ANALYZE');
     const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
-    return { target, sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes, tables };
+    const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
+    return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
   } finally {
     await session.close();
   }
@@ -147,7 +153,9 @@ async function plan(work: Work): Promise<RestoreOutcome> {
       `put the rows of ${names} into the place of those in ${target}, which are kept in a schema dg_undo_…`,
     );
   } else if (!work.powers.createDatabases)
-    lines[0] = `load ${archive.sizeBytes} bytes into the empty database ${target}, in one transaction`;
+    lines[0] = work.replaces
+      ? `take a safety backup of ${target}, then load ${archive.sizeBytes} bytes into it in one transaction, in place of what it holds of the same names`
+      : `load ${archive.sizeBytes} bytes into the empty database ${target}, in one transaction`;
   else if (existing === undefined) lines.push(`name it ${target}`);
   else
     lines.push(
