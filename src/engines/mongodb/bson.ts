@@ -136,24 +136,31 @@ export function without(bytes: Buffer, names: readonly string[]): Buffer {
 
 /** Documents that stand behind one another, as a stream of bytes that may be cut anywhere. Throws `corrupt`. */
 export async function* documentsOfStream(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer[]> {
-  let rest = Buffer.alloc(0);
+  let parts: Uint8Array[] = [];
+  let size = 0;
+  /** So many bytes are there before the first document is whole. */
+  let wanted = 4;
   for await (const chunk of chunks) {
-    // The chunk is only valid until the next one is asked for.
-    const bytes = Buffer.concat([rest, chunk]);
+    // It is only valid until the next one is asked for.
+    parts.push(size + chunk.length < wanted ? Buffer.from(chunk) : chunk);
+    size += chunk.length;
+    if (size < wanted) continue;
+    const bytes = Buffer.concat(parts, size);
     const found: Buffer[] = [];
     let at = 0;
-    while (bytes.length - at >= 4) {
-      const length = bytes.readInt32LE(at);
-      if (length < MIN_DOCUMENT_BYTES || length > MAX_WIRE_DOCUMENT_BYTES)
-        throw broken(`a document of ${length} bytes`, at);
-      if (bytes.length - at < length) break;
-      found.push(bytes.subarray(at, documentEnd(bytes, at, at + length)));
-      at += length;
+    for (wanted = 4; bytes.length - at >= wanted; wanted = 4) {
+      wanted = bytes.readInt32LE(at);
+      if (wanted < MIN_DOCUMENT_BYTES || wanted > MAX_WIRE_DOCUMENT_BYTES)
+        throw broken(`a document of ${wanted} bytes`, at);
+      if (bytes.length - at < wanted) break;
+      found.push(bytes.subarray(at, documentEnd(bytes, at, at + wanted)));
+      at += wanted;
     }
-    rest = bytes.subarray(at);
+    parts = [Buffer.from(bytes.subarray(at))];
+    size -= at;
     if (found.length > 0) yield found;
   }
-  if (rest.length > 0) throw broken('the last document is cut short', 0);
+  if (size > 0) throw broken('the last document is cut short', 0);
 }
 
 function valueLength(bytes: Buffer, type: number, at: number, end: number): number {

@@ -81,8 +81,14 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** Connects and authenticates. Throws the driver's errors; an abort breaks every connection. */
-export async function openServer(source: EngineSource<MongodbOptions>): Promise<Server> {
+/**
+ * Connects and authenticates. Throws the driver's errors; an abort breaks every connection. To write, all is
+ * read where it is written, whatever the uri prefers: a secondary may not know of the latest mark yet.
+ */
+export async function openServer(
+  source: EngineSource<MongodbOptions>,
+  purpose: 'read' | 'write' = 'read',
+): Promise<Server> {
   throwIfAborted(source.signal);
   const connection = await connectionOf(source.options, source.name);
   const { MongoClient } = await import('mongodb');
@@ -98,7 +104,8 @@ export async function openServer(source: EngineSource<MongodbOptions>): Promise<
     );
   let client: MongoClient;
   try {
-    client = new MongoClient(connection.uri, connection.options);
+    const where: MongoClientOptions = purpose === 'write' ? { readPreference: 'primary' } : {};
+    client = new MongoClient(connection.uri, { ...connection.options, ...where });
   } catch (error) {
     throw invalid(error);
   }

@@ -52,10 +52,10 @@ export async function readParts(content: BackupContent): Promise<Part[]> {
       format ??= of;
     }
   }
+  if (format === undefined && content.facts.tables_count === 0) return [];
   if (format === undefined) {
     throw new DguardError('corrupt', 'the backup holds no collections', {
       operation: 'read backup',
-      hint: 'a backup of an empty database has nothing to restore',
     });
   }
   const { late } = sourceFacts(content.facts.engine);

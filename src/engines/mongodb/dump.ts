@@ -2,7 +2,14 @@ import type { Db, Timestamp } from 'mongodb';
 import { compareEntryPaths } from '../../archive/paths.ts';
 import { DguardError } from '../../errors.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../types.ts';
-import { type CollectionInfo, catalogHash, collectionSize, listCollections, storedIn } from './catalog.ts';
+import {
+  type CollectionInfo,
+  type CollectionSize,
+  catalogHash,
+  collectionSize,
+  listCollections,
+  storedIn,
+} from './catalog.ts';
 import { onlyDatabase, openServer, type Server } from './connection.ts';
 import type { SourceFacts } from './facts.ts';
 import { serverError } from './failures.ts';
@@ -16,7 +23,7 @@ import { selectCollections } from './select.ts';
 import { probeSnapshot, readServer, type ServerInfo } from './server-info.ts';
 
 /** Read ahead of who writes the backup, of all collections together. */
-const AHEAD_BYTES = 24 * 1024 * 1024;
+const AHEAD_BYTES = 16 * 1024 * 1024;
 
 /**
  * Offers one database in mongodump's layout, or as JSONL, read through the driver: at one cluster time
@@ -48,19 +55,20 @@ export async function dumpDatabase(
     const at = await snapshotOf(db, collections, info);
     const snapshotAt = source.now();
     const patterned = request.include.length > 0 || request.exclude.length > 0;
-    const sizes = await expectedBytes(db, collections);
+    const sizes = await sizesOf(db, collections);
     dumps.push(
-      ...inMemberOrder(collections).map((collection) => dumpOf(db, collection, at, request, source)),
+      ...inMemberOrder(collections).map((collection) =>
+        dumpOf(db, collection, sizes?.get(collection.name), at, request, source),
+      ),
     );
-    startFirst(dumps, request.parallelJobs);
-    const members = (request.format === 'jsonl' ? jsonlMembers : nativeMembers)(name, dumps, (done) =>
-      startNext(dumps, done, request.parallelJobs),
+    const members = (request.format === 'jsonl' ? jsonlMembers : nativeMembers)(name, dumps, (turn) =>
+      startNext(dumps, turn, request.parallelJobs),
     );
     const identity = identityOf(server, info);
     return {
       snapshotAt,
       identity: `${identity}/${name}`,
-      ...(sizes === undefined ? {} : { expectedBytes: sizes }),
+      ...(sizes === undefined ? {} : { expectedBytes: sum([...sizes.values()].map(({ bytes }) => bytes)) }),
       ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
       members: () => inOrder(members),
       async facts(): Promise<DumpFacts> {
@@ -90,7 +98,7 @@ export async function dumpDatabase(
           consistency: at === undefined ? 'none' : 'snapshot',
           schema_sha256: catalogHash(collections),
           tables_count: stored.length,
-          rows: stored.reduce((sum, { print }) => sum + print.documents, 0),
+          rows: sum(stored.map(({ print }) => print.documents)),
           engine: { ...engine },
         };
       },
@@ -109,6 +117,7 @@ async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
 function dumpOf(
   db: Db,
   info: CollectionInfo,
+  size: CollectionSize | undefined,
   at: Timestamp | undefined,
   { parallelJobs }: DumpRequest,
   source: EngineSource<MongodbOptions>,
@@ -120,27 +129,21 @@ function dumpOf(
     signal: source.signal,
     subject: `${source.name}/${db.databaseName}.${info.name}`,
     ...(at === undefined ? {} : { at }),
+    ...(size?.averageBytes === undefined ? {} : { averageBytes: size.averageBytes }),
   };
-  const ahead: ReadAhead = readAhead(
-    () => readCollection(db, stored, print, read),
-    AHEAD_BYTES / Math.max(1, parallelJobs),
-  );
-  return { info, print, ahead };
+  const room = AHEAD_BYTES / Math.max(1, parallelJobs);
+  const ahead: ReadAhead = readAhead(() => readCollection(db, stored, print, read), room);
+  return { info, print, ahead, fits: size !== undefined && size.bytes < room / 2 };
 }
 
-function startFirst(dumps: readonly CollectionDump[], jobs: number): void {
-  for (const { ahead } of stored(dumps).slice(0, jobs)) ahead!.start();
-}
-
-/** As one collection is done, the next of those that wait begins. */
-function startNext(dumps: readonly CollectionDump[], done: CollectionDump, jobs: number): void {
-  const all = stored(dumps);
-  for (const { ahead } of all.slice(all.indexOf(done) + 1).slice(0, jobs)) ahead!.start();
-}
-
-/** In the order in which they are asked for. */
-function stored(dumps: readonly CollectionDump[]): CollectionDump[] {
-  return dumps.filter(({ ahead }) => ahead !== undefined);
+/**
+ * The collection whose turn it is, and of those that wait for theirs the next ones that are small enough to be read
+ * to their end meanwhile: a cursor that waits is given up by its server after ten minutes.
+ */
+function startNext(dumps: readonly CollectionDump[], turn: CollectionDump, jobs: number): void {
+  turn.ahead?.start();
+  const waiting = dumps.slice(dumps.indexOf(turn) + 1).filter(({ ahead }) => ahead !== undefined);
+  for (const { ahead, fits } of waiting.slice(0, jobs - 1)) if (fits === true) ahead!.start();
 }
 
 async function snapshotOf(
@@ -152,16 +155,24 @@ async function snapshotOf(
   return first === undefined ? undefined : await probeSnapshot(db, first, info);
 }
 
-async function expectedBytes(db: Db, collections: readonly CollectionInfo[]): Promise<number | undefined> {
-  let sum = 0;
+/** By collection; undefined where the server does not say. */
+async function sizesOf(
+  db: Db,
+  collections: readonly CollectionInfo[],
+): Promise<ReadonlyMap<string, CollectionSize> | undefined> {
+  const sizes = new Map<string, CollectionSize>();
   for (const collection of collections) {
     const name = storedIn(collection);
     if (name === undefined) continue;
     const size = await collectionSize(db, name);
     if (size === undefined) return undefined;
-    sum += size.bytes;
+    sizes.set(collection.name, size);
   }
-  return sum;
+  return sizes;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** What the source is: a replica set by its name, anything else by where it answers. */

@@ -1,5 +1,6 @@
 import type { Engine } from '../types.ts';
 import { listDatabases } from './databases.ts';
+import { diagnoseServer } from './diagnose.ts';
 import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
 import type { MongodbOptions } from './options.ts';
@@ -14,6 +15,7 @@ export const mongodbEngine: Engine<MongodbOptions> = {
   type: 'mongodb',
   capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
   probe: probeServer,
+  diagnose: diagnoseServer,
   databases: listDatabases,
   dump: dumpDatabase,
   restore: restoreBackup,

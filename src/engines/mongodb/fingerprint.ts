@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * A hash of a collection's documents that does not depend on their order: of the SHA-256 of each, the first
@@ -21,7 +21,7 @@ export function createFingerprint(): Fingerprint {
     add(document) {
       this.documents++;
       this.bytes += document.length;
-      const digest = createHash('sha256').update(document).digest();
+      const digest = hash('sha256', document, 'buffer');
       for (let lane = 0; lane < 4; lane++) lanes[lane] = lanes[lane]! + digest.readUInt32LE(lane * 4);
     },
     sum: () => [...lanes].map((lane) => lane.toString(16).padStart(8, '0')).join(''),

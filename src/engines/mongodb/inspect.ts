@@ -19,7 +19,7 @@ export async function inspectBackup(
   for await (const entry of content.entries()) {
     if (entry.type === 'table') rows.set(toBytes(entry.table).toString('utf8'), entry.rows);
   }
-  const parts = rows.size === 0 && content.facts.tables_count === 0 ? [] : await readParts(content);
+  const parts = await readParts(content);
   const findings: string[] = [];
   for (const part of parts) {
     rows.delete(part.info.name);

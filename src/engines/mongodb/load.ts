@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb';
 import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
 import type { BackupContent } from '../types.ts';
-import { booleanField, documentsOfStream, field, textField, without } from './bson.ts';
+import { booleanField, documentsOfStream, elements, field, TYPE, textField, without } from './bson.ts';
 import type { CollectionInfo } from './catalog.ts';
 import type { Part } from './content.ts';
 import { jsonToDocument } from './ejson-read.ts';
@@ -11,14 +11,19 @@ import { commandValue, rawInsert } from './raw.ts';
 /** One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy. */
 const INSERT_BYTES = 4 * 1024 * 1024;
 const INSERT_DOCUMENTS = 5000;
-/** Messages under way at once. */
+/** Messages under way at once, and their bytes, unless one is larger. */
 const INSERTS_AHEAD = 3;
+const AHEAD_BYTES = INSERTS_AHEAD * INSERT_BYTES;
 
 /** Of what listCollections says, what `create` does not take, or what is the server's to decide. */
 const NOT_TO_CREATE = ['uuid', 'temp', 'flags', 'autoIndexId'];
 
 export interface LoadRequest {
   readonly signal: AbortSignal;
+  /** See `keepsEmptyTimestamps`. */
+  readonly keepEmptyTimestamps: boolean;
+  /** Told of documents that the server is going to change: it puts its clock in the place of Timestamp(0, 0). */
+  readonly onEmptyTimestamp?: (collection: string) => void;
   readonly onBytes: (count: number) => void;
 }
 
@@ -42,20 +47,29 @@ export async function loadPart(
   const print = createFingerprint();
   const { info, entry } = part;
   if (entry === undefined) return print;
-  const validated = field(info.options, 'validator') !== undefined;
+  const options = {
+    bypassValidation: field(info.options, 'validator') !== undefined,
+    keepEmptyTimestamps: request.keepEmptyTimestamps,
+  };
   // The order of a capped collection is its own; and what has no order comes back nearly as it was.
   const ahead = booleanField(info.options, 'capped') === true ? 1 : INSERTS_AHEAD;
   const running = new Set<Promise<void>>();
   let failure: unknown;
-  const send = async (documents: readonly Buffer[]) => {
-    while (running.size >= ahead) await Promise.race(running);
+  let runningBytes = 0;
+  const send = async (documents: readonly Buffer[], bytes: number) => {
+    while (running.size >= ahead || (running.size > 0 && runningBytes + bytes > AHEAD_BYTES))
+      await Promise.race(running);
     if (failure !== undefined) throw failure;
-    const insert = rawInsert(db, into, documents, validated)
+    const insert = rawInsert(db, into, documents, options)
       .catch((error: unknown) => {
         failure ??= error;
       })
-      .finally(() => running.delete(insert));
+      .finally(() => {
+        running.delete(insert);
+        runningBytes -= bytes;
+      });
     running.add(insert);
+    runningBytes += bytes;
   };
   try {
     let batch: Buffer[] = [];
@@ -64,8 +78,10 @@ export async function loadPart(
       throwIfAborted(request.signal);
       for (const one of documents) {
         print.add(one);
-        if (size + one.length > INSERT_BYTES || batch.length === INSERT_DOCUMENTS) {
-          await send(batch);
+        if (request.onEmptyTimestamp && hasEmptyTimestamp(one)) request.onEmptyTimestamp(info.name);
+        const full = size + one.length > INSERT_BYTES || batch.length === INSERT_DOCUMENTS;
+        if (full && batch.length > 0) {
+          await send(batch, size);
           batch = [];
           size = 0;
         }
@@ -73,13 +89,20 @@ export async function loadPart(
         size += one.length;
       }
     }
-    if (batch.length > 0) await send(batch);
+    if (batch.length > 0) await send(batch, size);
   } finally {
     await Promise.all(running);
   }
   if (failure !== undefined) throw failure;
   compareDumped(part, print);
   return print;
+}
+
+function hasEmptyTimestamp(bytes: Buffer): boolean {
+  for (const { type, start, name } of elements(bytes)) {
+    if (type === TYPE.timestamp && name !== '_id' && bytes.readBigUInt64LE(start) === 0n) return true;
+  }
+  return false;
 }
 
 async function* documentsOf(

@@ -18,7 +18,7 @@ export interface MarkPart {
   readonly staged?: string;
   /** Where the one that leaves is kept. */
   readonly undo?: string;
-  /** Where one goes that somebody makes between the two renames. */
+  /** What the names begin with of those that somebody makes between the two renames. */
   readonly stray?: string;
   /** A view comes in, or leaves: its options as Extended JSON. */
   readonly newView?: string;
@@ -85,17 +85,14 @@ export async function deleteMark(db: Db, id: string): Promise<void> {
   if ((await marks(db).findOne({})) === null) await db.dropCollection(MARK_COLLECTION).catch(() => {});
 }
 
-/** Collections of dguard's own in a database. */
-export async function ownCollections(db: Db): Promise<Set<string>> {
-  const own = new Set<string>();
+/** Which collections of a database are dguard's own. */
+export async function ownCollections(db: Db): Promise<{ has(name: string): boolean }> {
   const found = await listMarks(db);
+  const parts = found.flatMap((mark) => mark.parts);
+  const own = new Set(parts.flatMap(({ staged, undo }) => [staged, undo]));
   if (found.length > 0) own.add(MARK_COLLECTION);
-  for (const { parts } of found) {
-    for (const { staged, undo, stray } of parts) {
-      for (const name of [staged, undo, stray]) if (name !== undefined) own.add(name);
-    }
-  }
-  return own;
+  const strays = parts.flatMap(({ stray }) => (stray === undefined ? [] : [stray]));
+  return { has: (name) => own.has(name) || strays.some((stray) => name.startsWith(stray)) };
 }
 
 /** Is somebody working on it? */

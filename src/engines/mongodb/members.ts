@@ -15,6 +15,8 @@ export interface CollectionDump {
   readonly print: Fingerprint;
   /** Undefined of a view, which has no documents. */
   readonly ahead?: ReadAhead;
+  /** All of it can be read ahead of its turn. */
+  readonly fits?: boolean;
   /** Set once it was read to its end. */
   dumped?: DumpedFacts;
   /** Its metadata was written before it was read. */

@@ -1,7 +1,8 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
 import { databaseSize } from './catalog.ts';
-import { openServer } from './connection.ts';
+import { openServer, type Server } from './connection.ts';
+import { listDatabaseNames } from './databases.ts';
 import { failureKind, serverError } from './failures.ts';
 import type { MongodbOptions } from './options.ts';
 import { readServer } from './server-info.ts';
@@ -12,10 +13,9 @@ export async function probeServer(source: EngineSource<MongodbOptions>): Promise
   try {
     const server = await openServer(source);
     try {
-      const named = source.options.database[0] ?? server.connection.database;
       const info = await readServer(server);
-      // What needs no login answers anybody: a wrong password shows with the first command that does.
-      await server.client.db('admin').command({ listDatabases: 1, nameOnly: true });
+      // What needs no login answers anybody: a missing password shows with the first command that does.
+      const there = await listDatabaseNames(server);
       const latencyMs = source.now().getTime() - begun;
       const status = await server.client
         .db('admin')
@@ -23,7 +23,7 @@ export async function probeServer(source: EngineSource<MongodbOptions>): Promise
         .catch(() => ({}) as Record<string, never>);
       const uptime = Number(status['uptime']);
       const connections = (status['connections'] ?? {}) as { current?: number; available?: number };
-      const sizeBytes = named === undefined ? undefined : await databaseSize(server.client.db(named));
+      const sizeBytes = await sizeOf(server, there);
       return {
         status: 'ok',
         latencyMs,
@@ -44,4 +44,16 @@ export async function probeServer(source: EngineSource<MongodbOptions>): Promise
     const message = known.hint === undefined ? errorText(known) : `${errorText(known)}; ${known.hint}`;
     return { status: failureKind(error), message };
   }
+}
+
+/** Of the databases named, or of all that the user may see. */
+async function sizeOf(server: Server, there: readonly string[]): Promise<number | undefined> {
+  const { options } = server.source;
+  const one = server.connection.database;
+  const named = options.database.length > 0 ? options.database : one === undefined ? [] : [one];
+  const names = options.all_databases ? there : named;
+  if (names.length === 0) return undefined;
+  let total = 0;
+  for (const name of names) total += (await databaseSize(server.client.db(name))) ?? 0;
+  return total;
 }

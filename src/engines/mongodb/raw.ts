@@ -1,6 +1,6 @@
 import type { Db, Document, ReadPreferenceLike } from 'mongodb';
 import { DguardError } from '../../errors.ts';
-import { document, element, elements, TYPE } from './bson.ts';
+import { document, documentsOf, element, elements, TYPE } from './bson.ts';
 
 /** What a command that makes a cursor may be told. */
 export interface CursorRequest {
@@ -8,19 +8,32 @@ export interface CursorRequest {
   readonly batchSize?: number;
 }
 
-/** The answer's documents as bytes, batch by batch; each valid until the next is asked for. */
-export async function* rawCursor(
+/** What the driver's cursor holds of its server's last answer; not part of its published types. */
+interface Answered {
+  readonly documents?: { readonly batch: { toBytes(): Uint8Array }; clear(): void };
+}
+
+/**
+ * The answers of a cursor, batch by batch, each a BSON array of documents, valid until the next is asked for. The
+ * driver would hand out its documents one by one, and makes several objects of each.
+ */
+export async function* rawBatches(
   db: Db,
   command: Document,
   { readPreference, batchSize }: CursorRequest = {},
-): AsyncGenerator<Buffer[]> {
+): AsyncGenerator<Buffer> {
   const cursor = db.runCursorCommand(command, {
     raw: true,
     ...(readPreference === undefined ? {} : { readPreference }),
   } as Parameters<Db['runCursorCommand']>[1]);
   if (batchSize !== undefined) cursor.setBatchSize(batchSize);
   try {
-    while (await cursor.hasNext()) yield cursor.readBufferedDocuments() as unknown as Buffer[];
+    while (await cursor.hasNext()) {
+      const { documents } = cursor as unknown as Answered;
+      const bytes = documents!.batch.toBytes();
+      yield Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      documents!.clear();
+    }
   } finally {
     await cursor.close().catch(() => {});
   }
@@ -29,8 +42,16 @@ export async function* rawCursor(
 /** All documents of a small answer. */
 export async function rawDocuments(db: Db, command: Document): Promise<Buffer[]> {
   const all: Buffer[] = [];
-  for await (const batch of rawCursor(db, command)) all.push(...batch.map((one) => Buffer.from(one)));
+  for await (const batch of rawBatches(db, command))
+    all.push(...documentsOf(batch).map((one) => Buffer.from(one)));
   return all;
+}
+
+export interface InsertOptions {
+  /** Documents that were there before the collection's validator are taken. */
+  readonly bypassValidation?: boolean;
+  /** A server puts its clock where a document says Timestamp(0, 0), unless it knows how to be told not to. */
+  readonly keepEmptyTimestamps?: boolean;
 }
 
 /**
@@ -43,7 +64,7 @@ export async function rawInsert(
   db: Db,
   collection: string,
   documents: readonly Buffer[],
-  bypassValidation: boolean,
+  { bypassValidation = false, keepEmptyTimestamps = false }: InsertOptions = {},
 ): Promise<void> {
   const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
   const sequence = new DocumentSequence('documents');
@@ -52,6 +73,7 @@ export async function rawInsert(
     insert: collection,
     ordered: false,
     ...(bypassValidation ? { bypassDocumentValidation: true } : {}),
+    ...(keepEmptyTimestamps ? { bypassEmptyTsReplacement: true } : {}),
     documents: sequence,
   });
   const errors = (answer['writeErrors'] ?? []) as { index: number; errmsg: string; code: number }[];

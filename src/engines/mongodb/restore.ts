@@ -10,7 +10,7 @@ import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, u
 import { besideCollection } from './names.ts';
 import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
 import { restoreToScratch } from './scratch.ts';
-import { serverNow } from './server-info.ts';
+import { keepsEmptyTimestamps, serverNow } from './server-info.ts';
 import { dropLoaded, swapCollections } from './swap.ts';
 
 /**
@@ -20,7 +20,7 @@ import { dropLoaded, swapCollections } from './swap.ts';
 export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
   const source = targetSource(request);
   try {
-    const server = await openServer(source);
+    const server = await openServer(source, 'write');
     try {
       const work = await prepare(content, request, server);
       if (request.dryRun) return plan(work);
@@ -78,8 +78,14 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
   const { request, content, target } = work;
   let bytes = 0;
   let done = 0;
+  const keepEmptyTimestamps = keepsEmptyTimestamps(work.info);
+  const changed = new Set<string>();
   const load = {
     signal: request.signal,
+    keepEmptyTimestamps,
+    ...(keepEmptyTimestamps || work.info.product !== 'MongoDB'
+      ? {}
+      : { onEmptyTimestamp: (name: string) => void changed.add(name) }),
     onBytes(count: number) {
       bytes += count;
       request.onProgress(bytes, done);
@@ -93,6 +99,10 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
     await buildIndexes(db, create, part.info);
     loaded.push({ part, into, print });
     done++;
+  }
+  if (changed.size > 0) {
+    const message = `this server puts its clock in the place of empty timestamps (before 8.0, 7.0.13, 6.0.17, 5.0.29), in: ${[...changed].slice(0, 10).join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
   }
   const read = request.scratch ? { signal: request.signal } : undefined;
   const tables = await compareDocuments(db, loaded, target, read);
@@ -153,7 +163,7 @@ async function dropQuietly({ db, request, server, target }: Work, mark: Mark): P
   try {
     if (!request.signal.aborted) return await dropLoaded(db, mark);
     // After an abort the restore's own connections are broken.
-    const again = await openServer({ ...server.source, signal: new AbortController().signal });
+    const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
     try {
       await dropLoaded(again.client.db(target), mark);
     } finally {

@@ -77,7 +77,7 @@ async function dropQuietly({ request, server }: Work, name: string): Promise<voi
   try {
     if (!request.signal.aborted) return await dropScratchDatabase(server.client.db(name));
     // After an abort the restore's own connections are broken.
-    const again = await openServer({ ...server.source, signal: new AbortController().signal });
+    const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
     try {
       await dropScratchDatabase(again.client.db(name));
     } finally {

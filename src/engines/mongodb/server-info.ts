@@ -56,6 +56,20 @@ function roleOf(hello: Hello): ServerInfo['role'] {
   return hello.secondary === true ? 'secondary' : 'other';
 }
 
+/**
+ * Whether the server can be told to leave Timestamp(0, 0) alone: 8.0, and the last releases of those before it
+ * (SERVER-88750).
+ */
+export function keepsEmptyTimestamps({
+  product,
+  numbers: [major = 0, minor = 0, patch = 0],
+}: ServerInfo): boolean {
+  if (product !== 'MongoDB') return false;
+  if (major >= 8) return true;
+  const since: Readonly<Record<number, number>> = { 7: 13, 6: 17, 5: 29 };
+  return minor === 0 && patch >= (since[major] ?? Number.POSITIVE_INFINITY);
+}
+
 /** The server's own clock, for what several hosts have to agree on. */
 export async function serverNow(server: Server): Promise<Date> {
   const hello = (await server.client.db('admin').command({ hello: 1 })) as Hello;

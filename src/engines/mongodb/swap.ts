@@ -6,7 +6,7 @@ import { jsonToDocument } from './ejson-read.ts';
 import { documentToJson } from './ejson-write.ts';
 import { createCollection } from './load.ts';
 import { deleteMark, type Mark, type MarkPart, updateMark } from './marks.ts';
-import { rawDocuments } from './raw.ts';
+import { rawDocuments, rawInsert } from './raw.ts';
 
 type Warn = (warning: Warning) => void;
 
@@ -48,15 +48,15 @@ export async function finishSwap(db: Db, mark: Mark, warn: Warn): Promise<string
     await createView(db, name, newView);
   }
   if (mark.from !== undefined) await deleteMark(db, mark.from);
-  const kept = mark.parts.some(({ undo, oldView }) => undo !== undefined || oldView !== undefined);
-  if (!kept) {
+  const now = await readNames(db);
+  const parts = mark.parts.map(({ staged: _, stray, ...rest }): MarkPart => {
+    const written = stray !== undefined && straysOf(now, { name: rest.name, stray }).length > 0;
+    return written ? { ...rest, stray } : rest;
+  });
+  if (!parts.some((part) => part.undo ?? part.oldView ?? part.stray)) {
     await deleteMark(db, mark._id);
     return undefined;
   }
-  const now = await readNames(db);
-  const parts = mark.parts.map(({ staged: _, stray, ...rest }) =>
-    stray !== undefined && now.has(stray) ? { ...rest, stray } : rest,
-  );
   await updateMark(db, mark._id, { role: 'undo', parts });
   return mark._id;
 }
@@ -68,38 +68,56 @@ async function moveIn(db: Db, names: Names, part: MarkPart, warn: Warn): Promise
     if (undo !== undefined && there(name) && !there(undo)) await rename(db, names, name, undo);
     return;
   }
-  while (there(staged)) {
-    if (undo !== undefined && there(name) && !there(undo)) await rename(db, names, name, undo);
-    else if (there(name)) await putAside(db, names, name, stray, warn);
+  if (undo !== undefined && there(staged) && there(name) && !there(undo)) await rename(db, names, name, undo);
+  if (there(staged)) await renameInto(db, names, staged, name, stray, warn);
+}
+
+/** How often a name is freed again that an application keeps taking. */
+const ATTEMPTS = 50;
+
+/**
+ * Gives a collection a name that nothing has any more. An application that writes to that name meanwhile makes a
+ * collection of it, which is put aside, as often as that happens.
+ */
+async function renameInto(
+  db: Db,
+  names: Names,
+  from: string,
+  name: string,
+  stray: string | undefined,
+  warn: Warn,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
     try {
-      await rename(db, names, staged, name);
+      if (names.has(name) && stray !== undefined) await putAside(db, names, name, stray, warn);
+      return await rename(db, names, from, name);
     } catch (error) {
-      // Somebody wrote to that name just now, which made a collection of it.
       const now = await readNames(db);
-      if (!now.has(name) || !now.has(staged) || now.has(stray ?? '')) throw error;
-      names.set(name, now.get(name));
+      if (now.has(name)) names.set(name, now.get(name));
+      if (now.has(name) && now.has(from) && stray !== undefined && attempt < ATTEMPTS) continue;
+      if (!now.has(name) || !now.has(from) || stray === undefined) throw error;
+      throw new DguardError('target_failed', `somebody keeps writing to ${name} while it is swapped`, {
+        operation: 'swap',
+        subject: db.databaseName,
+        hint: 'stop the application, then run the command again',
+        cause: error,
+      });
     }
   }
 }
 
 /** What an application wrote while its collection had left and the new one was not there yet. */
-async function putAside(
-  db: Db,
-  names: Names,
-  name: string,
-  stray: string | undefined,
-  warn: Warn,
-): Promise<void> {
-  if (stray === undefined || names.has(stray)) {
-    throw new DguardError('target_failed', `somebody keeps writing to ${name} while it is swapped`, {
-      operation: 'swap',
-      subject: db.databaseName,
-      hint: 'stop the application, then restore again',
-    });
-  }
-  await rename(db, names, name, stray);
-  const message = `${name} was written to while it was swapped: those documents are in ${stray}`;
+async function putAside(db: Db, names: Names, name: string, stray: string, warn: Warn): Promise<void> {
+  let ordinal = 1;
+  while (names.has(`${stray}_${ordinal}`)) ordinal++;
+  const aside = `${stray}_${ordinal}`;
+  await rename(db, names, name, aside);
+  const message = `${name} was written to while it was swapped: those documents are in ${aside}`;
   warn({ message, subject: db.databaseName, partial: false });
+}
+
+function straysOf(names: Names, { stray }: MarkPart): string[] {
+  return stray === undefined ? [] : [...names.keys()].filter((name) => name.startsWith(stray));
 }
 
 /**
@@ -123,13 +141,25 @@ export async function revertSwap(db: Db, mark: Mark, warn: Warn): Promise<void> 
       await rename(db, names, name, staged);
     }
     if (undo === undefined || !names.has(undo)) continue;
-    if (names.has(name)) await putAside(db, names, name, stray, warn);
-    await rename(db, names, undo, name);
+    await renameInto(db, names, undo, name, stray, warn);
   }
+  for (const part of mark.parts)
+    for (const stray of straysOf(names, part)) await putBack(db, names, stray, part.name);
   for (const { name, oldView } of mark.parts) {
     if (oldView !== undefined && !names.has(name)) await createView(db, name, oldView);
   }
   await dropLoaded(db, mark);
+}
+
+/** What was written while a collection was away, into that collection, as if it had been there. */
+async function putBack(db: Db, names: Names, stray: string, name: string): Promise<void> {
+  for (const document of await rawDocuments(db, { find: stray })) {
+    await rawInsert(db, name, [document]).catch((error: unknown) => {
+      // It would have been refused then as well.
+      if (!/E11000|duplicate key/i.test(errorText(error))) throw error;
+    });
+  }
+  await drop(db, names, stray);
 }
 
 /** Drops what a restore had loaded, and its mark. */
@@ -148,8 +178,9 @@ export async function dropLoaded(db: Db, mark: Mark): Promise<void> {
 export async function dropUndoCopy(db: Db, mark: Mark): Promise<void> {
   await updateMark(db, mark._id, { role: 'drop' });
   const names = await readNames(db);
-  for (const { undo, stray } of mark.parts) {
-    for (const name of [undo, stray]) if (name !== undefined && names.has(name)) await drop(db, names, name);
+  for (const part of mark.parts) {
+    for (const name of [part.undo, ...straysOf(names, part)])
+      if (name !== undefined && names.has(name)) await drop(db, names, name);
   }
   await deleteMark(db, mark._id);
 }

@@ -226,7 +226,7 @@ async function withServer<T>(
 ): Promise<T> {
   const source = targetSource(request);
   try {
-    const server = await openServer(source);
+    const server = await openServer(source, 'write');
     try {
       return await work(server);
     } finally {
