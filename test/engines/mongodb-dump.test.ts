@@ -33,7 +33,7 @@ describeWithMongodb('mongodb: dump', (server) => {
   beforeAll(async () => {
     bench = await makeBench(server(), 'dgm_');
     db = bench.db('dgm_all');
-    await rawInsert(db, 'types', Object.values(DOCUMENTS), false);
+    await rawInsert(db, 'types', Object.values(DOCUMENTS));
     const many = db.collection<{ _id: number }>('Many Things');
     await many.insertMany(
       Array.from({ length: 3000 }, (_, i) => ({ _id: i, n: i % 7, t: `text ${i}`, at: [i % 100, i % 50] })),
@@ -206,6 +206,29 @@ describeWithMongodb('mongodb: dump', (server) => {
       const count = (name: string) => bench.db('dgm_pairs_back').collection(name).countDocuments();
       expect(Math.abs((await count('left')) - (await count('right')))).toBeLessThanOrEqual(1);
     }
+  });
+
+  it('documents as large as they may be, and an empty database', async () => {
+    const large = bench.db('dgm_large');
+    for (const [_id, size] of [15.9, 0.001, 5, 0.001, 9].entries())
+      await large
+        .collection<{ _id: number }>('large')
+        .insertOne({ _id, b: noise(size * 1024 * 1024, _id) } as never);
+    const content = await backUp(bench.source('dgm_large'));
+    const lines = await backUp(bench.source('dgm_large'), { format: 'jsonl' });
+    for (const [backup, name] of [
+      [content, 'dgm_large_1'],
+      [lines, 'dgm_large_2'],
+    ] as const) {
+      await mongodbEngine.restore(backup, bench.request(name));
+      expect(await picture(bench.db(name))).toEqual(await picture(large));
+    }
+    await bench.db('dgm_empty').createCollection('a');
+    const one = await backUp(bench.source('dgm_empty'));
+    await bench.db('dgm_empty').dropCollection('a');
+    await bench.db('dgm_empty').createCollection('b');
+    await mongodbEngine.restore(one, bench.request('dgm_empty', { overwrite: true }));
+    expect(Object.keys(await picture(bench.db('dgm_empty')))).toEqual(['a']);
   });
 
   it.each(['dropped', 'replaced'])('a collection %s while it is dumped fails the dump', async (how) => {

@@ -213,8 +213,13 @@ describeWithMongodb('mongodb: restore', (server) => {
     const rows: number[] = [];
     const application = (async () => {
       for (let i = 10_000; !done; i++) {
-        await target.collection<Row>('a').insertOne({ _id: i });
-        rows.push(i);
+        await target
+          .collection<Row>('a')
+          .insertOne({ _id: i })
+          .then(
+            () => rows.push(i),
+            () => {},
+          );
       }
     })();
     await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));

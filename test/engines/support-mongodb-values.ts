@@ -86,6 +86,7 @@ export const DOCUMENTS: Readonly<Record<string, Buffer>> = {
     code: new Code('function () { return "x"; }'),
     scoped: new Code('f', { y: 1 }),
     timestamp: new Timestamp({ t: 4_000_000_000, i: 7 }),
+    emptyTimestamp: new Timestamp({ t: 0, i: 0 }),
     minKey: new MinKey(),
     maxKey: new MaxKey(),
     'with.dot': 1,
