@@ -319,6 +319,38 @@ describeWithEachPostgres('postgres: restore', (server) => {
     }
   });
 
+  it('no event trigger runs before the swap, and none in a test restore, not even for a refreshed view', async () => {
+    const [{ num }] = (await bench.sql(
+      'postgres',
+      "SELECT current_setting('server_version_num')::int AS num",
+    )) as [{ num: number }];
+    await bench.database(
+      'watched',
+      `CREATE TABLE seen (what text); CREATE TABLE t (n int); INSERT INTO t VALUES (1);
+       CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
+       CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (tg_tag); END $$;
+       CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION note();
+       COMMENT ON EVENT TRIGGER watch IS 'notes it';
+       ALTER EVENT TRIGGER watch ENABLE ALWAYS;
+       ${num >= 170000 ? 'CREATE EVENT TRIGGER entered ON login EXECUTE FUNCTION note();' : ''}
+       REFRESH MATERIALIZED VIEW m`,
+    );
+    for (const request of [{}, { parallelJobs: 2 }, { format: 'jsonl' }] as const) {
+      const watched = await backUp(bench.source('watched'), request);
+      await postgresEngine.restore(watched, bench.request('watched', { scratch: true }));
+      // Each of them compares the rows of what the triggers write with what was recorded.
+      await postgresEngine.restore(watched, bench.request('watched', { toDatabase: 'watched_copy' }));
+      expect(bench.warnings).toEqual([]);
+      const count = 'SELECT count(*)::int AS n FROM seen';
+      const [was] = await bench.sql('watched_copy', count);
+      await bench.sql('watched_copy', 'CREATE TABLE more (n int)');
+      const [is] = await bench.sql('watched_copy', count);
+      // It is there, and works from now on: for the table, and for each time that somebody came in.
+      expect((is!['n'] as number) - (was!['n'] as number)).toBe(num >= 170000 ? 3 : 1);
+      await bench.sql('postgres', 'DROP DATABASE watched_copy');
+    }
+  });
+
   it('what killed restores left is removed, while nobody works on it, and only that', async () => {
     const mark = (role: string, target: string) =>
       JSON.stringify({ dguard: { role, target, backupId: 'full-x', createdAt: '2026-01-01T00:00:00Z' } });

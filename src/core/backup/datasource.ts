@@ -28,6 +28,7 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
   try {
     runtime.emit({ type: 'stage', job, subject, stage: 'prepare' });
     tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-'));
+    await request.recover();
     dump = await openDump(request, tempDir, warnings, runtime);
     warnOfIdentity(request, dump.identity, warnings);
     run = beginRun(request, dump.snapshotAt, runtime, startedAt);
@@ -54,6 +55,9 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
     };
   } catch (thrown) {
     const error = runtime.signal.aborted ? abortError(runtime.signal) : failureOf(thrown, subject);
+    // Somebody restores it just now: nothing was tried, and nothing failed.
+    if (error.code === 'locked' && !run)
+      return { datasource: subject, status: 'failed', copies: [], warnings: warnings.summary(), error };
     // A source that could not even be opened is a failed run too: history and success rate count it.
     run ??= beginRun(request, startedAt, runtime, startedAt);
     await giveUp(run, error, warnings, runtime);

@@ -235,9 +235,11 @@ async function backUpOne(
     // Of several databases each is a target of its own: they run side by side.
     const one = name === work.datasource || work.database === undefined ? {} : { toDatabase: work.database };
     const target = { type: own.type, datasource: own, ...one };
-    for (const message of options.targetHeld ? [] : await recoverTarget(target, runtime)) {
-      runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
-    }
+    const recover = async () => {
+      for (const message of options.targetHeld ? [] : await recoverTarget(target, runtime)) {
+        runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
+      }
+    };
     // Read under the lock: what the run before has written counts.
     const catalogs = await waitForOthers(destinations, group, options.waitLockMs, runtime);
     const history = historyOf(
@@ -289,6 +291,7 @@ async function backUpOne(
           each.type === 'local' ? [resolve(each.path)] : [],
         ),
         history,
+        recover,
         makeRoom: async (destination) => !lastFailed && (await prune(destination)),
         ignoreClock: options.ignoreClock,
       },

@@ -29,6 +29,8 @@ export interface BackupRequest {
   readonly history: History;
   /** Removes what the policy removes anyway at a destination that has too little room. True: look again. */
   readonly makeRoom: (destination: string) => Promise<boolean>;
+  /** Before the source is opened: ends what an interrupted restore of it has begun. */
+  readonly recover: () => Promise<void>;
   /** The clock was found wrong before, and is to be taken as it is. */
   readonly ignoreClock: boolean;
   /** A destination that takes nothing for so long is dropped from the run. */

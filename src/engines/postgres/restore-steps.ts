@@ -130,15 +130,17 @@ export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice):
 /** Removes a database of this restore's own, also after an abort; where that fails, a warning says how. */
 export async function dropQuietly({ admin, server, request, target }: Work, name: string): Promise<void> {
   try {
-    // After an abort the restore's own session is broken.
-    const session = request.signal.aborted
-      ? await openAny(
-          openServer({ ...server.source, signal: new AbortController().signal }),
-          adminDatabases(server, [target]),
-        )
-      : admin;
-    await dropMarked(session, name);
-    if (session !== admin) await session.close();
+    await dropMarked(admin, name).catch(async () => {
+      // After an abort, or with the connection gone, the restore's own session is broken.
+      const again = openServer({ ...server.source, signal: new AbortController().signal });
+      const session = await openAny(again, adminDatabases(server, [target]));
+      try {
+        await dropMarked(session, name);
+      } finally {
+        await session.close();
+        await again.dispose();
+      }
+    });
   } catch {
     const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
     request.warn({ message, subject: name, partial: false });

@@ -68,6 +68,9 @@ function explanation(message: string): [ErrorCode, string | undefined] {
       'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout',
     ];
   }
+  if (/No space left on device|Disk quota exceeded/.test(message)) {
+    return ['storage_full', 'point temp_dir at a larger disk, or set parallel_jobs: 1'];
+  }
   if (/due to statement timeout/.test(message)) {
     return ['source_failed', 'raise statement_timeout of the datasource'];
   }

@@ -54,15 +54,20 @@ export async function swapDatabases(admin: Session, swap: Swap): Promise<string 
         throw new DguardError('target_failed', `the databases could not be swapped: ${errorText(error)}`, {
           operation: 'swap',
           subject: target,
-          hint:
-            sqlState(error) === IN_USE
-              ? 'stop the application that keeps connecting, then restore again'
-              : 'the target is as it was; both databases must belong to the role, or it must be a superuser',
+          hint: swapHint(sqlState(error)),
           cause: error,
         });
       }
     }
   }
+}
+
+function swapHint(state: string | undefined): string {
+  if (state === IN_USE) return 'stop the application that keeps connecting, then restore again';
+  if (state !== undefined)
+    return 'the target is as it was; both databases must belong to the role, or it must be a superuser';
+  // The server may have done it, and its answer was lost.
+  return 'the target is the old one or the new one, whole: look at it; dguard restore --recover takes away what is left';
 }
 
 async function closeIdle(admin: Session, database: string): Promise<void> {
