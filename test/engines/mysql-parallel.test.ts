@@ -15,24 +15,9 @@ import {
   makeBench,
   picture,
 } from './support-mysql.ts';
+import { valuesDatabase } from './support-mysql-values.ts';
 
 const OBJECTS = readFileSync(join(import.meta.dirname, 'support-mysql-objects.sql'), 'utf8');
-const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0')).join('');
-
-/** What a dump tool alone would lose, and what a reader of one's own may. */
-const VALUES = `CREATE TABLE floats (id INT PRIMARY KEY, f FLOAT, d DOUBLE, fd FLOAT(7,3));
-INSERT INTO floats VALUES (1, 1.2345678, 0.1, 1234.567), (2, -0e0, -0e0, -0e0), (3, 3.4028233e38, 1.7976931348623157e308, NULL), (4, 1.1754944e-38, 4.9406564584124654e-324, 0), (5, 16777217, 123456789012345678, 1);
-CREATE TABLE every_byte (id SMALLINT PRIMARY KEY, b BLOB, t TEXT CHARACTER SET latin1, u VARCHAR(300) CHARACTER SET utf16);
-INSERT INTO every_byte VALUES (-1, x'${BYTES}', x'${BYTES}', 'é€𝄞'), (0, '', '', ''), (1, NULL, NULL, NULL);
-CREATE TABLE wide (${Array.from({ length: 300 }, (_, n) => `c${n} INT`).join(', ')});
-INSERT INTO wide (c0, c299) VALUES (1, 2), (NULL, NULL);
-CREATE TABLE keyed (a VARCHAR(20) NOT NULL, b INT NOT NULL, PRIMARY KEY (b, a));
-INSERT INTO keyed VALUES ('z', 1), ('a', 2), ('m', 1);
-CREATE TABLE hidden (id INT PRIMARY KEY, secret INT INVISIBLE);
-INSERT INTO hidden (id, secret) VALUES (1, 7);
-CREATE TABLE old_engine (id INT PRIMARY KEY, t TEXT) ENGINE=MyISAM;
-INSERT INTO old_engine VALUES (1, 'it''s')`;
-
 const CUT = `CREATE TABLE cut (id BIGINT PRIMARY KEY, filler LONGTEXT);
 INSERT INTO cut SELECT n * 977 - 1000000, REPEAT(SHA2(n, 256), 40) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n FROM s) x;
 ${Array.from({ length: 4 }, (_, n) => `INSERT INTO cut SELECT id + ${977 * 900 * 2 ** n}, filler FROM cut`).join(';\n')};
@@ -85,19 +70,7 @@ describeWithEachMysql('mysql: parallel dump', (server) => {
   });
 
   it('every value comes back exactly', async () => {
-    await bench.database('dgp_values', VALUES);
-    if (server().flavour === 'mariadb') {
-      await bench.sql(
-        'dgp_values',
-        'CREATE TABLE versions (id INT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING',
-      );
-      await bench.sql('dgp_values', 'INSERT INTO versions VALUES (1, 1)');
-      await bench.sql('dgp_values', 'UPDATE versions SET n = 2');
-      await bench.sql('dgp_values', 'CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3');
-      await bench.sql('dgp_values', 'DO NEXTVAL(numbers)');
-      await bench.sql('dgp_values', 'CREATE TABLE names (u UUID, i INET6)');
-      await bench.sql('dgp_values', "INSERT INTO names VALUES (UUID(), '2001:db8::1'), (NULL, NULL)");
-    }
+    await valuesDatabase(bench, 'dgp_values');
     const before = await picture(bench, 'dgp_values');
     const content = await backUp(bench.source('dgp_values'), { parallelJobs: 2 });
     expect(content.facts.consistency).toBe('none');

@@ -2,24 +2,19 @@ import { DguardError } from '../../errors.ts';
 import type { EngineSource } from '../types.ts';
 import type { TableInfo } from './catalog.ts';
 import type { MysqlOptions } from './options.ts';
-import type { ServerInfo } from './server-info.ts';
-import { literal, type Session } from './session.ts';
-import type { Tools } from './tools.ts';
+import { literal } from './session.ts';
+import type { Moment } from './snapshot.ts';
 
 /**
  * MariaDB's tool writes the values of MySQL's generated columns into its dump, which MySQL refuses to load: no
  * backup at all is better than one that cannot be restored. Of the tables whose rows it has to dump.
  */
 export async function refuseGenerated(
-  session: Session,
-  schema: string,
-  info: ServerInfo,
-  tools: Tools,
+  { side, schema, info, tools, subject }: Pick<Moment, 'side' | 'schema' | 'info' | 'tools' | 'subject'>,
   tables: readonly TableInfo[],
-  subject: string,
 ): Promise<void> {
-  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb' || tables.length === 0) return;
-  const rows = await session.rows<{ name: string }>(
+  if (info.flavour !== 'mysql' || tools.flavour !== 'mariadb') return;
+  const rows = await side.rows<{ name: string }>(
     `SELECT DISTINCT TABLE_NAME AS name FROM information_schema.COLUMNS
       WHERE TABLE_SCHEMA = ${literal(schema)} AND EXTRA LIKE '%GENERATED%' AND EXTRA NOT LIKE 'DEFAULT_GENERATED%'`,
   );

@@ -4,6 +4,7 @@ import { bufferPool } from './buffers.ts';
 import { countRows } from './catalog.ts';
 import { planChunks } from './chunks.ts';
 import { rowsQuery } from './columns.ts';
+import { refuseGenerated } from './dump-preflight.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
 import { serverError } from './failures.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from './insert-encoder.ts';
@@ -16,14 +17,14 @@ import { compareVersions } from './tools.ts';
 const MAX_PART_BYTES = 4 * 1024 * 1024;
 
 /** What a session of the dump tool's own sets before it writes rows, and sets back. */
-const BEFORE_ROWS = `
+export const BEFORE_ROWS = `
 SET @dguard_names = @@character_set_client, @dguard_zone = @@time_zone, @dguard_mode = @@sql_mode;
 SET @dguard_unique = @@unique_checks, @dguard_keys = @@foreign_key_checks;
 SET NAMES utf8mb4;
 SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0;
 
 `;
-const AFTER_ROWS = `
+export const AFTER_ROWS = `
 SET time_zone = @dguard_zone, sql_mode = @dguard_mode, unique_checks = @dguard_unique;
 SET foreign_key_checks = @dguard_keys, character_set_client = @dguard_names;
 
@@ -34,6 +35,7 @@ export async function startRest(snapshot: Moment): Promise<readonly RunningDump[
   const { server, tools, schema, subject } = snapshot;
   const rest = restOf(snapshot);
   if (rest.length === 0) return [];
+  await refuseGenerated(snapshot, rest);
   const history =
     tools.flavour === 'mariadb' &&
     compareVersions(tools.version, '10.11.0') >= 0 &&

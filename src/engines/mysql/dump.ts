@@ -1,19 +1,28 @@
-import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../types.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../types.ts';
 import { dumpStream, startRest } from './dump-stream.ts';
 import type { SourceFacts } from './facts.ts';
 import { serverError } from './failures.ts';
+import { jsonlMembers } from './jsonl-members.ts';
 import type { MysqlOptions } from './options.ts';
 import { readDefinitions } from './schema-hash.ts';
-import { openSnapshot } from './snapshot.ts';
+import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { unchanged } from './unchanged.ts';
 
 export const DUMP_MEMBER = 'database.sql';
 
-/** Opens a snapshot of one schema and offers it as one script, such as the server's own tools write. */
+interface Content {
+  readonly members: readonly Member[];
+  /** Rows of the tables, once they have been read. */
+  count(): Promise<readonly TableFact[]>;
+}
+
+/** Opens a snapshot of one schema and offers it as a script, or as JSON lines. */
 export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: DumpRequest): Promise<Dump> {
-  const snapshot = await openSnapshot(source, { ...request, start: startRest });
+  const rowsAsJson = request.format === 'jsonl';
+  const start = rowsAsJson ? async () => [] : startRest;
+  const snapshot = await openSnapshot(source, { ...request, start });
   const { side, schema, subject, tables, without, kept, info, tools, defaults } = snapshot;
-  const content = dumpStream(snapshot);
+  const content = rowsAsJson ? jsonlMembers(snapshot, snapshot.columns) : wholeDump(snapshot);
   const nonTransactional = kept.filter((table) => table.kind === 'table' && !table.transactional);
   const begun = readDefinitions(side, schema, tables);
   begun.catch(() => {});
@@ -24,14 +33,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
     expectedBytes: kept.reduce((sum, table) => sum + table.sizeBytes, 0),
     ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
     async *members(): AsyncGenerator<Member> {
-      yield {
-        kind: 'stream',
-        path: DUMP_MEMBER,
-        media: 'application/sql',
-        format: 'sql',
-        open: content.read,
-        tables: content.count,
-      };
+      yield* content.members;
     },
     async facts(): Promise<DumpFacts> {
       const counted = await content.count().catch((error: unknown) => {
@@ -61,4 +63,18 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
     },
     close: snapshot.close,
   };
+}
+
+/** One script, such as the server's own tools write. */
+function wholeDump(snapshot: Snapshot): Content {
+  const { read, count } = dumpStream(snapshot);
+  const member: Member = {
+    kind: 'stream',
+    path: DUMP_MEMBER,
+    media: 'application/sql',
+    format: 'sql',
+    open: read,
+    tables: count,
+  };
+  return { members: [member], count };
 }

@@ -13,7 +13,7 @@ export type { MysqlOptions } from './options.ts';
 /** MySQL and MariaDB: their own tools make and load the dumps; the driver probes, counts and swaps. */
 export const mysqlEngine: Engine<MysqlOptions> = {
   type: 'mysql',
-  capabilities: { formats: ['native'], selects: 'tables', targets: ['database'] },
+  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
   probe: probeServer,
   diagnose: diagnoseServer,
   databases: listDatabases,

@@ -1,8 +1,7 @@
 import { openChild } from '../../child.ts';
 import { DguardError } from '../../errors.ts';
-import type { BackupContent, ContentEntry } from '../types.ts';
+import type { Script } from './content.ts';
 import { type CodeKind, createdKind, isWord, rewriteCode } from './rewrite.ts';
-import { withoutSandboxLine } from './sandbox-line.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import type { Server } from './server.ts';
 import { identifier } from './session.ts';
@@ -32,15 +31,11 @@ export interface Loaded {
  * Loads a dump with the client, its statements looked at on their way: each must be one that a dump of one
  * schema has. Throws `corrupt` for others, `target_failed` for what the server refuses.
  */
-export async function loadDump(
-  content: BackupContent,
-  entry: Extract<ContentEntry, { type: 'stream' }>,
-  request: LoadRequest,
-): Promise<Loaded> {
+export async function loadScript(script: Script, request: LoadRequest): Promise<Loaded> {
   const { server, tools } = request;
   const seen = { events: {} as Record<string, string>, definers: new Set<string>() };
   const read = async function* () {
-    for await (const chunk of content.read(entry)) {
+    for await (const chunk of script.read(request.chosen ?? (() => true))) {
       request.onBytes(chunk.length);
       yield chunk;
     }
@@ -60,7 +55,7 @@ export async function loadDump(
     env: server.env,
     signal: request.signal,
     redact: server.secrets,
-    stdin: scanStatements(withoutSandboxLine(read()), dumpHandler(request, seen)),
+    stdin: scanStatements(read(), dumpHandler(request, seen)),
     failure: {
       code: 'target_failed',
       operation: 'load',

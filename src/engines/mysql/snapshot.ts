@@ -2,7 +2,7 @@ import { DguardError } from '../../errors.ts';
 import type { DumpRequest, EngineSource } from '../types.ts';
 import { listTables, readSchema, type SchemaFacts, type TableInfo } from './catalog.ts';
 import { type ColumnInfo, listColumns } from './columns.ts';
-import { noSchema, refuseGenerated, warnOfEngines } from './dump-preflight.ts';
+import { noSchema, warnOfEngines } from './dump-preflight.ts';
 import type { RunningDump } from './dump-tool.ts';
 import { serverError } from './failures.ts';
 import { freezeServer } from './freeze.ts';
@@ -42,6 +42,8 @@ export interface Moment {
   /** Of these, what patterns leave out: rows of tables, views at all. */
   readonly without: readonly TableInfo[];
   readonly kept: readonly TableInfo[];
+  /** Of all tables. */
+  readonly columns: ReadonlyMap<string, readonly ColumnInfo[]>;
   /** Of these, what one transaction sees one state of, and whose types are all known. */
   readonly readable: readonly ReadableTable[];
 }
@@ -116,8 +118,8 @@ export async function openSnapshot(
       const tables = await listTables(side, schema);
       const without = leftOut(tables, schema, request, subject, source.warn);
       const kept = tables.filter((table) => !without.includes(table));
-      const readable = readableOf(kept, await listColumns(side, schema));
-      await refuseGenerated(side, schema, info, tools, restOf({ kept, readable }), subject);
+      const columns = await listColumns(side, schema);
+      const readable = readableOf(kept, columns);
       const moment: Moment = {
         server,
         schema,
@@ -132,6 +134,7 @@ export async function openSnapshot(
         tables,
         without,
         kept,
+        columns,
         readable,
       };
       running = await request.start(moment);

@@ -6,7 +6,7 @@ import { listMarked, type MarkedSchema } from './marks.ts';
 import type { MysqlOptions } from './options.ts';
 import { dropMarked, dropUnmarked } from './place.ts';
 import { refuseReferences } from './preflight.ts';
-import { targetSource } from './restore.ts';
+import { targetSource } from './restore-work.ts';
 import { onlyDatabase, openServer, type Server } from './server.ts';
 import { identifier, type Session } from './session.ts';
 import { finishSwap, isSwapped, revertSwap, swapSchemas } from './swap.ts';
