@@ -92,6 +92,12 @@ export interface PostgresConfig extends NetworkDatasource {
 }
 export interface MysqlConfig extends NetworkDatasource {
   readonly type: 'mysql';
+  /** Tables without transactions are locked against changes while they are dumped. */
+  readonly lock_tables?: boolean;
+  /** Accounts and their privileges are a member of each backup. */
+  readonly include_users?: boolean;
+  /** At restore, whose code is: `keep`, `strip` (the restoring account's), or `user@host`. Default: keep where allowed. */
+  readonly definer?: string;
 }
 export interface MongodbConfig extends NetworkDatasource {
   readonly type: 'mongodb';

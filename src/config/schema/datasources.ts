@@ -47,7 +47,18 @@ export const datasource = z.discriminatedUnion('type', [
     lock_timeout: duration().optional(),
     statement_timeout: duration().optional(),
   }),
-  z.strictObject({ type: z.literal('mysql'), ...network }),
+  z.strictObject({
+    type: z.literal('mysql'),
+    ...network,
+    lock_tables: z.boolean().optional(),
+    include_users: z.boolean().optional(),
+    definer: text()
+      .refine(
+        (value) => ['keep', 'strip'].includes(value) || /^[^@]+@[^@]+$/.test(value),
+        'must be keep, strip or an account as user@host',
+      )
+      .optional(),
+  }),
   z.strictObject({ type: z.literal('mongodb'), ...network, auth_source: text().optional() }),
   z.strictObject({ type: z.literal('sqlserver'), ...network }),
   z.strictObject({ type: z.literal('sqlite'), ...common, file_path: path() }),

@@ -61,7 +61,7 @@ async function serverFindings(
     findings.push({
       severity: 'warning',
       topic: 'privileges',
-      message: `${who} may not hold up commits for a moment: rows are counted at a slightly other moment than the dump is of, and a test restore compares them less strictly`,
+      message: `${who} may not hold up commits for a moment: parallel_jobs has no effect, and of tables without transactions rows are counted at a slightly other moment than they are dumped`,
       fix: { by: 'sql', lines: [`GRANT RELOAD ON *.* TO ${who}`] },
     });
   }

@@ -5,8 +5,9 @@ import { serverError } from './failures.ts';
 import { jsonlMembers } from './jsonl-members.ts';
 import type { MysqlOptions } from './options.ts';
 import { readDefinitions } from './schema-hash.ts';
-import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { isUnprotected, openSnapshot, type Snapshot } from './snapshot.ts';
 import { unchanged } from './unchanged.ts';
+import { usersMember } from './users.ts';
 
 export const DUMP_MEMBER = 'database.sql';
 
@@ -22,8 +23,9 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
   const start = rowsAsJson ? async () => [] : startRest;
   const snapshot = await openSnapshot(source, { ...request, start });
   const { side, schema, subject, tables, without, kept, info, tools, defaults } = snapshot;
+  const users = source.options.include_users ? [usersMember(snapshot)] : [];
   const content = rowsAsJson ? jsonlMembers(snapshot, snapshot.columns) : wholeDump(snapshot);
-  const nonTransactional = kept.filter((table) => table.kind === 'table' && !table.transactional);
+  const nonTransactional = snapshot.locked ? [] : kept.filter(isUnprotected);
   const begun = readDefinitions(side, schema, tables);
   begun.catch(() => {});
   const patterned = request.include.length > 0 || request.exclude.length > 0;
@@ -33,7 +35,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
     expectedBytes: kept.reduce((sum, table) => sum + table.sizeBytes, 0),
     ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
     async *members(): AsyncGenerator<Member> {
-      yield* content.members;
+      yield* [...content.members, ...users].sort((a, b) => (a.path < b.path ? -1 : 1));
     },
     async facts(): Promise<DumpFacts> {
       const counted = await content.count().catch((error: unknown) => {

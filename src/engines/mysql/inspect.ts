@@ -5,6 +5,7 @@ import { DUMP_MEMBER } from './dump.ts';
 import { dumpHandler } from './load.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import { nameOf, tokenize } from './tokens.ts';
+import { USERS_END, USERS_MEMBER } from './users.ts';
 
 const END_MARK = /^-- Dump completed(?: on [^\n]*)?\s*$/m;
 const TAIL_BYTES = 4096;
@@ -49,6 +50,13 @@ export async function inspectBackup(
   if (!END_MARK.test(tail.toString('latin1'))) findings.push(`${DUMP_MEMBER} lacks the line that ends it`);
   for (const { name, rows } of await recordedTables(content)) {
     if (!created.has(name)) findings.push(`the dump does not define ${name}, ${rows} rows were recorded`);
+  }
+  const users = await content.entry(USERS_MEMBER);
+  if (users !== undefined) {
+    let end = '';
+    for await (const chunk of content.read(users))
+      end = (end + Buffer.from(chunk).toString('latin1')).slice(-2 * USERS_END.length);
+    if (!end.trimEnd().endsWith(USERS_END)) findings.push(`${USERS_MEMBER} lacks the line that ends it`);
   }
   return findings;
 }

@@ -8,12 +8,14 @@ import { identifier } from './session.ts';
 import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 import type { Tools } from './tools.ts';
 
+type Definer = Parameters<typeof rewriteCode>[1]['definer'];
+
 export interface LoadRequest {
   readonly server: Server;
   readonly tools: Tools;
   /** An empty schema. */
   readonly schema: string;
-  readonly definer: 'keep' | 'strip';
+  readonly definer: Definer;
   /** Tables to load; undefined: everything. */
   readonly chosen?: (table: string) => boolean;
   readonly signal: AbortSignal;

@@ -7,11 +7,13 @@ import { dropMarked } from './place.ts';
 import { maySetDefiner } from './privileges.ts';
 import type { Work } from './restore-work.ts';
 import { openServer } from './server.ts';
+import { identifier } from './session.ts';
 import { compareVersions } from './tools.ts';
 
 export async function load(work: Work, schema: string): Promise<Loaded> {
-  const { script, request, server, tools, tables, session } = work;
-  const definer = (await maySetDefiner(session)) ? 'keep' : 'strip';
+  const { script, request, server, tools, tables } = work;
+  const wanted = request.source?.options.definer;
+  const definer = await chooseDefiner(work);
   const names = new Set(tables.map(({ name }) => name));
   let done = 0;
   const loaded = await loadScript(script, {
@@ -27,11 +29,21 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
       request.onProgress(done, 0);
     },
   });
-  if (definer === 'strip' && loaded.definers.size > 0) {
+  if (definer === 'strip' && wanted === undefined && loaded.definers.size > 0) {
     const message = `views, triggers, routines and events now run as ${work.info.user}: the account may not keep their definers (${[...loaded.definers].join(', ')})`;
     request.warn({ message, subject: work.target, partial: false });
   }
   return loaded;
+}
+
+/** What the datasource says; otherwise definers are kept where the account may. */
+async function chooseDefiner({ request, session }: Work) {
+  const wanted = request.source?.options.definer;
+  if (wanted === 'keep' || wanted === 'strip') return wanted;
+  if (wanted === undefined) return (await maySetDefiner(session)) ? 'keep' : 'strip';
+  const [user = '', host = ''] = wanted.split('@');
+  const bytes = (text: string) => Buffer.from(identifier(text), 'utf8').toString('latin1');
+  return { as: `${bytes(user)}@${bytes(host)}` };
 }
 
 export async function compare(work: Work, schema: string, strict: boolean): Promise<readonly TableFact[]> {

@@ -3,8 +3,8 @@ import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 export type CodeKind = 'view' | 'trigger' | 'function' | 'procedure' | 'package' | 'package body' | 'event';
 
 export interface RewriteOptions {
-  /** `keep`, or without its DEFINER: whoever runs the statement becomes it. */
-  readonly definer: 'keep' | 'strip';
+  /** `keep`; without its DEFINER, so that whoever runs the statement becomes it; or another account, as SQL. */
+  readonly definer: 'keep' | 'strip' | { readonly as: string };
   /** Where the object is to be; a qualified name of its own says so too. */
   readonly schema?: { readonly from: string; readonly to: string };
   /** What an event's status becomes. */
@@ -47,7 +47,12 @@ export function rewriteCode(sql: string, options: RewriteOptions): Rewritten {
   const kindAt = kindPosition(tokens)!;
   const kind = createdKind(tokens) as CodeKind;
   const definer = readDefiner(tokens, kindAt);
-  if (definer !== undefined && options.definer === 'strip') blank(tokens, definer.from, definer.to);
+  if (definer !== undefined && options.definer !== 'keep') {
+    blank(tokens, definer.from, definer.to);
+    if (options.definer !== 'strip') {
+      tokens[definer.from] = { type: 'word', text: `DEFINER=${options.definer.as} ` };
+    }
+  }
 
   const places = significant(tokens);
   // MySQL keeps the semicolon of a statement that was sent with others, and does not take it back.

@@ -1,4 +1,4 @@
-import { DguardError } from '../../errors.ts';
+import { DguardError, errorText } from '../../errors.ts';
 import type { DumpRequest, EngineSource } from '../types.ts';
 import { listTables, readSchema, type SchemaFacts, type TableInfo } from './catalog.ts';
 import { type ColumnInfo, listColumns } from './columns.ts';
@@ -11,7 +11,7 @@ import { refuseBlind } from './privileges.ts';
 import { leftOut } from './select.ts';
 import { onlyDatabase, openServer, type Server } from './server.ts';
 import { readServer, type ServerInfo } from './server-info.ts';
-import type { Session } from './session.ts';
+import { identifier, type Session } from './session.ts';
 import type { Tools } from './tools.ts';
 
 /** How long commits may be held up for all sessions and tools to begin; it takes some milliseconds. */
@@ -49,6 +49,8 @@ export interface Moment {
 }
 
 export interface Snapshot extends Moment {
+  /** Tables without transactions are locked, so that they are of the moment, too. */
+  readonly locked: boolean;
   /** All began at the same moment. */
   readonly exact: boolean;
   /** Dump tools that began at the moment. */
@@ -99,7 +101,7 @@ export async function openSnapshot(
     const tools = await server.tools(info);
     await refuseBlind(side, schema, info, subject);
     const seen = await listTables(side, schema);
-    warnOfEngines(seen, source, subject);
+    if (!source.options.lock_tables) warnOfEngines(seen, source, subject);
     const more: Session[] = [];
     if (request.parallelJobs > 1) for (let n = 0; n < request.parallelJobs; n++) more.push(await open());
     const alone = more.length === 0 && seen.every(isProtected);
@@ -118,6 +120,8 @@ export async function openSnapshot(
       const tables = await listTables(side, schema);
       const without = leftOut(tables, schema, request, subject, source.warn);
       const kept = tables.filter((table) => !without.includes(table));
+      const locked = source.options.lock_tables === true;
+      if (locked) await lockTables(await open(), schema, kept.filter(isUnprotected), subject);
       const columns = await listColumns(side, schema);
       const readable = readableOf(kept, columns);
       const moment: Moment = {
@@ -139,7 +143,7 @@ export async function openSnapshot(
       };
       running = await request.start(moment);
       if (!exact && readers.length > 1) throw tooSlow(subject);
-      return { ...moment, exact: exact || running.length === 0, running, close };
+      return { ...moment, locked, exact: exact || running.length === 0, running, close };
     } finally {
       clearTimeout(timer);
       await freeze?.release();
@@ -148,6 +152,31 @@ export async function openSnapshot(
     await close();
     throw serverError(error, 'source_failed', 'dump', subject);
   }
+}
+
+/** No transaction keeps its rows as they are. */
+export function isUnprotected({ kind, transactional }: TableInfo): boolean {
+  return kind === 'table' && !transactional;
+}
+
+/** Until its session ends, nobody writes to these tables. */
+async function lockTables(
+  session: Session,
+  schema: string,
+  tables: readonly TableInfo[],
+  subject: string,
+): Promise<void> {
+  if (tables.length === 0) return;
+  await session.run(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_S}`);
+  const names = tables.map(({ name }) => `${identifier(schema)}.${identifier(name)} READ`);
+  await session.run(`LOCK TABLES ${names.join(', ')}`).catch((error: unknown) => {
+    throw new DguardError('source_failed', `tables could not be locked (lock_tables): ${errorText(error)}`, {
+      operation: 'dump',
+      subject,
+      hint: 'grant the account LOCK TABLES, end what writes to them for long, or set lock_tables: false',
+      cause: error,
+    });
+  });
 }
 
 function isProtected({ kind, transactional, versioned }: TableInfo): boolean {
