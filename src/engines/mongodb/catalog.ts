@@ -23,9 +23,18 @@ export function storedIn({ name, type }: Pick<CollectionInfo, 'name' | 'type'>):
 }
 
 /** Everything in a database that somebody made, by name. Temporary collections of running operations are none. */
-export async function listCollections(db: Db, withIndexes = true): Promise<CollectionInfo[]> {
+export function listCollections(db: Db, withIndexes = true): Promise<CollectionInfo[]> {
+  return findCollections(db, {}, withIndexes);
+}
+
+/** One of them, by its name; undefined where it is not there. */
+export async function describeCollection(db: Db, name: string): Promise<CollectionInfo | undefined> {
+  return (await findCollections(db, { filter: { name } }, true))[0];
+}
+
+async function findCollections(db: Db, which: object, withIndexes: boolean): Promise<CollectionInfo[]> {
   const found: CollectionInfo[] = [];
-  for (const raw of await rawDocuments(db, { listCollections: 1, cursor: {} })) {
+  for (const raw of await rawDocuments(db, { listCollections: 1, ...which, cursor: {} })) {
     const name = textField(raw, 'name');
     if (name === undefined || isSystemCollection(name)) continue;
     const type = textField(raw, 'type') ?? 'collection';

@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../errors.ts';
 import type { TableFact } from '../types.ts';
-import { type CollectionInfo, catalogHash, listCollections, storedIn } from './catalog.ts';
+import { type CollectionInfo, catalogHash, listCollections } from './catalog.ts';
 import type { Part } from './content.ts';
 import { createFingerprint, type Fingerprint } from './fingerprint.ts';
 import { readCollection } from './read.ts';
@@ -73,7 +73,7 @@ export async function compareCatalog(
   const there = new Map((await listCollections(db)).map((one) => [one.name, one]));
   const differing: string[] = [];
   for (const { part, into } of loaded) {
-    const found = there.get(storedIn(part.info) === into ? part.info.name : into);
+    const found = there.get(into);
     const same = found !== undefined && alike(part.info, { ...found, name: part.info.name });
     if (!same) differing.push(part.info.name);
   }

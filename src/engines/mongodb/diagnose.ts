@@ -112,7 +112,7 @@ async function databaseFindings(server: Server, name: string, info: ServerInfo):
       severity: 'notice',
       topic: 'support',
       subject: name,
-      message: `the server cannot rename ${names.join(', ')}${fixed.length > 10 ? `, and ${fixed.length - 10} more` : ''}: a restore in their place is refused, one to a new database works`,
+      message: `the server cannot rename ${names.join(', ')}${fixed.length > 10 ? `, and ${fixed.length - 10} more` : ''}: a restore in their place copies them, and needs room for that`,
     },
   ];
 }

@@ -23,8 +23,10 @@ export interface MarkPart {
   /** A view comes in, or leaves: its options as Extended JSON. */
   readonly newView?: string;
   readonly oldView?: string;
-  /** Loaded under its own name, as the server cannot rename it; nothing had that name. */
+  /** Loaded under its own name, as the server cannot rename it, into a target that held nothing. */
   readonly inPlace?: boolean;
+  /** The server cannot rename it: what would be a rename is a copy, and `undo` is one before the swap begins. */
+  readonly copied?: boolean;
 }
 
 /**
@@ -43,6 +45,9 @@ export interface Mark {
   readonly parts: readonly MarkPart[];
   /** The undo copy that this swap puts back. */
   readonly from?: string;
+  /** Of parts that are copied: names whose contents were begun to be replaced, and that were replaced. */
+  readonly begun?: readonly string[];
+  readonly done?: readonly string[];
   /** It replaced all of the target: going back replaces all of it again. */
   readonly whole?: boolean;
   readonly owner?: MarkOwner;
@@ -65,9 +70,11 @@ function marks(db: Db) {
   return db.collection<Mark>(MARK_COLLECTION, { writeConcern: { w: 'majority' } });
 }
 
-/** All marks of a database, newest first. */
-export async function listMarks(db: Db): Promise<Mark[]> {
-  const found = await marks(db).find({ dguard: 1 }).toArray();
+/** All marks of a database, newest first; or the one of that id. */
+export async function listMarks(db: Db, id?: string): Promise<Mark[]> {
+  const found = await marks(db)
+    .find({ dguard: 1, ...(id === undefined ? {} : { _id: id }) })
+    .toArray();
   return found.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
 }
 

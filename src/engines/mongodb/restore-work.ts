@@ -79,8 +79,9 @@ export async function prepare(content: BackupContent, request: Request, server: 
   const replacesAll = request.only.length === 0 && content.whole;
   const held = new Set(parts.map((part) => part.info.name));
   const leaving = existing.filter(({ name }) => replacesAll || request.deleteExtra || held.has(name));
-  refuseUnmovable(leaving, info, target);
-  return { content, request, server, info, target, db, facts, parts, existing, leaving, replacesAll };
+  const work = { content, request, server, info, target, db, facts, parts, existing, leaving, replacesAll };
+  warnOfCopies(work);
+  return work;
 }
 
 function choose(
@@ -114,19 +115,21 @@ export function isMovable(
   return type !== 'timeseries' && !(product === 'FerretDB' && name.includes('.'));
 }
 
-/** What cannot be renamed could neither be kept nor put back. */
-function refuseUnmovable(leaving: readonly CollectionInfo[], info: ServerInfo, target: string): void {
-  const fixed = leaving.filter((one) => one.type !== 'view' && !isMovable(one, info)).map(({ name }) => name);
-  if (fixed.length === 0) return;
-  throw new DguardError(
-    'target_refused',
-    `the server cannot rename these collections, so that they could not be kept: ${fixed.slice(0, 5).join(', ')}`,
-    {
-      operation: 'restore',
-      subject: target,
-      hint: 'restore to a new database: --to-database NAME; or drop those collections first',
-    },
-  );
+/** What cannot be renamed is copied, which takes its time. */
+function warnOfCopies({
+  leaving,
+  parts,
+  existing,
+  info,
+  target,
+  request,
+}: Omit<Work, 'content' | 'server'>): void {
+  const coming = existing.length === 0 ? [] : parts.map((part) => part.info);
+  const fixed = [...leaving, ...coming].filter((one) => one.type !== 'view' && !isMovable(one, info));
+  if (fixed.length === 0 || request.scratch) return;
+  const names = [...new Set(fixed.map(({ name }) => name))].slice(0, 5).join(', ');
+  const message = `the server cannot rename ${names}: copied instead, and incomplete while that lasts; stop what writes to them`;
+  request.warn({ message, subject: target, partial: false });
 }
 
 function warnOfFit(facts: SourceFacts, info: ServerInfo, target: string, warn: Request['warn']): void {

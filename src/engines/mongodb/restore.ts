@@ -11,7 +11,7 @@ import { besideCollection } from './names.ts';
 import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
 import { restoreToScratch } from './scratch.ts';
 import { keepsEmptyTimestamps, serverNow } from './server-info.ts';
-import { dropLoaded, swapCollections } from './swap.ts';
+import { dropLoaded, keepCopies, swapCollections } from './swap.ts';
 
 /**
  * Restores a backup to a database: each collection loaded beside its counterpart under a marked name, compared
@@ -45,11 +45,12 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
   try {
     const loaded = mark.parts.flatMap((part) => {
       const found = work.parts.find(({ info }) => info.name === part.name);
-      const into = found && storedIn(found.info);
-      if (found === undefined || into === undefined) return [];
-      return [{ part: found, create: part.staged ?? part.name, into: part.staged ?? into }];
+      const create = part.staged ?? part.name;
+      const into = found && storedIn({ ...found.info, name: create });
+      return found === undefined || into === undefined ? [] : [{ part: found, create, into }];
     });
     const tables = await loadAll(work, db, loaded);
+    await keepCopies(db, mark);
     swapping = true;
     await updateMark(db, mark._id, { role: 'swap' });
     const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
@@ -122,20 +123,21 @@ async function markOf(work: Work, now: Date): Promise<Mark> {
   const id = uniqueWord();
   const beside = (role: 'new' | 'undo', name: string) => besideCollection(target, role, id, name);
   const gone = new Map(leaving.map((info) => [info.name, info]));
+  const isFixed = (one: { name: string; type: Work['leaving'][number]['type'] } | undefined) =>
+    one !== undefined && one.type !== 'view' && !isMovable(one, work.info);
+  const copied = { copied: true };
   const marked: MarkPart[] = parts.map(({ info }) => {
-    const old = gone.get(info.name);
-    gone.delete(info.name);
-    if (info.type === 'view')
-      return { ...leavingPart(old, beside), name: info.name, newView: documentToJson(info.options) };
-    if (!isMovable(info, work.info)) return { ...leavingPart(old, beside), name: info.name, inPlace: true };
-    return {
-      ...leavingPart(old, beside),
-      name: info.name,
-      staged: beside('new', info.name),
-      stray: beside('undo', `${info.name}.stray`),
-    };
+    const { name } = info;
+    const old = gone.get(name);
+    gone.delete(name);
+    const part = { ...leavingPart(old, beside), name, ...(isFixed(old) ? copied : {}) };
+    if (info.type === 'view') return { ...part, newView: documentToJson(info.options) };
+    if (isFixed(info) && work.existing.length === 0) return { ...part, inPlace: true };
+    const come = { ...part, staged: beside('new', name), ...(isFixed(info) ? copied : {}) };
+    return 'copied' in come ? come : { ...come, stray: beside('undo', `${name}.stray`) };
   });
-  for (const old of gone.values()) marked.push({ ...leavingPart(old, beside), name: old.name });
+  for (const old of gone.values())
+    marked.push({ ...leavingPart(old, beside), name: old.name, ...(isFixed(old) ? copied : {}) });
   return {
     _id: id,
     dguard: 1,

@@ -2,11 +2,12 @@ import type { Db } from 'mongodb';
 import { DguardError, errorText } from '../../errors.ts';
 import type { Warning } from '../types.ts';
 import { document, subdocument, textField } from './bson.ts';
+import { copyCollection } from './copy.ts';
 import { jsonToDocument } from './ejson-read.ts';
 import { documentToJson } from './ejson-write.ts';
 import { createCollection } from './load.ts';
-import { deleteMark, type Mark, type MarkPart, updateMark } from './marks.ts';
-import { rawDocuments, rawInsert } from './raw.ts';
+import { deleteMark, listMarks, type Mark, type MarkPart, updateMark } from './marks.ts';
+import { type InsertOptions, rawDocuments, rawInsert } from './raw.ts';
 
 type Warn = (warning: Warning) => void;
 
@@ -20,7 +21,7 @@ type Names = Map<string, string | undefined>;
  */
 export async function swapCollections(db: Db, mark: Mark, warn: Warn): Promise<string | undefined> {
   try {
-    return await finishSwap(db, mark, warn);
+    await moveAll(db, mark, warn);
   } catch (error) {
     const reverted = await revertSwap(db, mark, warn).then(
       () => true,
@@ -33,24 +34,49 @@ export async function swapCollections(db: Db, mark: Mark, warn: Warn): Promise<s
       cause: error,
     });
   }
+  try {
+    return await closeSwap(db, mark);
+  } catch (error) {
+    throw new DguardError('target_failed', `the swap could not be ended: ${errorText(error)}`, {
+      operation: 'swap',
+      subject: db.databaseName,
+      hint: 'the target has its new contents; the next command tidies up: dguard restore --recover',
+      cause: error,
+    });
+  }
 }
 
 /** The rest of a swap, however far it came; safe to repeat after any interruption. */
 export async function finishSwap(db: Db, mark: Mark, warn: Warn): Promise<string | undefined> {
+  await moveAll(db, mark, warn);
+  return await closeSwap(db, mark);
+}
+
+async function moveAll(db: Db, mark: Mark, warn: Warn): Promise<void> {
   const names = await readNames(db);
   for (const { name, oldView, newView } of mark.parts) {
     if (oldView === undefined || oldView === newView) continue;
     if (names.get(name) === oldView) await drop(db, names, name);
   }
-  for (const part of mark.parts) await moveIn(db, names, part, warn);
+  const done = new Set(mark.done);
+  for (const part of mark.parts) {
+    if (part.copied !== true) await moveIn(db, names, part, warn);
+    else if (!done.has(part.name)) await copyIn(db, names, mark, part, done);
+  }
   for (const { name, newView } of mark.parts) {
     if (newView === undefined || names.has(name)) continue;
     await createView(db, name, newView);
   }
+}
+
+/** From here on nothing is taken back: what a copied one came from goes, and so does the undo copy that came back. */
+async function closeSwap(db: Db, mark: Mark): Promise<string | undefined> {
+  const names = await readNames(db);
+  for (const { copied, staged } of mark.parts)
+    if (copied === true && staged !== undefined && names.has(staged)) await drop(db, names, staged);
   if (mark.from !== undefined) await deleteMark(db, mark.from);
-  const now = await readNames(db);
   const parts = mark.parts.map(({ staged: _, stray, ...rest }): MarkPart => {
-    const written = stray !== undefined && straysOf(now, { name: rest.name, stray }).length > 0;
+    const written = stray !== undefined && straysOf(names, { name: rest.name, stray }).length > 0;
     return written ? { ...rest, stray } : rest;
   });
   if (!parts.some((part) => part.undo ?? part.oldView ?? part.stray)) {
@@ -59,6 +85,12 @@ export async function finishSwap(db: Db, mark: Mark, warn: Warn): Promise<string
   }
   await updateMark(db, mark._id, { role: 'undo', parts });
   return mark._id;
+}
+
+/** Copies what a swap is going to replace and cannot rename, before it begins. */
+export async function keepCopies(db: Db, mark: Mark): Promise<void> {
+  for (const { name, copied, undo } of mark.parts)
+    if (copied === true && undo !== undefined) await copyCollection(db, name, undo, COPY);
 }
 
 async function moveIn(db: Db, names: Names, part: MarkPart, warn: Warn): Promise<void> {
@@ -71,6 +103,20 @@ async function moveIn(db: Db, names: Names, part: MarkPart, warn: Warn): Promise
   if (undo !== undefined && there(staged) && there(name) && !there(undo)) await rename(db, names, name, undo);
   if (there(staged)) await renameInto(db, names, staged, name, stray, warn);
 }
+
+/** What `moveIn` does, for one that cannot be renamed. Its old contents were copied before. */
+async function copyIn(db: Db, names: Names, mark: Mark, part: MarkPart, done: Set<string>): Promise<void> {
+  const { name, staged } = part;
+  await updateMark(db, mark._id, { begun: [...done, name] });
+  if (staged !== undefined) await copyCollection(db, staged, name, COPY);
+  else if (names.has(name)) await drop(db, names, name);
+  if (staged !== undefined) names.set(name, undefined);
+  done.add(name);
+  await updateMark(db, mark._id, { done: [...done] });
+}
+
+/** Time series have no timestamps of BSON where servers change empty ones, and FerretDB changes none. */
+const COPY: InsertOptions = {};
 
 /** How often a name is freed again that an application keeps taking. */
 const ATTEMPTS = 50;
@@ -131,7 +177,13 @@ export async function revertSwap(db: Db, mark: Mark, warn: Warn): Promise<void> 
     if (newView === undefined || oldView === newView) continue;
     if (names.get(name) === newView) await drop(db, names, name);
   }
-  for (const { name, staged, undo, stray } of [...mark.parts].reverse()) {
+  const [now] = await listMarks(db, mark._id);
+  for (const part of [...mark.parts].reverse()) {
+    const { name, staged, undo, stray } = part;
+    if (part.copied === true) {
+      if (now?.begun?.includes(name) === true) await copyBack(db, names, part);
+      continue;
+    }
     if (
       staged !== undefined &&
       !names.has(staged) &&
@@ -149,6 +201,12 @@ export async function revertSwap(db: Db, mark: Mark, warn: Warn): Promise<void> 
     if (oldView !== undefined && !names.has(name)) await createView(db, name, oldView);
   }
   await dropLoaded(db, mark);
+}
+
+/** What a copied one was before its swap began; nothing, where nothing was there. */
+async function copyBack(db: Db, names: Names, { name, undo }: MarkPart): Promise<void> {
+  if (undo !== undefined && names.has(undo)) await copyCollection(db, undo, name, COPY);
+  else if (undo === undefined && names.has(name)) await drop(db, names, name);
 }
 
 /** What was written while a collection was away, into that collection, as if it had been there. */
@@ -171,6 +229,9 @@ export async function dropLoaded(db: Db, mark: Mark): Promise<void> {
       if (inPlace === true && names.has(name)) await drop(db, names, name);
     }
   }
+  // The target has what these are copies of.
+  for (const { copied, undo } of mark.parts)
+    if (copied === true && undo !== undefined && names.has(undo)) await drop(db, names, undo);
   await deleteMark(db, mark._id);
 }
 

@@ -16,6 +16,7 @@ import {
   type MarkPart,
   ownCollections,
   uniqueWord,
+  updateMark,
 } from './marks.ts';
 import { besideCollection } from './names.ts';
 import type { MongodbOptions } from './options.ts';
@@ -23,7 +24,7 @@ import { undoName } from './restore.ts';
 import { isMovable, targetSource } from './restore-work.ts';
 import { dropScratchDatabase } from './scratch.ts';
 import { readServer, serverNow } from './server-info.ts';
-import { dropLoaded, dropUndoCopy, finishSwap, revertSwap, swapCollections } from './swap.ts';
+import { dropLoaded, dropUndoCopy, finishSwap, keepCopies, revertSwap, swapCollections } from './swap.ts';
 
 type Request = TargetRequest<MongodbOptions>;
 
@@ -61,7 +62,12 @@ export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
       await insertMark(db, mark);
       const held = holdMark(db, mark._id, () => serverNow(server));
       try {
-        const undo = await swapCollections(db, mark, request.warn);
+        await keepCopies(db, mark).catch(async (error: unknown) => {
+          await dropLoaded(db, mark).catch(() => {});
+          throw error;
+        });
+        await updateMark(db, mark._id, { role: 'swap' });
+        const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
         return { target: db.databaseName, restored, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
       } finally {
         held.release();
@@ -102,7 +108,7 @@ async function settle(db: Db, mark: Mark, { warn }: Request): Promise<string | u
   switch (mark.role) {
     case 'new':
       await dropLoaded(db, mark);
-      return `removed what ${of} had loaded into ${db.databaseName}`;
+      return `removed what ${of} had put into ${db.databaseName}`;
     case 'swap':
       await finishSwap(db, mark, warn);
       return `finished ${of} to ${db.databaseName}`;
@@ -136,11 +142,14 @@ async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server):
   const parts = [...names].map((name): MarkPart => {
     const back = copy.parts.find((part) => part.name === name);
     const now = there.get(name);
-    if (now !== undefined && now.type !== 'view' && !isMovable(now, info)) throw unmovable(db, name);
+    const isFixed = now !== undefined && now.type !== 'view' && !isMovable(now, info);
+    const copied = isFixed || back?.copied === true;
     const beside = (collection: string) => besideCollection(db.databaseName, 'undo', id, collection);
     return {
       name,
-      ...(back?.undo === undefined ? {} : { staged: back.undo, stray: beside(`${name}.stray`) }),
+      ...(copied ? { copied } : {}),
+      ...(back?.undo === undefined ? {} : { staged: back.undo }),
+      ...(back?.undo === undefined || copied ? {} : { stray: beside(`${name}.stray`) }),
       ...(back?.oldView === undefined ? {} : { newView: back.oldView }),
       ...(now === undefined
         ? {}
@@ -152,7 +161,7 @@ async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server):
   return {
     _id: id,
     dguard: 1,
-    role: 'swap',
+    role: 'new',
     target: db.databaseName,
     backupId: copy.backupId,
     createdAt: request.now().toISOString(),
@@ -162,14 +171,6 @@ async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server):
     owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
     leaseUntil: leaseEnd(await serverNow(server)),
   };
-}
-
-function unmovable(db: Db, name: string): DguardError {
-  return new DguardError('target_refused', `${name} would have to leave, and the server cannot rename it`, {
-    operation: 'undo',
-    subject: db.databaseName,
-    hint: `drop it first, in mongosh: db.getCollection(${JSON.stringify(name)}).drop()`,
-  });
 }
 
 async function asCopy(db: Db, mark: Mark): Promise<UndoCopy> {
