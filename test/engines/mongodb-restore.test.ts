@@ -34,6 +34,10 @@ describeWithMongodb('mongodb: restore', (server) => {
     await source.collection<Row>('b').insertOne({ _id: 1, f: 'new' });
     await source.collection<Row>('only_new').insertOne({ _id: 1 });
     await source.collection('a').createIndex({ f: 1, _id: -1 }, { name: 'by_f' });
+    // FerretDB cannot rename what has a dot in its name: it is copied, as no server can rename a time series.
+    await source.collection<Row>('dot.ted').insertMany([{ _id: 1, f: 'new' }, { _id: 2 }]);
+    await source.collection('dot.ted').createIndex({ f: -1 }, { name: 'dot_f' });
+    await source.collection<Row>('dot.new').insertOne({ _id: 7 });
     content = await backUp(bench.source('dgx_new'));
     after = await picture(source);
     target = bench.db('dgx_target');
@@ -51,6 +55,11 @@ describeWithMongodb('mongodb: restore', (server) => {
     await target.collection<Row>('b').insertMany([{ _id: 1, f: 'old' }, { _id: 2 }]);
     await target.collection<Row>('only_old').insertOne({ _id: 1 });
     await target.collection('b').createIndex({ f: 1 }, { name: 'old_f' });
+    await target.collection<Row>('dot.ted').insertMany([
+      { _id: 1, f: 'old' },
+      { _id: 5, f: 'old' },
+    ]);
+    await target.collection<Row>('dot.old').insertOne({ _id: 1 });
   }
 
   it('cut off at any command that writes, the target answers, and recover makes it all old or all new', async () => {
@@ -129,7 +138,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
     const { user, password } = server();
     let isOld = false;
-    for (const at of [2, 3, 5, 8]) {
+    for (const at of [6, 12, 17, 21, 26]) {
       const proxy = await openProxy(server().port, { at, when: at % 2 === 0 ? 'before' : 'after' });
       const uri = new Secret(
         `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
@@ -142,7 +151,10 @@ describeWithMongodb('mongodb: restore', (server) => {
       await errorOf(swaps.undo({ ...bench.target('dgx_target'), source }));
       await proxy.close();
       await swaps.recover(bench.target('dgx_target'));
-      isOld = !isOld;
+      const { commands } = proxy;
+      const arrived = at % 2 === 0 ? commands.slice(0, -1) : commands;
+      if (arrived.includes('update __dguard')) isOld = !isOld;
+      else expect(at).toBeLessThan(12);
       expect(await picture(target), `${at}`).toEqual(isOld ? before : after);
       expect(await swaps.undoCopies(bench.target('dgx_target'))).toHaveLength(1);
     }
@@ -157,7 +169,7 @@ describeWithMongodb('mongodb: restore', (server) => {
       content,
       bench.request('dgx_target', { overwrite: true, dryRun: true }),
     );
-    expect(dry.plan!.join()).toMatch(/keep 3 of 3/);
+    expect(dry.plan!.join()).toMatch(/keep 5 of 5/);
     expect(await picture(target)).toEqual(before);
     const restored = await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
     expect(restored.undo).toMatch(/^__dg_undo_[0-9a-f]{8}$/);
@@ -166,7 +178,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(copy).toMatchObject({ name: restored.undo, backupId: expect.stringMatching(/^full-/) });
     // What dguard keeps is in no backup.
     const again = await backUp(bench.source('dgx_target'));
-    expect(again.facts).toMatchObject({ tables_count: 3, schema_sha256: content.facts.schema_sha256 });
+    expect(again.facts).toMatchObject({ tables_count: 5, schema_sha256: content.facts.schema_sha256 });
     const undone = await swaps.undo(bench.target('dgx_target'));
     expect(undone.restored.name).toBe(restored.undo);
     expect(await picture(target)).toEqual(before);
@@ -180,19 +192,22 @@ describeWithMongodb('mongodb: restore', (server) => {
 
   it('puts chosen collections in the place of their counterparts, and takes them back', async () => {
     const before = await picture(target);
-    const request = bench.request('dgx_target', { only: ['a', 'dgx_new.only_n*'], overwrite: true });
+    const request = bench.request('dgx_target', {
+      only: ['a', 'dot.ted', 'dgx_new.only_n*'],
+      overwrite: true,
+    });
     const { tables } = await mongodbEngine.restore(content, request);
     expect(tables).toEqual([
       { name: 'a', rows: 1500 },
+      { name: 'dot.ted', rows: 2 },
       { name: 'only_new', rows: 1 },
     ]);
-    const { a: beforeA, ...untouched } = before;
-    expect(beforeA).toBeDefined();
-    expect(await picture(target)).toEqual({ ...untouched, a: after['a'], only_new: after['only_new'] });
+    const { a, only_new, 'dot.ted': dotted } = after;
+    expect(await picture(target)).toEqual({ ...before, a, only_new, 'dot.ted': dotted });
     await swaps.undo(bench.target('dgx_target'));
     expect(await picture(target)).toEqual(before);
     await mongodbEngine.restore(content, { ...request, deleteExtra: true });
-    expect(Object.keys(await picture(target))).toEqual(['a', 'only_new']);
+    expect(Object.keys(await picture(target))).toEqual(['a', 'dot.ted', 'only_new']);
     expect(
       await errorOf(
         mongodbEngine.restore(content, bench.request('dgx_target', { only: ['none'], overwrite: true })),
@@ -205,7 +220,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     await mongodbEngine.restore(part, bench.request('dgx_target', { overwrite: true }));
     const now = await picture(target);
     expect(now['b']).toEqual(after['b']);
-    expect(Object.keys(now)).toEqual(['a', 'b', 'only_old']);
+    expect(Object.keys(now)).toEqual(['a', 'b', 'dot.old', 'dot.ted', 'only_old']);
   });
 
   it('what an application writes while its collection is swapped is kept', async () => {
@@ -245,7 +260,7 @@ describeWithMongodb('mongodb: restore', (server) => {
       bench.request('dgx_new', { scratch: true }),
     );
     expect(place).toMatch(/^dgx_new__dg_scratch_[0-9a-f]{8}$/);
-    expect(tables!.map(({ rows }) => rows)).toEqual([1500, 1, 1]);
+    expect(tables!.map(({ rows }) => rows)).toEqual([1500, 1, 1, 2, 1]);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
     const otherSchema = { ...content, facts: { ...content.facts, schema_sha256: 'a'.repeat(64) } };
     expect(
@@ -298,7 +313,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(await swaps.recover(bench.target('dgx_target'))).toHaveLength(1);
     expect(await ownNames(target)).toEqual(['__dg_new_unmarked']);
     // It has no mark: it is somebody's.
-    expect((await backUp(bench.source('dgx_target'))).facts.tables_count).toBe(4);
+    expect((await backUp(bench.source('dgx_target'))).facts.tables_count).toBe(6);
   });
 
   it('a load that fails, and one that is stopped, leave nothing and touch nothing', async () => {
@@ -333,7 +348,8 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(await errorOf(mongodbEngine.restore(stopping, stopped))).toMatchObject({ code: 'interrupted' });
     expect(await picture(target)).toEqual(before);
     expect(await ownNames(target)).toEqual([]);
-    expect(bench.warnings).toEqual([]);
+    const warnings = bench.warnings.map(({ message }) => message);
+    expect(warnings.filter((message) => !message.includes('cannot rename'))).toEqual([]);
   });
 
   it('an index that cannot be built, and a document that is refused, fail the restore', async () => {

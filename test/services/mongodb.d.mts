@@ -4,6 +4,8 @@ export interface MongodbServer {
   readonly label: string;
   readonly host: string;
   readonly port: number;
+  /** Where it listens with TLS; undefined: nowhere. */
+  readonly tlsPort: number | undefined;
   /** The administrator, of the database `admin`. */
   readonly user: string;
   readonly password: string;
@@ -18,5 +20,8 @@ export interface MongodbServer {
 
 export function hasMongodb(): boolean;
 export function mongoTools(): { mongodump: string; mongorestore: string } | undefined;
-export function startMongodb(): Promise<MongodbServer>;
+/** `tls`: PEM files that anyone may read. Clients then need a certificate of that authority. */
+export function startMongodb(options?: {
+  tls?: { cert: string; key: string; ca: string };
+}): Promise<MongodbServer>;
 export function externalMongodb(): MongodbServer | undefined;

@@ -87,9 +87,11 @@ function postgresBin() {
 /**
  * Starts FerretDB over a PostgreSQL of its own: new data folder, free ports on the loopback interface, a password for
  * its administrator. It is not durable, and gone after `stop`.
+ * @param {{ tls?: { cert: string, key: string, ca: string } }} [options] PEM files that anyone may read: it listens
+ *   with TLS as well, and wants certificates of that authority
  * @returns {Promise<import('./mongodb.d.mts').MongodbServer>}
  */
-export async function startMongodb() {
+export async function startMongodb({ tls } = {}) {
   if (!hasMongodb()) throw new Error('FerretDB is not there: npm run services -- ferretdb documentdb');
   const owner = serverUser();
   const root = mkdtempSync(join(tmpdir(), 'dguard-mongo-'));
@@ -115,6 +117,7 @@ export async function startMongodb() {
   must('initdb', ['-D', data, '-U', 'documentdb', '-E', 'UTF8', '--locale=C', '--no-sync', '--auth=trust']);
   const postgresPort = await freePort();
   const port = await freePort();
+  const tlsPort = tls && (await freePort());
   const settings = {
     port: String(postgresPort),
     listen_addresses: '127.0.0.1',
@@ -157,6 +160,14 @@ export async function startMongodb() {
       `--state-dir=${state}`,
       '--telemetry=disable',
       '--log-level=warn',
+      ...(tls
+        ? [
+            `--listen-tls=127.0.0.1:${tlsPort}`,
+            `--listen-tls-cert-file=${tls.cert}`,
+            `--listen-tls-key-file=${tls.key}`,
+            `--listen-tls-ca-file=${tls.ca}`,
+          ]
+        : []),
     ];
     ferret = spawn(join(cacheFolder(), 'ferretdb', 'ferretdb'), args, {
       ...identity,
@@ -201,6 +212,7 @@ export async function startMongodb() {
     label: 'FerretDB',
     host: '127.0.0.1',
     port,
+    tlsPort,
     user,
     password,
     get pid() {
@@ -229,6 +241,7 @@ export function externalMongodb() {
     label: `MongoDB at ${hostname}`,
     host: hostname,
     port: Number(port || 27017),
+    tlsPort: undefined,
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
     pid: undefined,
