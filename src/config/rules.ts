@@ -57,6 +57,10 @@ function networkRules(entry: TreeMap, path: TreePath, report: Report): void {
     report([...path, 'database'], 'says all and names besides');
   }
   noRepeats(databases, [...path, 'database'], report);
+  if (has(entry, 'server_path') !== has(entry, 'local_path')) {
+    const names = has(entry, 'server_path') ? ['server_path', 'local_path'] : ['local_path', 'server_path'];
+    report([...path, names[0]!], `needs ${names[1]} beside it: the same folder, seen from the other side`);
+  }
   if (has(entry, 'ssl_cert') !== has(entry, 'ssl_key')) {
     const [given, wanted] = has(entry, 'ssl_cert') ? ['ssl_cert', 'ssl_key'] : ['ssl_key', 'ssl_cert'];
     report([...path, given], `needs ${wanted} beside it`);

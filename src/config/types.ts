@@ -105,6 +105,10 @@ export interface MongodbConfig extends NetworkDatasource {
 }
 export interface SqlserverConfig extends NetworkDatasource {
   readonly type: 'sqlserver';
+  /** The folder for native backups as the server sees it: a path of its own, or `s3://host/bucket/folder`. */
+  readonly server_path?: string;
+  /** The same folder as this host sees it, absolute. */
+  readonly local_path?: string;
 }
 export interface SqliteConfig extends DatasourceBase {
   readonly type: 'sqlite';

@@ -8,6 +8,7 @@ const ENGINES: { readonly [Type in DatasourceType]?: () => Promise<Engine> } = {
   mongodb: async () => (await import('./mongodb/engine.ts')).mongodbEngine as Engine,
   mysql: async () => (await import('./mysql/engine.ts')).mysqlEngine as Engine,
   postgres: async () => (await import('./postgres/engine.ts')).postgresEngine as Engine,
+  sqlserver: async () => (await import('./sqlserver/engine.ts')).sqlserverEngine as Engine,
   sqlite: async () => (await import('./sqlite/engine.ts')).sqliteEngine as Engine,
 };
 

@@ -60,7 +60,12 @@ export const datasource = z.discriminatedUnion('type', [
       .optional(),
   }),
   z.strictObject({ type: z.literal('mongodb'), ...network, auth_source: text().optional() }),
-  z.strictObject({ type: z.literal('sqlserver'), ...network }),
+  z.strictObject({
+    type: z.literal('sqlserver'),
+    ...network,
+    server_path: text().optional(),
+    local_path: path().optional(),
+  }),
   z.strictObject({ type: z.literal('sqlite'), ...common, file_path: path() }),
   z.strictObject({
     type: z.literal('files'),

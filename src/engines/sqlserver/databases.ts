@@ -1,0 +1,30 @@
+import type { EngineSource } from '../types.ts';
+import { serverError } from './failures.ts';
+import { isMarkedName } from './marks.ts';
+import type { SqlserverOptions } from './options.ts';
+import { openServer } from './server.ts';
+import { SYSTEM_DATABASES } from './server-info.ts';
+
+/** The databases that a datasource means: the named ones, or all that hold anybody's data. */
+export async function listDatabases(source: EngineSource<SqlserverOptions>): Promise<readonly string[]> {
+  const server = openServer(source);
+  const { database } = server.connection;
+  if (source.options.database.length > 0) return source.options.database;
+  if (!source.options.all_databases && database !== undefined) return [database];
+  try {
+    const session = await server.open();
+    try {
+      const rows = await session.rows<{ name: string }>(
+        // Not the snapshots of databases; offline ones are listed, and fail by name.
+        'SELECT name FROM sys.databases WHERE source_database_id IS NULL ORDER BY name',
+      );
+      return rows
+        .map(({ name }) => name)
+        .filter((name) => !SYSTEM_DATABASES.includes(name.toLowerCase()) && !isMarkedName(name));
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'list databases', source.name);
+  }
+}
