@@ -148,8 +148,8 @@ describe('bad input', () => {
 
   it('a type without an adapter says so', async () => {
     const path = config(
-      'version: 1\ndatasources: { ms: { type: sqlserver, host: h, database: d, username: u } }\n' +
-        'destinations: { here: { type: local, path: ./backups } }\njobs: { j: { datasources: [ms], destinations: [here] } }\n',
+      'version: 1\ndatasources: { f: { type: files, source_path: . } }\n' +
+        'destinations: { away: { type: backblaze, bucket_name: bbb, application_key_id: i, application_key: k } }\njobs: { j: { datasources: [f], destinations: [away] } }\n',
     );
     const run = await dguard(cwd, 'backup', 'j', '-c', path);
     expect(run.code, run.stderr).toBe(2);
