@@ -20,6 +20,13 @@ export interface Diagnosis extends Finding {
 /** As many at once: they wait for the network, not for us. */
 const AT_ONCE = 4;
 
+const TROUBLE = {
+  timeout: 'does not answer',
+  auth_failed: 'does not let us in',
+  unreachable: 'cannot be reached',
+  error: 'cannot be read',
+} as const;
+
 /** Looks at everything chosen, and at this host. Changes nothing that stays. An interruption throws. */
 export async function diagnose(
   config: Config,
@@ -76,8 +83,7 @@ async function diagnoseDatasource(
   const datasource = config.datasources[name]!;
   const findings: Finding[] = [];
   if (health.status !== 'ok') {
-    const how = { timeout: 'does not answer', auth_failed: 'does not let us in' } as Record<string, string>;
-    const message = `it ${how[health.status] ?? 'cannot be read'}: ${health.message ?? error?.message ?? ''}`;
+    const message = `it ${TROUBLE[health.status]}: ${health.message ?? error?.message ?? ''}`;
     findings.push({ severity: 'problem', topic: 'connection', message });
     if (health.status === 'timeout' || health.status === 'unreachable') return findings;
   }

@@ -66,15 +66,20 @@ export function serverError(
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
   const hint = (number === undefined ? '' : (NUMBER_HINTS[number] ?? '')) || HINTS[failureKind(error)];
-  // A failed BACKUP says why first, and that it ended last.
-  const message =
-    error instanceof AggregateError
-      ? error.errors.map(errorText).join(' ') || error.message
-      : errorText(error);
+  const message = textOf(error);
   return new DguardError(code, number === undefined ? message : `Msg ${number}: ${message}`, {
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),
     cause: error,
   });
+}
+
+/** A failed BACKUP says why first, and that it ended last; a connection that failed says why at its root. */
+function textOf(error: unknown): string {
+  const inner = error instanceof AggregateError ? error.errors.map(textOf).join(' ') : '';
+  if (inner !== '') return inner;
+  const root = rootOf(error);
+  const why = root instanceof AggregateError ? root.errors.map(errorText).join('; ') : '';
+  return why === '' ? errorText(error) : `${errorText(error)}: ${why}`;
 }
