@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { readChild } from '../../child.ts';
 import { DguardError, throwIfAborted } from '../../errors.ts';
 import type { BackupContent } from '../types.ts';
+import { createOffsetScanner, type OffsetScanner } from './archive-offsets.ts';
 import type { Archive, StreamEntry } from './content.ts';
 import { DIRECTORY_PREFIX } from './directory.ts';
 import type { Tools } from './tools.ts';
@@ -43,7 +44,7 @@ export async function readableArchive(
       return { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
     }
     const path = join(request.tempDir, 'restore.dump');
-    await stage(content, archive.entry, path, request);
+    await stage(content, archive.entry, path, request, createOffsetScanner());
     return { kind: 'path', path, jobs };
   }
   if (!shared) {
@@ -115,10 +116,16 @@ async function stage(
   entry: StreamEntry,
   path: string,
   request: ReadRequest,
+  scanner?: OffsetScanner,
 ): Promise<void> {
   const file = await open(path, 'w', 0o600);
   try {
-    for await (const chunk of counted(content.read(entry), request)) await file.writeFile(chunk);
+    for await (const chunk of counted(content.read(entry), request)) {
+      scanner?.push(chunk);
+      await file.writeFile(chunk);
+    }
+    for (const { bytes, position } of scanner?.patches() ?? [])
+      await file.write(bytes, 0, bytes.length, position);
   } finally {
     await file.close();
   }
