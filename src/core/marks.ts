@@ -34,7 +34,14 @@ export async function putMark(
   });
   const millis = String(now.getMilliseconds()).padStart(3, '0');
   const suffix = randomBytes(4).toString('hex');
-  return putBytes(storage, `${folder}/${kind}-${stamp(now)}-${millis}-${suffix}.json`, Buffer.from(text));
+  const key = `${folder}/${kind}-${stamp(now)}-${millis}-${suffix}.json`;
+  try {
+    return await putBytes(storage, key, Buffer.from(text));
+  } catch (error) {
+    // A full disk must let go of something: this mark says all it has to say by its name.
+    if (kind !== 'deleting' || (error as Partial<DguardError>).code !== 'storage_full') throw error;
+    return putBytes(storage, key, Buffer.alloc(0));
+  }
 }
 
 /** The keys of a folder's marks of one kind, newest first. */

@@ -170,6 +170,53 @@ describe(mayMount ? 'a disk that is full' : 'a disk that is full [needs root and
     expect(verify.code, verify.stdout + verify.stderr).toBe(0);
   });
 
+  it.runIf(mayMount)(
+    'not a byte of it is left: prune still makes room, and the next backup finds it',
+    async () => {
+      configure({}, ['bad'], { retention: { keep_last: 1, auto_delete: false } });
+      const dguard = `node ${DGUARD}`;
+      const script = `${dguard} backup j -q && ${dguard} backup j -q && cat /dev/zero >bad/filler 2>/dev/null
+      set -e; test "$(df --output=avail bad | tail -1 | tr -d ' ')" = 0
+      if ${dguard} backup j -q; then exit 9; fi
+      ${dguard} prune j
+      truncate -s -1M bad/filler
+      ${dguard} backup j -q`;
+      const run = onSmallDisk('16m', script);
+      expect(run.code, run.stdout + run.stderr).toBe(0);
+      const good = (await space.listed('./full-copy')).filter(({ computed }) => computed.good);
+      expect(good).toHaveLength(2);
+      const verify = await space.run('verify', 'j', '--from', './full-copy');
+      expect(verify.code, verify.stdout + verify.stderr).toBe(0);
+    },
+  );
+
+  it.runIf(mayMount)(
+    'where a restore went: undo is whole or does nothing, drop-undo makes room',
+    async () => {
+      space.config({
+        datasources: { tree: { type: 'files', source_path: './bad/tree' } },
+        destinations: { good: { type: 'local', path: './good' } },
+        jobs: { j: { datasources: ['tree'], destinations: ['good'] } },
+      });
+      const dguard = `node ${DGUARD}`;
+      const script = `set -e; cp -a tree bad/tree; ${dguard} backup j -q
+      echo changed >bad/tree/0; ${dguard} restore j --overwrite -q
+      cat /dev/zero >bad/filler 2>/dev/null || true
+      ${dguard} restore j --undo -q && echo undone || echo refused $?
+      cp -a bad/tree after-undo
+      if test "$(cat bad/tree/0 | wc -c)" = 8; then ${dguard} restore j --undo -q; fi
+      rm bad/filler; ${dguard} list -q; cat /dev/zero >bad/filler 2>/dev/null || true
+      ${dguard} restore j --drop-undo --yes
+      cp -a bad/tree after-drop; rm bad/filler; df --output=used -k bad | tail -1`;
+      const run = onSmallDisk('16m', script);
+      expect(run.code, run.stdout + run.stderr).toBe(0);
+      const states = [expected, describeTree(space.path('after-drop'))];
+      expect(states).toContainEqual(describeTree(space.path('after-undo')));
+      // Nothing but the tree is left.
+      expect(Number(run.stdout.trim().split('\n').at(-1))).toBeLessThan(6.2 * 1024);
+    },
+  );
+
   it.runIf(mayMount)('the temporary folder: exit 1 and says so, nothing good listed', async () => {
     execFileSync('sqlite3', [space.path('app.db'), 'CREATE TABLE t AS SELECT randomblob(3000000) AS x']);
     space.config({
