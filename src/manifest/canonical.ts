@@ -43,14 +43,19 @@ function hasSortedKeys(value: unknown): boolean {
   let previous: string | undefined;
   for (const key of Object.keys(source)) {
     // Keys that are array indices come first in any object: their order is not the text's to choose.
-    const isIndex = /^(?:0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
-    if (!isIndex) {
+    if (!isIndex(key)) {
       if (previous !== undefined && key < previous) return false;
       previous = key;
     }
     if (!hasSortedKeys(source[key])) return false;
   }
   return true;
+}
+
+function isIndex(key: string): boolean {
+  const first = key.charCodeAt(0);
+  if (first < 0x30 || first > 0x39) return false; // no digit: nearly every key
+  return /^(?:0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
 }
 
 function sorted(value: unknown): unknown {
