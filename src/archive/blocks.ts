@@ -1,7 +1,7 @@
 import { createHash, webcrypto } from 'node:crypto';
 import type { Codec } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
-import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
+import type { ChunkerParameters } from './format.ts';
 
 /** Which block of which artifact of which backup. */
 export interface BlockRef {
@@ -41,8 +41,10 @@ export interface ArtifactTotals {
 const { subtle } = webcrypto;
 const ignore = (): void => undefined;
 
-/** Three blocks fill two cores; more cover for those that are quick, and for the one that is being named. */
-const BLOCKS_IN_FLIGHT = 6;
+/** Bounds memory. Some eight blocks of the common size: quick ones wait for slow ones before them. */
+const BYTES_IN_FLIGHT = 8 * 1024 * 1024;
+/** However large: fewer would leave cores idle. */
+const MIN_BLOCKS_IN_FLIGHT = 3;
 
 /**
  * The pipeline of one backup's blocks: cut, name, ask whether the block is known, compress several at a
@@ -56,7 +58,7 @@ export function createBlockPipeline(options: {
   /** "Is this block known?": where the chain holds it, or undefined. */
   readonly known: (name: string, length: number) => BlockRef | undefined;
 }) {
-  const pool: Buffer[] = [];
+  const pool = createBufferPool(BYTES_IN_FLIGHT);
   const cutter = createCutter(options.chunker, onBlock);
   let sink: ArtifactSink | undefined;
   let digest = createHash('sha256');
@@ -65,6 +67,7 @@ export function createBlockPipeline(options: {
   let count = 0;
   let offset = 0;
   let inFlight = 0;
+  let bytesInFlight = 0;
   let failure: unknown;
   let named: Promise<void> = Promise.resolve();
   let tail: Promise<void> = Promise.resolve();
@@ -74,9 +77,10 @@ export function createBlockPipeline(options: {
     const target = sink!;
     const start = cutTo;
     cutTo += view.length;
-    const buffer = pool.pop() ?? Buffer.allocUnsafeSlow(MAX_BLOCK_BYTES);
+    const buffer = pool.take(view.length);
     const block = buffer.subarray(0, view.copy(buffer));
     inFlight++;
+    bytesInFlight += block.length;
     // The name is made beside the thread that cuts: the two passes over the bytes would else take turns.
     const digested = subtle.digest('SHA-256', block);
     digested.catch(() => {});
@@ -89,8 +93,9 @@ export function createBlockPipeline(options: {
       .then(async () => (await stored)?.())
       .catch(fail)
       .then(() => {
-        pool.push(buffer);
+        pool.giveBack(buffer);
         inFlight--;
+        bytesInFlight -= block.length;
         wake?.();
       });
   }
@@ -126,8 +131,10 @@ export function createBlockPipeline(options: {
     failure ??= error;
   }
 
-  async function settle(limit: number): Promise<void> {
-    while (inFlight > limit) {
+  const isFull = () => inFlight >= MIN_BLOCKS_IN_FLIGHT && bytesInFlight >= BYTES_IN_FLIGHT;
+
+  async function settle(until: () => boolean): Promise<void> {
+    while (!until()) {
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
@@ -163,12 +170,12 @@ export function createBlockPipeline(options: {
     cut: () => cutter.cut(),
     /** True when the caller must `await drain()` before it writes on: this bounds memory. */
     get full() {
-      return inFlight >= BLOCKS_IN_FLIGHT;
+      return isFull();
     },
-    drain: () => settle(BLOCKS_IN_FLIGHT - 1),
+    drain: () => settle(() => !isFull()),
     async end(): Promise<ArtifactTotals> {
       cutter.cut();
-      await settle(0);
+      await settle(() => inFlight === 0);
       await tail;
       if (failure !== undefined) throw failure;
       return { size: position, blocks: count, storedSize: offset, digest: digest.digest('hex') };
@@ -177,6 +184,29 @@ export function createBlockPipeline(options: {
     async quiesce(): Promise<void> {
       failure ??= new Error('given up');
       await tail;
+    },
+  };
+}
+
+/** Buffers for blocks, used again; their memory is touched only as far as blocks are long. */
+function createBufferPool(maxIdleBytes: number) {
+  const STEP = 512 * 1024;
+  const idle = new Map<number, Buffer[]>();
+  let idleBytes = 0;
+  return {
+    take(length: number): Buffer {
+      const size = Math.ceil(length / STEP) * STEP;
+      const found = idle.get(size)?.pop();
+      if (found === undefined) return Buffer.allocUnsafeSlow(size);
+      idleBytes -= size;
+      return found;
+    },
+    giveBack(buffer: Buffer): void {
+      if (idleBytes + buffer.length > maxIdleBytes) return;
+      idleBytes += buffer.length;
+      const others = idle.get(buffer.length);
+      if (others) others.push(buffer);
+      else idle.set(buffer.length, [buffer]);
     },
   };
 }
