@@ -373,4 +373,28 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(error.message).toMatch(/indexes of a could not be built/);
     expect(await ownNames(target)).toEqual([]);
   });
+
+  it('doctor says what a backup is worth, what is missing, and what was left', async () => {
+    const owner = { host: 'elsewhere', bootId: 'x', pid: 1 };
+    const mark = { dguard: 1, target: 'dgx_target', backupId: 'x', createdAt: '', parts: [], owner };
+    const marks = target.collection('__dguard');
+    await marks.insertMany([
+      { ...mark, _id: 'aaaaaaaa' as never, role: 'new', leaseUntil: new Date(0) },
+      { ...mark, _id: 'bbbbbbbb' as never, role: 'new', leaseUntil: new Date(Date.now() + 60_000) },
+    ]);
+    const source = bench.source(['dgx_target', 'dgx_missing']);
+    const findings = await mongodbEngine.diagnose!(source, { job: 'nightly' });
+    const about = (topic: string) => findings.filter((finding) => finding.topic === topic);
+    expect(about('connection')).toEqual([
+      { severity: 'problem', topic: 'connection', subject: 'dgx_missing', message: expect.any(String) },
+    ]);
+    expect(about('leftovers')).toMatchObject([
+      { subject: expect.stringContaining('aaaaaaaa'), fix: { lines: ['dguard restore nightly --recover'] } },
+    ]);
+    if (server().pid !== undefined) {
+      expect(about('consistency')).toMatchObject([{ severity: 'warning' }]);
+      expect(about('support')).toMatchObject([{ message: expect.stringMatching(/dot\.old, dot\.ted/) }]);
+    }
+    await marks.drop();
+  });
 });

@@ -6,7 +6,7 @@ import { type CollectionInfo, storedIn } from './catalog.ts';
 import { sourceFacts } from './facts.ts';
 import { BSON_END, JSONL_END, METADATA_END, SCHEMA_END, SCHEMA_FORMAT } from './members.ts';
 import { type DumpedFacts, type Metadata, parseMetadata } from './metadata.ts';
-import { stemCollection } from './names.ts';
+import { isSystemCollection, stemCollection } from './names.ts';
 
 export type StreamEntry = Extract<ContentEntry, { type: 'stream' }>;
 
@@ -18,6 +18,8 @@ export interface Part {
   /** Its documents; undefined of a view. */
   readonly entry?: StreamEntry;
   readonly format: 'bson' | 'jsonl';
+  /** Nothing says what its options and indexes were: `info` has none. */
+  readonly undescribed?: true;
 }
 
 const MAX_METADATA_BYTES = 64 * 1024 * 1024;
@@ -82,8 +84,14 @@ export async function readParts(content: BackupContent): Promise<Part[]> {
   // mongodump of old wrote no metadata where there was nothing to say.
   for (const [stem, entry] of documents) {
     const name = stemCollection(stem);
-    if (name === undefined || name.startsWith('system.') || name.startsWith('$')) continue;
-    parts.push({ info: { name, type: 'collection', options: document([]), indexes: [] }, entry, format });
+    if (name === undefined) throw broken('its name is cut, and no metadata has the whole of it', stem);
+    if (isSystemCollection(name) || name.startsWith('$')) continue;
+    parts.push({
+      info: { name, type: 'collection', options: document([]), indexes: [] },
+      entry,
+      format,
+      undescribed: true,
+    });
   }
   return parts.sort((a, b) => (a.info.name < b.info.name ? -1 : 1));
 }

@@ -1,6 +1,6 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../errors.ts';
-import { documentsOfStream } from './bson.ts';
+import { documentsOfStream, field } from './bson.ts';
 import { describeCollection, storedIn } from './catalog.ts';
 import { createFingerprint } from './fingerprint.ts';
 import { buildIndexes, createCollection } from './load.ts';
@@ -27,10 +27,11 @@ export async function copyCollection(
   if ((await describeCollection(db, to)) !== undefined) await db.command({ drop: to });
   await createCollection(db, to, info.options);
   const [source, target] = [storedIn(info)!, storedIn({ ...info, name: to })!];
+  const bypassValidation = field(info.options, 'validator') !== undefined;
   const [read, written] = [createFingerprint(), createFingerprint()];
   const request = { signal: new AbortController().signal, subject: `${db.databaseName}.${from}` };
   for await (const documents of documentsOfStream(readCollection(db, source, read, request)))
-    await rawInsert(db, target, documents, { ...options, bypassValidation: true });
+    await rawInsert(db, target, documents, { ...options, bypassValidation });
   for await (const _ of readCollection(db, target, written, request));
   if (read.documents !== written.documents || read.sum() !== written.sum())
     throw failed(`${written.documents} of ${read.documents} documents came over unchanged`);

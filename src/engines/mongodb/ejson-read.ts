@@ -1,30 +1,17 @@
-import { DguardError } from '../../errors.ts';
 import { checkDocument, document, element, TYPE } from './bson.ts';
 import { parseDecimal } from './decimal128.ts';
 import { BYTES_KEY } from './ejson-write.ts';
+import { broken, type Node, parseJsonText } from './json-text.ts';
 
 /**
  * Reads Extended JSON (canonical, and of the relaxed form plain numbers and dates) into the bytes of a document.
- * A reader of its own, as JSON.parse moves fields that are called like numbers to the front and forgets
- * all but the last of those that stand twice.
  */
 export function jsonToDocument(text: string): Buffer {
-  const reader = new Reader(text);
-  const node = reader.value(0);
-  reader.end();
+  const node = parseJsonText(text);
   if (node.kind !== 'object') throw broken('a line is no object', 0);
   if (node.fields.length === 1 && node.fields[0]![0] === BYTES_KEY) return rawBytes(node.fields[0]![1]);
   return encodeObject(node);
 }
-
-type Node =
-  | { readonly kind: 'object'; readonly fields: readonly (readonly [string, Node])[] }
-  | { readonly kind: 'array'; readonly items: readonly Node[] }
-  | { readonly kind: 'string'; readonly text: string }
-  | { readonly kind: 'number'; readonly text: string }
-  | { readonly kind: 'word'; readonly value: boolean | null };
-
-const MAX_DEPTH = 210;
 
 function encodeObject(node: Extract<Node, { kind: 'object' }>): Buffer {
   return document(node.fields.map(([name, value]) => encodeElement(name, value)));
@@ -223,112 +210,3 @@ function numberOf(node: Node, name: string): string {
   if (node.kind !== 'number') throw broken(`${name} is no number`, 0);
   return node.text;
 }
-
-function broken(why: string, at: number): DguardError {
-  return new DguardError('corrupt', `not Extended JSON: ${why}${at > 0 ? ` (character ${at})` : ''}`, {
-    operation: 'read documents',
-  });
-}
-
-/** JSON as it stands: the order of fields, and all of those that stand twice. */
-class Reader {
-  readonly #text: string;
-  #at = 0;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  end(): void {
-    this.#space();
-    if (this.#at < this.#text.length) throw broken('something follows', this.#at);
-  }
-
-  value(depth: number): Node {
-    if (depth > MAX_DEPTH) throw broken('objects lie too deep in each other', this.#at);
-    this.#space();
-    const char = this.#text[this.#at];
-    if (char === '{') return { kind: 'object', fields: this.#fields(depth) };
-    if (char === '[') return { kind: 'array', items: this.#items(depth) };
-    if (char === '"') return { kind: 'string', text: this.#string() };
-    NUMBER.lastIndex = this.#at;
-    const number = NUMBER.exec(this.#text)?.[0];
-    if (number !== undefined) {
-      this.#at += number.length;
-      return { kind: 'number', text: number };
-    }
-    for (const [word, value] of WORDS) {
-      if (!this.#text.startsWith(word, this.#at)) continue;
-      this.#at += word.length;
-      return { kind: 'word', value };
-    }
-    throw broken('no value', this.#at);
-  }
-
-  #fields(depth: number): [string, Node][] {
-    const fields: [string, Node][] = [];
-    this.#at++;
-    if (this.#takes('}')) return fields;
-    for (;;) {
-      this.#space();
-      if (this.#text[this.#at] !== '"') throw broken('no field name', this.#at);
-      const name = this.#string();
-      if (!this.#takes(':')) throw broken('no colon', this.#at);
-      fields.push([name, this.value(depth + 1)]);
-      if (this.#takes('}')) return fields;
-      if (!this.#takes(',')) throw broken('an object does not go on', this.#at);
-    }
-  }
-
-  #items(depth: number): Node[] {
-    const items: Node[] = [];
-    this.#at++;
-    if (this.#takes(']')) return items;
-    for (;;) {
-      items.push(this.value(depth + 1));
-      if (this.#takes(']')) return items;
-      if (!this.#takes(',')) throw broken('an array does not go on', this.#at);
-    }
-  }
-
-  #string(): string {
-    const start = this.#at;
-    for (let at = start + 1; at < this.#text.length; at++) {
-      const code = this.#text.charCodeAt(at);
-      if (code === 0x5c) at++;
-      else if (code === 0x22) {
-        this.#at = at + 1;
-        const inner = this.#text.slice(start + 1, at);
-        if (!inner.includes('\\')) return inner;
-        try {
-          return JSON.parse(this.#text.slice(start, at + 1)) as string;
-        } catch {
-          throw broken('a text is not one', start);
-        }
-      }
-    }
-    throw broken('a text does not end', start);
-  }
-
-  #takes(char: string): boolean {
-    this.#space();
-    if (this.#text[this.#at] !== char) return false;
-    this.#at++;
-    return true;
-  }
-
-  #space(): void {
-    for (;;) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-      this.#at++;
-    }
-  }
-}
-
-const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const WORDS: readonly (readonly [string, boolean | null])[] = [
-  ['true', true],
-  ['false', false],
-  ['null', null],
-];

@@ -8,9 +8,14 @@ import { jsonToDocument } from './ejson-read.ts';
 import { createFingerprint, type Fingerprint } from './fingerprint.ts';
 import { commandValue, rawInsert } from './raw.ts';
 
-/** One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy. */
-const INSERT_BYTES = 4 * 1024 * 1024;
-const INSERT_DOCUMENTS = 5000;
+/**
+ * One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy, and the
+ * driver copies each three times.
+ */
+const INSERT_BYTES = 1024 * 1024;
+const INSERT_DOCUMENTS = 2000;
+/** Lines of JSON that are turned into documents at once. */
+const LINES = 256;
 /** Messages under way at once, and their bytes, unless one is larger. */
 const INSERTS_AHEAD = 3;
 const AHEAD_BYTES = INSERTS_AHEAD * INSERT_BYTES;
@@ -24,6 +29,8 @@ export interface LoadRequest {
   readonly keepEmptyTimestamps: boolean;
   /** Told of documents that the server is going to change: it puts its clock in the place of Timestamp(0, 0). */
   readonly onEmptyTimestamp?: (collection: string) => void;
+  /** Told of documents that the backup has twice, in two states; the later one is there now. */
+  readonly onReplaced?: (collection: string, count: number) => void;
   readonly onBytes: (count: number) => void;
 }
 
@@ -47,7 +54,9 @@ export async function loadPart(
   const print = createFingerprint();
   const { info, entry } = part;
   if (entry === undefined) return print;
+  const replaced: Buffer[] = [];
   const options = {
+    ...(content.facts.consistency === 'none' ? { onReplaced: (old: Buffer) => void replaced.push(old) } : {}),
     bypassValidation: field(info.options, 'validator') !== undefined,
     keepEmptyTimestamps: request.keepEmptyTimestamps,
   };
@@ -95,6 +104,8 @@ export async function loadPart(
   }
   if (failure !== undefined) throw failure;
   compareDumped(part, print);
+  for (const old of replaced) print.remove(old);
+  if (replaced.length > 0) request.onReplaced?.(info.name, replaced.length);
   return print;
 }
 
@@ -117,7 +128,9 @@ async function* documentsOf(
     }
   }
   if (format === 'bson') return yield* documentsOfStream(counted());
-  for await (const lines of linesOf(counted())) yield lines.map(jsonToDocument);
+  for await (const lines of linesOf(counted())) {
+    for (let at = 0; at < lines.length; at += LINES) yield lines.slice(at, at + LINES).map(jsonToDocument);
+  }
 }
 
 const MAX_LINE_BYTES = 256 * 1024 * 1024;

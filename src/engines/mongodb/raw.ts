@@ -1,12 +1,6 @@
-import type { Db, Document, ReadPreferenceLike } from 'mongodb';
+import type { Db, Document } from 'mongodb';
 import { DguardError } from '../../errors.ts';
 import { document, documentsOf, element, elements, TYPE } from './bson.ts';
-
-/** What a command that makes a cursor may be told. */
-export interface CursorRequest {
-  readonly readPreference?: ReadPreferenceLike;
-  readonly batchSize?: number;
-}
 
 /** What the driver's cursor holds of its server's last answer; not part of its published types. */
 interface Answered {
@@ -20,12 +14,14 @@ interface Answered {
 export async function* rawBatches(
   db: Db,
   command: Document,
-  { readPreference, batchSize }: CursorRequest = {},
+  { batchSize }: { readonly batchSize?: number } = {},
 ): AsyncGenerator<Buffer> {
-  const cursor = db.runCursorCommand(command, {
+  // The cursor of a command would read from the primary, whatever the uri says.
+  const options = {
     raw: true,
-    ...(readPreference === undefined ? {} : { readPreference }),
-  } as Parameters<Db['runCursorCommand']>[1]);
+    ...(db.readPreference === undefined ? {} : { readPreference: db.readPreference }),
+  };
+  const cursor = db.runCursorCommand(command, options as Parameters<Db['runCursorCommand']>[1]);
   if (batchSize !== undefined) cursor.setBatchSize(batchSize);
   try {
     while (await cursor.hasNext()) {
@@ -52,6 +48,11 @@ export interface InsertOptions {
   readonly bypassValidation?: boolean;
   /** A server puts its clock where a document says Timestamp(0, 0), unless it knows how to be told not to. */
   readonly keepEmptyTimestamps?: boolean;
+  /**
+   * A document takes the place of one with its `_id`, which is handed on: read without a snapshot, one that is
+   * deleted and made anew meanwhile is met twice.
+   */
+  readonly onReplaced?: (old: Buffer) => void;
 }
 
 /**
@@ -64,8 +65,9 @@ export async function rawInsert(
   db: Db,
   collection: string,
   documents: readonly Buffer[],
-  { bypassValidation = false, keepEmptyTimestamps = false }: InsertOptions = {},
+  options: InsertOptions = {},
 ): Promise<void> {
+  const { bypassValidation = false, keepEmptyTimestamps = false, onReplaced } = options;
   const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
   const sequence = new DocumentSequence('documents');
   for (const one of documents) sequence.push({}, one);
@@ -76,14 +78,51 @@ export async function rawInsert(
     ...(keepEmptyTimestamps ? { bypassEmptyTsReplacement: true } : {}),
     documents: sequence,
   });
-  const errors = (answer['writeErrors'] ?? []) as { index: number; errmsg: string; code: number }[];
+  const errors = (answer['writeErrors'] ?? []) as WriteError[];
   const concern = answer['writeConcernError'] as { errmsg: string } | undefined;
   if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return;
+  const isWhole = Number(answer['n']) + errors.length === documents.length && concern === undefined;
+  if (onReplaced !== undefined && isWhole && errors.every(isSameId)) {
+    for (const { index } of errors)
+      await replaceDocument(db, collection, documents[index]!, options, onReplaced);
+    return;
+  }
   const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${documents.length} were taken`;
   throw new DguardError('target_failed', `the server refused documents of ${collection}: ${why}`, {
     operation: 'insert documents',
     subject: `${db.databaseName}.${collection}`,
   });
+}
+
+interface WriteError {
+  readonly index: number;
+  readonly code: number;
+  readonly errmsg: string;
+  readonly keyPattern?: object;
+}
+
+const DUPLICATE_KEY = 11000;
+
+function isSameId({ code, errmsg, keyPattern }: WriteError): boolean {
+  if (code !== DUPLICATE_KEY) return false;
+  return keyPattern === undefined ? /\b_id_\b/.test(errmsg) : Object.keys(keyPattern).join() === '_id';
+}
+
+async function replaceDocument(
+  db: Db,
+  collection: string,
+  bytes: Buffer,
+  options: InsertOptions,
+  onReplaced: (old: Buffer) => void,
+): Promise<void> {
+  const id = [...elements(bytes)].find(({ name }) => name === '_id');
+  const value = id && (await commandValue(document([bytes.subarray(id.at, id.end)]))).get('_id');
+  const filter = { _id: { $eq: value } };
+  const [old] = await rawDocuments(db, { find: collection, filter, limit: 1 });
+  await db.command({ delete: collection, deletes: [{ q: filter, limit: 1 }] });
+  const { onReplaced: _, ...once } = options;
+  await rawInsert(db, collection, [bytes], once);
+  if (old !== undefined) onReplaced(old);
 }
 
 /**

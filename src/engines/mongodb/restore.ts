@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../errors.ts';
 import type { BackupContent, RestoreOutcome, TableFact } from '../types.ts';
 import { databaseSize, storedIn } from './catalog.ts';
-import { compareCatalog, compareDocuments, type Loaded } from './compare.ts';
+import { compareCatalog, compareDocuments } from './compare.ts';
 import { openServer } from './connection.ts';
 import { documentToJson } from './ejson-write.ts';
 import { serverError } from './failures.ts';
@@ -84,6 +84,12 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
   const load = {
     signal: request.signal,
     keepEmptyTimestamps,
+    onReplaced: (name: string, count: number) =>
+      request.warn({
+        message: `${count} document(s) of ${name} are in the backup twice, as they were replaced while it was read; the later ones are restored`,
+        subject: target,
+        partial: false,
+      }),
     ...(keepEmptyTimestamps || work.info.product !== 'MongoDB'
       ? {}
       : { onEmptyTimestamp: (name: string) => void changed.add(name) }),
@@ -92,21 +98,22 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
       request.onProgress(bytes, done);
     },
   };
-  const loaded: Loaded[] = [];
+  const tables: TableFact[] = [];
+  const read = request.scratch ? { signal: request.signal } : undefined;
   for (const { part, create, into } of places) {
     throwIfAborted(request.signal);
     await createCollection(db, create, part.info.options);
     const print = await loadPart(db, into, part, content, load);
+    // Before the indexes: with one of those the server begins to remove what has expired.
+    const table = await compareDocuments(db, { part, into, print }, target, read);
+    if (table !== undefined) tables.push(table);
     await buildIndexes(db, create, part.info);
-    loaded.push({ part, into, print });
     done++;
   }
   if (changed.size > 0) {
     const message = `this server puts its clock in the place of empty timestamps (before 8.0, 7.0.13, 6.0.17, 5.0.29), in: ${[...changed].slice(0, 10).join(', ')}`;
     request.warn({ message, subject: target, partial: false });
   }
-  const read = request.scratch ? { signal: request.signal } : undefined;
-  const tables = await compareDocuments(db, loaded, target, read);
   const differing = await compareCatalog(
     db,
     places.map(({ part, create }) => ({ part, into: create })),

@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb';
-import { DguardError } from '../../errors.ts';
+import { DguardError, errorText } from '../../errors.ts';
 import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types.ts';
 import { collectionSize, listCollections } from './catalog.ts';
 import { onlyDatabase, openServer, type Server } from './connection.ts';
@@ -36,8 +36,16 @@ export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
       const now = await serverNow(server);
       for (const mark of await listMarks(db)) {
         if (isHeld(mark, request.host, now)) continue;
-        const settled = await settle(db, mark, request);
-        if (settled !== undefined) done.push(settled);
+        try {
+          const settled = await settle(db, mark, request);
+          if (settled !== undefined) done.push(settled);
+        } catch (error) {
+          // The target itself is whole: a user who may only read must not fail for what another one left.
+          if (mark.role !== 'new' && mark.role !== 'drop') throw error;
+          done.push(
+            `what a restore of ${mark.backupId} left in ${db.databaseName} could not be removed: ${errorText(error)}`,
+          );
+        }
       }
       return done;
     }),
@@ -95,8 +103,13 @@ export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
         const mark = (await listMarks(db)).find(({ role }) => role === 'scratch');
         if (mark === undefined || isHeld(mark, request.host, now)) continue;
         if (targets !== undefined && !targets.includes(mark.target)) continue;
-        await dropScratchDatabase(db);
-        done.push(`removed ${name}, left by an interrupted test restore of ${mark.backupId}`);
+        const left = `left by an interrupted test restore of ${mark.backupId}`;
+        done.push(
+          await dropScratchDatabase(db).then(
+            () => `removed ${name}, ${left}`,
+            (error: unknown) => `${name}, ${left}, could not be removed: ${errorText(error)}`,
+          ),
+        );
       }
       return done;
     }),
