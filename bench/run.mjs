@@ -1,9 +1,10 @@
-// npm run bench -- [memory | list | postgres | mongodb] [--dir DIR] [--keep] [--scale N] [--only mix,many,sqlite] [--runs N]
+// npm run bench -- [memory | list | postgres | mysql | mongodb] [--dir DIR] [--keep] [--scale N] [--only mix,many,sqlite] [--runs N]
 // Compares dguard with tar and zstd, restic, kopia and sqlite3's .backup on the same seeded data. The peers come from
 // `npm run services -- bench`. At scale 1 it needs 12 GB of disk in DIR and about half an hour.
 //   memory    instead: the peak memory of dguard's full backup of one file of 1, 2, 4 and 8 GiB
 //   list      instead: the time of `dguard list` with 10,000 backups at the destination
 //   postgres  instead: dump and restore of a PostgreSQL database, against pg_dump, pg_restore and restic
+//   mysql     instead: dump and restore of a MariaDB database, against mariadb-dump | zstd and its way back
 //   mongodb   instead: dump and restore of a database of FerretDB, against mongodump and mongorestore
 //   --dir     where it works (default: a new temporary folder)
 //   --keep    leaves the data in place for the next run with the same --dir
@@ -17,13 +18,14 @@ import { dataSet, warmUp } from './data.mjs';
 import { runList } from './list.mjs';
 import { runMemory } from './memory.mjs';
 import { runMongodb } from './mongodb.mjs';
+import { runMysql } from './mysql.mjs';
 import { runPostgres } from './postgres.mjs';
 import { table } from './report.mjs';
 import { runWorkload } from './workload.mjs';
 
 const WORKLOADS = ['mix', 'many', 'sqlite'];
 /** What is measured instead of the workloads. */
-const INSTEAD = ['memory', 'list', 'postgres', 'mongodb'];
+const INSTEAD = ['memory', 'list', 'postgres', 'mysql', 'mongodb'];
 
 await main(readOptions());
 
@@ -37,6 +39,7 @@ async function main({ folder, keep, scale, rounds, workloads, instead }) {
     if (instead === 'memory') runMemory({ folder, scale, say });
     if (instead === 'list') await runList({ folder, scale, rounds, say });
     if (instead === 'mongodb') results.push(...(await runMongodb({ folder, scale, rounds, say })));
+    if (instead === 'mysql') results.push(...(await runMysql({ folder, scale, rounds, say })));
     if (instead === 'postgres') results.push(...(await runPostgres({ folder, scale, rounds, say })));
     for (const workload of instead ? [] : workloads)
       results.push(...compare(workload, { folder, keep, scale, rounds }));

@@ -1,12 +1,12 @@
 import { throwIfAborted } from '../../errors.ts';
 import type { TableFact } from '../types.ts';
-import { bufferPool } from './buffers.ts';
 import { countRows } from './catalog.ts';
 import { planChunks } from './chunks.ts';
 import { rowsQuery } from './columns.ts';
 import { refuseGenerated } from './dump-preflight.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
 import { serverError } from './failures.ts';
+import { insertBuffers } from './insert-buffers.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from './insert-encoder.ts';
 import { readInOrder } from './read-in-order.ts';
 import { withoutSandboxLine } from './sandbox-line.ts';
@@ -62,7 +62,7 @@ export function dumpStream(snapshot: Snapshot): {
 } {
   const { server, session, schema, tools, subject, readers, without, readable, running } = snapshot;
   const rest = restOf(snapshot);
-  const pool = bufferPool(INSERT_BUFFER_BYTES, 6 * (readers.length + 2));
+  const pool = insertBuffers(INSERT_BUFFER_BYTES, 6 * (readers.length + 2));
   const rows = new Map(readable.map(({ table }): [string, number] => [table.name, 0]));
   let counted: Promise<readonly TableFact[]> | undefined;
 

@@ -1,28 +1,13 @@
-import type { BufferPool } from './buffers.ts';
 import type { ColumnInfo } from './columns.ts';
+import type { InsertBuffers } from './insert-buffers.ts';
 import type { RowEncoder } from './row-stream.ts';
+import { FORM, roomForRow, writeRow } from './row-text.ts';
 import { identifier } from './session.ts';
 
 /** As large as the dump tools make their statements. */
 const STATEMENT_BYTES = 1024 * 1024;
 /** A statement, and room for the row that makes it full. */
-export const INSERT_BUFFER_BYTES = STATEMENT_BYTES + 64 * 1024;
-
-/** What a byte of a text becomes behind a backslash; 0: it stands for itself. */
-const ESCAPES = new Uint8Array(256);
-for (const [byte, escaped] of [
-  [0x00, '0'],
-  [0x0a, 'n'],
-  [0x0d, 'r'],
-  [0x1a, 'Z'],
-  [0x22, '"'],
-  [0x27, "'"],
-  [0x5c, '\\'],
-] as const)
-  ESCAPES[byte] = escaped.charCodeAt(0);
-
-const HEX = Uint8Array.from(Buffer.from('0123456789ABCDEF'));
-const [QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, ZERO, X] = [0x27, 0x5c, 0x2c, 0x28, 0x29, 0x30, 0x78] as const;
+export const INSERT_BUFFER_BYTES = STATEMENT_BYTES + 256 * 1024;
 
 /**
  * Encodes rows as INSERT statements, about 1 MiB each: numbers as they are, text quoted, bytes as hexadecimal
@@ -31,14 +16,14 @@ const [QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, ZERO, X] = [0x27, 0x5c, 0x2c, 0x28,
 export function insertEncoder(
   table: string,
   columns: readonly ColumnInfo[],
-  pool: BufferPool,
+  pool: InsertBuffers,
   emit: (chunk: Buffer) => void,
 ): RowEncoder & { readonly rows: () => number } {
   const names = columns.map(({ name }) => identifier(name)).join(',');
   const head = Buffer.from(`INSERT INTO ${identifier(table)} (${names}) VALUES\n`);
-  /** 0: as it is; 1: quoted; 2: hexadecimal. */
-  const forms = columns.map(({ kind }) => (kind === 'number' ? 0 : kind === 'binary' ? 2 : 1));
-  const count = forms.length;
+  const forms = Uint8Array.from(columns, ({ kind }) =>
+    kind === 'number' ? FORM.plain : kind === 'binary' ? FORM.hex : FORM.quoted,
+  );
   let out: Buffer = Buffer.alloc(0);
   let at = 0;
   let rows = 0;
@@ -54,66 +39,21 @@ export function insertEncoder(
   return {
     rows: () => rows,
     row(bytes, from, to) {
-      // No byte becomes more than two, NULL (one byte) aside, and every value may get `0x` or quotes, and a comma.
-      const worst = at + head.length + 2 * (to - from) + 8 * count + 8;
       if (out.length === 0) out = pool.take();
+      const worst = at + head.length + roomForRow(to - from, forms.length) + 4;
       if (worst > out.length) {
         const larger = Buffer.allocUnsafe(worst + STATEMENT_BYTES);
         out.copy(larger, 0, 0, at);
+        pool.give(out);
         out = larger;
       }
-      const target = out;
       let put = at;
-      if (put === 0) put = head.copy(target);
+      if (put === 0) put = head.copy(out);
       else {
-        target[put++] = COMMA;
-        target[put++] = 0x0a;
+        out[put++] = 0x2c;
+        out[put++] = 0x0a;
       }
-      target[put++] = OPEN;
-      let pos = from;
-      for (let column = 0; column < count; column++) {
-        if (column > 0) target[put++] = COMMA;
-        let length = bytes[pos++]!;
-        if (length === 0xfb) {
-          target[put++] = 0x4e;
-          target[put++] = 0x55;
-          target[put++] = 0x4c;
-          target[put++] = 0x4c;
-          continue;
-        }
-        if (length > 0xfb) {
-          const width = length === 0xfc ? 2 : length === 0xfd ? 3 : 8;
-          length = width === 8 ? Number(bytes.readBigUInt64LE(pos)) : bytes.readUIntLE(pos, width);
-          pos += width;
-        }
-        const end = pos + length;
-        const form = forms[column];
-        if (form === 0) {
-          while (pos < end) target[put++] = bytes[pos++]!;
-        } else if (form === 1 || length === 0) {
-          target[put++] = QUOTE;
-          while (pos < end) {
-            const byte = bytes[pos++]!;
-            const escaped = ESCAPES[byte]!;
-            if (escaped === 0) target[put++] = byte;
-            else {
-              target[put++] = BACKSLASH;
-              target[put++] = escaped;
-            }
-          }
-          target[put++] = QUOTE;
-        } else {
-          target[put++] = ZERO;
-          target[put++] = X;
-          while (pos < end) {
-            const byte = bytes[pos++]!;
-            target[put++] = HEX[byte >> 4]!;
-            target[put++] = HEX[byte & 15]!;
-          }
-        }
-      }
-      target[put++] = CLOSE;
-      at = put;
+      at = pool.encode(out, put, bytes, from, to, forms) ?? writeRow(out, put, bytes, from, forms);
       rows++;
       if (at >= STATEMENT_BYTES) flush();
     },

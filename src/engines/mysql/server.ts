@@ -106,7 +106,8 @@ async function placeOptionFile(
     await run('umask 077 && cat > "$0"', text);
     return { path, remove: () => run('rm -f "$0"', undefined, new AbortController().signal).catch(() => {}) };
   }
-  const folder = await mkdtemp(join(source.tempDir || tmpdir(), 'mysql-'));
+  // Another user cannot look into a folder within temp_dir, which is ours alone.
+  const folder = await mkdtemp(join(user === undefined ? source.tempDir || tmpdir() : tmpdir(), 'mysql-'));
   const path = join(folder, 'client.cnf');
   await writeFile(path, text, { mode: 0o600, flag: 'wx' });
   if (user !== undefined) await handTo(user, folder, path, source);
