@@ -398,9 +398,11 @@ describeWithEachPostgres('postgres: restore', (server) => {
     expect(await errorOf(postgresEngine.restore(broken, request))).toMatchObject({ code: 'target_failed' });
     await postgresEngine.restore(content, request);
     expect(await rows('modest_db')).toEqual([1, 2, 3]);
-    expect(await errorOf(postgresEngine.restore(content, { ...request, overwrite: true }))).toMatchObject({
-      code: 'target_refused',
-    });
+    // Nothing can be kept beside it: all of it is replaced inside (postgres-safety), a part is not.
+    const refused = { code: 'target_refused' };
+    expect(await errorOf(postgresEngine.restore(content, request))).toMatchObject(refused);
+    const part = { ...request, overwrite: true, only: ['t'] };
+    expect(await errorOf(postgresEngine.restore(content, part))).toMatchObject(refused);
     expect(
       await errorOf(postgresEngine.restore(content, { ...request, toDatabase: 'modest_new' })),
     ).toMatchObject({
