@@ -78,6 +78,27 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
     expect(datasources[0]!.facts['connections']).toBeGreaterThanOrEqual(1);
   });
 
+  it('a server that hangs is a timeout, one that was stopped is unreachable', async () => {
+    const { pid, halt, resume } = server();
+    if (pid === undefined) return; // not ours to stop
+    const status = async () => {
+      const outcome = await place.run('check', 'admin', '--timeout', '2s', '--json');
+      expect(outcome.code).toBe(1);
+      return (parseDocument('check', outcome.stdout) as unknown as { datasources: { status: string }[] })
+        .datasources[0]!.status;
+    };
+    process.kill(pid, 'SIGSTOP');
+    try {
+      expect(await status()).toBe('timeout');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await halt();
+    expect(await status()).toBe('unreachable');
+    await resume();
+    expect((await place.run('check', 'admin')).code).toBe(0);
+  });
+
   it('an administrator has only the table without transactions to mend', async () => {
     const { code, findings } = await doctor(place, 'admin');
     expect(findings).toMatchObject([

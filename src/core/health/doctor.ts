@@ -111,14 +111,21 @@ async function diagnoseDatasource(
     });
   }
   if (health.status !== 'ok') return findings;
-  return [...findings, ...(await undoFindings(config, name, runtime))];
+  return [...findings, ...(await undoFindings(config, name, limitMs, runtime))];
 }
 
 /** Undo copies take room until they are dropped. */
-async function undoFindings(config: Config, name: string, runtime: Runtime): Promise<readonly Finding[]> {
+async function undoFindings(
+  config: Config,
+  name: string,
+  limitMs: number,
+  runtime: Runtime,
+): Promise<readonly Finding[]> {
   const datasource = config.datasources[name]!;
   try {
-    const copies = await listUndo({ type: datasource.type, datasource }, runtime);
+    const copies = await withTimeLimit(name, limitMs, runtime, (limited) =>
+      listUndo({ type: datasource.type, datasource }, limited),
+    );
     return copies.map(({ name: copy, createdAt }) => ({
       severity: 'notice',
       topic: 'leftovers',
@@ -127,6 +134,7 @@ async function undoFindings(config: Config, name: string, runtime: Runtime): Pro
       ...jobFix(config, name, '--drop-undo'),
     }));
   } catch (error) {
+    if (runtime.signal.aborted) throw abortError(runtime.signal);
     // Who may only read may not see them either: then there is nothing to say but that.
     const message = `undo copies could not be looked for: ${errorText(error)}`;
     return [{ severity: 'notice', topic: 'leftovers', message }];
