@@ -6,19 +6,19 @@ import {
   elements,
   field,
   without,
-} from '../../src/engines/mongodb/bson.ts';
-import { decimalText, parseDecimal } from '../../src/engines/mongodb/decimal128.ts';
-import { jsonToDocument } from '../../src/engines/mongodb/ejson-read.ts';
-import { documentToJson } from '../../src/engines/mongodb/ejson-write.ts';
-import { createFingerprint } from '../../src/engines/mongodb/fingerprint.ts';
-import { metadataText, parseMetadata } from '../../src/engines/mongodb/metadata.ts';
+} from '../../src/engines/mongodb/bson/bson.ts';
+import { decimalText, parseDecimal } from '../../src/engines/mongodb/bson/decimal128.ts';
+import { jsonToDocument } from '../../src/engines/mongodb/bson/ejson-read.ts';
+import { documentToJson } from '../../src/engines/mongodb/bson/ejson-write.ts';
+import { createFingerprint } from '../../src/engines/mongodb/bson/fingerprint.ts';
+import { metadataText, parseMetadata } from '../../src/engines/mongodb/server/metadata.ts';
 import {
   besideCollection,
   fileStem,
   scratchDatabase,
   stemCollection,
-} from '../../src/engines/mongodb/names.ts';
-import { commandValue } from '../../src/engines/mongodb/raw.ts';
+} from '../../src/engines/mongodb/server/names.ts';
+import { commandValue } from '../../src/engines/mongodb/server/raw.ts';
 import { noise } from '../archive/support.ts';
 import { DOCUMENTS, ODD_DOCUMENTS } from './support-mongodb-values.ts';
 

@@ -7,7 +7,7 @@ import { BSON, type Db, GridFSBucket } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
-import { rawDocuments, rawInsert } from '../../src/engines/mongodb/raw.ts';
+import { rawDocuments, rawInsert } from '../../src/engines/mongodb/server/raw.ts';
 import type { BackupContent, StreamMember } from '../../src/engines/types.ts';
 import { noise } from '../archive/support.ts';
 import { mongoTools } from '../services/mongodb.mjs';

@@ -1,17 +1,22 @@
 import { type Db, MongoServerError, Timestamp } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import { document } from '../../src/engines/mongodb/bson.ts';
-import type { CollectionInfo } from '../../src/engines/mongodb/catalog.ts';
+import { document } from '../../src/engines/mongodb/bson/bson.ts';
 import { privilegeFindings } from '../../src/engines/mongodb/diagnose.ts';
-import { failureKind } from '../../src/engines/mongodb/failures.ts';
-import { documentsPath, inMemberOrder } from '../../src/engines/mongodb/members.ts';
-import { missingActions, type Privilege, TO_DUMP, TO_RESTORE } from '../../src/engines/mongodb/privileges.ts';
-import { isMovable } from '../../src/engines/mongodb/restore-work.ts';
+import { documentsPath, inMemberOrder } from '../../src/engines/mongodb/dump/members.ts';
+import { isMovable } from '../../src/engines/mongodb/restore/restore-work.ts';
+import type { CollectionInfo } from '../../src/engines/mongodb/server/catalog.ts';
+import { failureKind } from '../../src/engines/mongodb/server/failures.ts';
+import {
+  missingActions,
+  type Privilege,
+  TO_DUMP,
+  TO_RESTORE,
+} from '../../src/engines/mongodb/server/privileges.ts';
 import {
   keepsEmptyTimestamps,
   probeSnapshot,
   type ServerInfo,
-} from '../../src/engines/mongodb/server-info.ts';
+} from '../../src/engines/mongodb/server/server-info.ts';
 
 const INFO: ServerInfo = {
   product: 'MongoDB',

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { insertBuffers } from '../../src/engines/mysql/insert-buffers.ts';
-import { INSERT_BUFFER_BYTES, insertEncoder } from '../../src/engines/mysql/insert-encoder.ts';
-import { writeRow } from '../../src/engines/mysql/row-text.ts';
+import { insertBuffers } from '../../src/engines/mysql/rows/insert-buffers.ts';
+import { INSERT_BUFFER_BYTES, insertEncoder } from '../../src/engines/mysql/rows/insert-encoder.ts';
+import { writeRow } from '../../src/engines/mysql/rows/row-text.ts';
 
 /** A row as the server sends it; undefined is NULL. */
 function packet(values: readonly (Uint8Array | undefined)[]): Buffer {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import { parseLine } from '../../src/engines/mysql/jsonl-script.ts';
+import { parseLine } from '../../src/engines/mysql/jsonl/jsonl-script.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { collect } from '../archive/support.ts';
 import { type Bench, backUp, describeWithEachMysql, makeBench, picture } from './support-mysql.ts';

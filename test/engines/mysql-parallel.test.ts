@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
-import { conditions, cutPoints } from '../../src/engines/mysql/chunks.ts';
+import { conditions, cutPoints } from '../../src/engines/mysql/dump/chunks.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
 import type { StreamMember } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { optionFileText } from '../../src/engines/mysql/connection.ts';
-import { dumpHandler } from '../../src/engines/mysql/load.ts';
-import { rewriteCode } from '../../src/engines/mysql/rewrite.ts';
-import { withoutSandboxLine } from '../../src/engines/mysql/sandbox-line.ts';
-import { scanStatements } from '../../src/engines/mysql/scanner.ts';
-import { chooseTools, parseVersion, type Tools } from '../../src/engines/mysql/tools.ts';
+import { withoutSandboxLine } from '../../src/engines/mysql/dump/sandbox-line.ts';
+import { dumpHandler } from '../../src/engines/mysql/restore/load.ts';
+import { rewriteCode } from '../../src/engines/mysql/restore/rewrite.ts';
+import { scanStatements } from '../../src/engines/mysql/restore/scanner.ts';
+import { optionFileText } from '../../src/engines/mysql/server/connection.ts';
+import { chooseTools, parseVersion, type Tools } from '../../src/engines/mysql/server/tools.ts';
 import { collect } from '../archive/support.ts';
 
 async function* pieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Uint8Array> {

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { lockFindings } from '../../src/engines/postgres/diagnose.ts';
-import { openServer } from '../../src/engines/postgres/server.ts';
+import { openServer } from '../../src/engines/postgres/server/server.ts';
 import { parseDocument } from '../cli/documents.ts';
 import { type Workspace, workspace } from '../cli/support.ts';
 import { doctor, followFixes } from '../cli/support-doctor.ts';

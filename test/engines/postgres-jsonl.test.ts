@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
-import { memberName } from '../../src/engines/postgres/jsonl-dump.ts';
+import { memberName } from '../../src/engines/postgres/jsonl/jsonl-dump.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { describeWithEachPostgres } from '../services/needs.ts';
 import { type Bench, backUp, makeBench } from './support-postgres.ts';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { createOffsetScanner } from '../../src/engines/postgres/archive-offsets.ts';
+import { createOffsetScanner } from '../../src/engines/postgres/dump/archive-offsets.ts';
 import { describeWithEachPostgres } from '../services/needs.ts';
 import { postgresPrograms } from '../services/postgres.mjs';
 import { makeBench } from './support-postgres.ts';

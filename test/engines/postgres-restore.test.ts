@@ -4,7 +4,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
-import { besideName } from '../../src/engines/postgres/marks.ts';
+import { besideName } from '../../src/engines/postgres/restore/marks.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';

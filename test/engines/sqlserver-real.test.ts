@@ -6,7 +6,7 @@ import { openContent } from '../../src/archive/reader.ts';
 import { Secret } from '../../src/config/secret.ts';
 import type { SqlserverOptions } from '../../src/engines/sqlserver/engine.ts';
 import { sqlserverEngine } from '../../src/engines/sqlserver/engine.ts';
-import { openServer } from '../../src/engines/sqlserver/server.ts';
+import { openServer } from '../../src/engines/sqlserver/server/server.ts';
 import type { BackupContent, DumpRequest, RestoreRequest } from '../../src/engines/types.ts';
 import { writeBackup } from '../archive/support.ts';
 import { sqlserverSource } from './support-sqlserver.ts';

@@ -5,42 +5,42 @@ import {
   parseFileList,
   parseHeader,
   placeFiles,
-} from '../../src/engines/sqlserver/backup-file.ts';
-import {
-  exportExpression,
-  importExpression,
-  jsonNumber,
-  rowLine,
-  typeText,
-} from '../../src/engines/sqlserver/columns.ts';
-import { connectionOf } from '../../src/engines/sqlserver/connection.ts';
-import {
-  createTableStatement,
-  foreignKeyStatements,
-  indexStatements,
-} from '../../src/engines/sqlserver/definitions.ts';
-import { agreedTables } from '../../src/engines/sqlserver/dump.ts';
-import { memberName } from '../../src/engines/sqlserver/jsonl-dump.ts';
-import { insertStatement } from '../../src/engines/sqlserver/jsonl-load.ts';
-import { textLines } from '../../src/engines/sqlserver/lines.ts';
+} from '../../src/engines/sqlserver/dump/backup-file.ts';
+import { agreedTables } from '../../src/engines/sqlserver/dump/dump.ts';
+import { memberName } from '../../src/engines/sqlserver/dump/jsonl-dump.ts';
+import { textLines } from '../../src/engines/sqlserver/dump/lines.ts';
+import type { SqlserverOptions } from '../../src/engines/sqlserver/options.ts';
+import { insertStatement } from '../../src/engines/sqlserver/restore/jsonl-load.ts';
 import {
   besideName,
   isMarkedName,
   type Mark,
   markStatement,
   parseMark,
-} from '../../src/engines/sqlserver/marks.ts';
-import type { SqlserverOptions } from '../../src/engines/sqlserver/options.ts';
-import { describeServer } from '../../src/engines/sqlserver/server-info.ts';
-import { identifier, literal } from '../../src/engines/sqlserver/sql.ts';
+} from '../../src/engines/sqlserver/restore/marks.ts';
+import { type SwapState, settleSwap } from '../../src/engines/sqlserver/restore/swap.ts';
+import {
+  exportExpression,
+  importExpression,
+  jsonNumber,
+  rowLine,
+  typeText,
+} from '../../src/engines/sqlserver/server/columns.ts';
+import { connectionOf } from '../../src/engines/sqlserver/server/connection.ts';
+import {
+  createTableStatement,
+  foreignKeyStatements,
+  indexStatements,
+} from '../../src/engines/sqlserver/server/definitions.ts';
+import { describeServer } from '../../src/engines/sqlserver/server/server-info.ts';
+import { identifier, literal } from '../../src/engines/sqlserver/server/sql.ts';
 import {
   backupStatement,
   renameStatement,
   restoreStatement,
   singleUserStatement,
   verifyStatement,
-} from '../../src/engines/sqlserver/statements.ts';
-import { type SwapState, settleSwap } from '../../src/engines/sqlserver/swap.ts';
+} from '../../src/engines/sqlserver/server/statements.ts';
 import { sqlserverSource } from './support-sqlserver.ts';
 
 describe('names and texts in SQL', () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { listDatabases } from '../../src/engines/sqlserver/databases.ts';
 import { sqlserverEngine } from '../../src/engines/sqlserver/engine.ts';
-import { openServer } from '../../src/engines/sqlserver/server.ts';
+import { openServer } from '../../src/engines/sqlserver/server/server.ts';
 import { DguardError } from '../../src/errors.ts';
 import { sqlserverSource } from './support-sqlserver.ts';
 import { type Answer, startTds, type TdsListener, type TdsOptions } from './support-tds.ts';
@@ -142,7 +142,7 @@ describe('a session', () => {
     });
     const session = await openServer(source(port)).open();
     await expect(session.run('BACKUP x')).rejects.toThrow();
-    const { serverError } = await import('../../src/engines/sqlserver/failures.ts');
+    const { serverError } = await import('../../src/engines/sqlserver/server/failures.ts');
     const error = serverError(
       await session.run('BACKUP x').catch((e: unknown) => e),
       'source_failed',

@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
-import { elements } from '../../src/engines/mongodb/bson.ts';
+import { elements } from '../../src/engines/mongodb/bson/bson.ts';
 
 /** A way to a server that can be cut at any command that writes, as if whoever sends them had died. */
 export interface Proxy {

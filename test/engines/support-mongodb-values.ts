@@ -12,7 +12,7 @@ import {
   ObjectId,
   Timestamp,
 } from 'mongodb';
-import { document, element, TYPE } from '../../src/engines/mongodb/bson.ts';
+import { document, element, TYPE } from '../../src/engines/mongodb/bson/bson.ts';
 
 function text(value: string, encoding: BufferEncoding = 'utf8'): Buffer {
   const bytes = Buffer.concat([Buffer.from(value, encoding), Buffer.alloc(1)]);

@@ -5,10 +5,10 @@ import { type Db, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { openContent } from '../../src/archive/reader.ts';
 import { Secret } from '../../src/config/secret.ts';
-import { documentToJson } from '../../src/engines/mongodb/ejson-write.ts';
+import { documentToJson } from '../../src/engines/mongodb/bson/ejson-write.ts';
 import type { MongodbOptions } from '../../src/engines/mongodb/engine.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
-import { rawDocuments } from '../../src/engines/mongodb/raw.ts';
+import { rawDocuments } from '../../src/engines/mongodb/server/raw.ts';
 import type {
   BackupContent,
   Dump,

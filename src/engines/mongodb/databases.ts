@@ -1,9 +1,9 @@
 import type { EngineSource } from '../types.ts';
-import { openServer, type Server } from './connection.ts';
-import { serverError } from './failures.ts';
-import { listMarks } from './marks.ts';
-import { SYSTEM_DATABASES } from './names.ts';
 import type { MongodbOptions } from './options.ts';
+import { listMarks } from './restore/marks.ts';
+import { openServer, type Server } from './server/connection.ts';
+import { serverError } from './server/failures.ts';
+import { SYSTEM_DATABASES } from './server/names.ts';
 
 /** The databases that a datasource means: the named ones, or all that hold anybody's data. */
 export async function listDatabases(source: EngineSource<MongodbOptions>): Promise<readonly string[]> {

@@ -1,11 +1,13 @@
 import { clockFindings, leftoverFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, EngineSource, Finding, Fix } from '../types.ts';
-import { listCollections, storedIn } from './catalog.ts';
-import { openServer, type Server } from './connection.ts';
 import { listDatabaseNames, listDatabases } from './databases.ts';
-import { isHeld, listMarks, ownCollections } from './marks.ts';
-import { scratchDatabase } from './names.ts';
 import type { MongodbOptions } from './options.ts';
+import { isHeld, listMarks, ownCollections } from './restore/marks.ts';
+import { undoName } from './restore/restore.ts';
+import { isMovable } from './restore/restore-work.ts';
+import { listCollections, storedIn } from './server/catalog.ts';
+import { openServer, type Server } from './server/connection.ts';
+import { scratchDatabase } from './server/names.ts';
 import {
   missingActions,
   type Privilege,
@@ -13,10 +15,8 @@ import {
   TO_DUMP,
   TO_RESTORE,
   TO_SCRATCH,
-} from './privileges.ts';
-import { undoName } from './restore.ts';
-import { isMovable } from './restore-work.ts';
-import { probeSnapshot, readServer, type ServerInfo, serverNow } from './server-info.ts';
+} from './server/privileges.ts';
+import { probeSnapshot, readServer, type ServerInfo, serverNow } from './server/server-info.ts';
 
 /** What a dump of each database, and a restore in its place, would stumble over. */
 export async function diagnoseServer(

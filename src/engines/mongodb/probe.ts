@@ -1,11 +1,11 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
-import { databaseSize } from './catalog.ts';
-import { openServer, type Server } from './connection.ts';
 import { listDatabaseNames } from './databases.ts';
-import { failureKind, serverError } from './failures.ts';
 import type { MongodbOptions } from './options.ts';
-import { readServer } from './server-info.ts';
+import { databaseSize } from './server/catalog.ts';
+import { openServer, type Server } from './server/connection.ts';
+import { failureKind, serverError } from './server/failures.ts';
+import { readServer } from './server/server-info.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<MongodbOptions>): Promise<Health> {

@@ -1,10 +1,10 @@
 import type { EngineSource } from '../types.ts';
-import { SYSTEM_SCHEMAS } from './catalog.ts';
-import { serverError } from './failures.ts';
-import { MARK_TABLE } from './marks.ts';
 import type { MysqlOptions } from './options.ts';
-import { openServer } from './server.ts';
-import { literal } from './session.ts';
+import { MARK_TABLE } from './restore/marks.ts';
+import { SYSTEM_SCHEMAS } from './server/catalog.ts';
+import { serverError } from './server/failures.ts';
+import { openServer } from './server/server.ts';
+import { literal } from './server/session.ts';
 
 /** The databases that a datasource means: the named ones, or all that hold anybody's data. */
 export async function listDatabases(source: EngineSource<MysqlOptions>): Promise<readonly string[]> {

@@ -1,14 +1,14 @@
 import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
-import { listTables, readSchema } from './catalog.ts';
 import { listDatabases } from './databases.ts';
-import { besideName, listMarked } from './marks.ts';
 import type { MysqlOptions } from './options.ts';
-import { account, maySetDefiner, type Privileges, readPrivileges } from './privileges.ts';
-import { openServer } from './server.ts';
-import { readServer, type ServerInfo } from './server-info.ts';
-import { identifier, literal, type Session } from './session.ts';
-import { compareVersions } from './tools.ts';
+import { besideName, listMarked } from './restore/marks.ts';
+import { listTables, readSchema } from './server/catalog.ts';
+import { account, maySetDefiner, type Privileges, readPrivileges } from './server/privileges.ts';
+import { openServer } from './server/server.ts';
+import { readServer, type ServerInfo } from './server/server-info.ts';
+import { identifier, literal, type Session } from './server/session.ts';
+import { compareVersions } from './server/tools.ts';
 
 /** What a dump of each schema, and a restore in its place, would stumble over. */
 export async function diagnoseServer(

@@ -1,12 +1,12 @@
 import type { Engine } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { diagnoseServer } from './diagnose.ts';
-import { dumpDatabase } from './dump.ts';
-import { inspectBackup } from './inspect.ts';
+import { dumpDatabase } from './dump/dump.ts';
 import type { MysqlOptions } from './options.ts';
 import { probeServer } from './probe.ts';
-import { restoreBackup } from './restore.ts';
-import { mysqlSwaps } from './swaps.ts';
+import { inspectBackup } from './restore/inspect.ts';
+import { restoreBackup } from './restore/restore.ts';
+import { mysqlSwaps } from './restore/swaps.ts';
 
 export type { MysqlOptions } from './options.ts';
 

@@ -1,4 +1,4 @@
-import type { Flavour } from './connection.ts';
+import type { Flavour } from './server/connection.ts';
 
 /** What a backup's manifest says of its schema, for a restore: `facts.engine`. */
 export interface SourceFacts {

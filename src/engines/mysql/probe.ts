@@ -1,11 +1,11 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
-import { SYSTEM_SCHEMAS, schemaSize } from './catalog.ts';
-import { failureKind, serverError } from './failures.ts';
 import type { MysqlOptions } from './options.ts';
-import { openServer } from './server.ts';
-import { readServer } from './server-info.ts';
-import type { Session } from './session.ts';
+import { SYSTEM_SCHEMAS, schemaSize } from './server/catalog.ts';
+import { failureKind, serverError } from './server/failures.ts';
+import { openServer } from './server/server.ts';
+import { readServer } from './server/server-info.ts';
+import type { Session } from './server/session.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<MysqlOptions>): Promise<Health> {

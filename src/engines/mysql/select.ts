@@ -1,7 +1,7 @@
 import { DguardError } from '../../errors.ts';
 import { globMatcher } from '../../plan/glob.ts';
 import type { Warning } from '../types.ts';
-import type { TableInfo } from './catalog.ts';
+import type { TableInfo } from './server/catalog.ts';
 
 export interface TablePatterns {
   readonly include: readonly string[];

@@ -1,8 +1,8 @@
 import type { EngineSource } from '../types.ts';
-import { serverError } from './failures.ts';
-import { parseMark } from './marks.ts';
 import type { PostgresOptions } from './options.ts';
-import { MAINTENANCE, openAny, openServer } from './server.ts';
+import { parseMark } from './restore/marks.ts';
+import { serverError } from './server/failures.ts';
+import { MAINTENANCE, openAny, openServer } from './server/server.ts';
 
 /** What providers keep for themselves on servers that they run: nobody else may even connect. */
 const PROVIDERS = ['azure_maintenance', 'azure_sys', 'cloudsqladmin', 'rdsadmin'];

@@ -1,14 +1,14 @@
 import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
 import { listDatabases } from './databases.ts';
-import { sqlState } from './failures.ts';
-import { listMarked } from './marks.ts';
+import { listUnreadable, readSurroundings, readVersion, type ServerVersion } from './dump/source-facts.ts';
 import type { PostgresOptions } from './options.ts';
-import { readPowers } from './preflight.ts';
-import { MAINTENANCE, openAny, openServer, type Server } from './server.ts';
-import { identifier, literal, type Session } from './session.ts';
-import { listUnreadable, readSurroundings, readVersion, type ServerVersion } from './source-facts.ts';
-import { loadsBack, type Tools } from './tools.ts';
+import { listMarked } from './restore/marks.ts';
+import { readPowers } from './restore/preflight.ts';
+import { sqlState } from './server/failures.ts';
+import { MAINTENANCE, openAny, openServer, type Server } from './server/server.ts';
+import { identifier, literal, type Session } from './server/session.ts';
+import { loadsBack, type Tools } from './server/tools.ts';
 
 /** What a dump of each database, and a restore in its place, would stumble over. */
 export async function diagnoseServer(

@@ -1,12 +1,12 @@
 import type { Engine } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { diagnoseServer } from './diagnose.ts';
-import { dumpDatabase } from './dump.ts';
-import { inspectBackup } from './inspect.ts';
+import { dumpDatabase } from './dump/dump.ts';
 import type { PostgresOptions } from './options.ts';
 import { probeServer } from './probe.ts';
-import { restoreBackup } from './restore.ts';
-import { postgresSwaps } from './swaps.ts';
+import { inspectBackup } from './restore/inspect.ts';
+import { restoreBackup } from './restore/restore.ts';
+import { postgresSwaps } from './restore/swaps.ts';
 
 export type { PostgresOptions } from './options.ts';
 

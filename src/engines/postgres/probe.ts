@@ -1,10 +1,10 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
-import { databaseSize } from './database.ts';
-import { failureKind, serverError } from './failures.ts';
 import type { PostgresOptions } from './options.ts';
-import { MAINTENANCE, openAny, openServer } from './server.ts';
-import type { Session } from './session.ts';
+import { databaseSize } from './server/database.ts';
+import { failureKind, serverError } from './server/failures.ts';
+import { MAINTENANCE, openAny, openServer } from './server/server.ts';
+import type { Session } from './server/session.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<PostgresOptions>): Promise<Health> {

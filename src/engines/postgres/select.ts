@@ -2,7 +2,7 @@ import { fromText } from '../../archive/paths.ts';
 import { createSelection } from '../../archive/select.ts';
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
-import type { TableInfo } from './catalog.ts';
+import type { TableInfo } from './server/catalog.ts';
 
 export interface TablePatterns {
   readonly include: readonly string[];

@@ -1,9 +1,9 @@
 import type { EngineSource } from '../types.ts';
-import { serverError } from './failures.ts';
-import { isMarkedName } from './marks.ts';
 import type { SqlserverOptions } from './options.ts';
-import { openServer } from './server.ts';
-import { SYSTEM_DATABASES } from './server-info.ts';
+import { isMarkedName } from './restore/marks.ts';
+import { serverError } from './server/failures.ts';
+import { openServer } from './server/server.ts';
+import { SYSTEM_DATABASES } from './server/server-info.ts';
 
 /** The databases that a datasource means: the named ones, or all that hold anybody's data. */
 export async function listDatabases(source: EngineSource<SqlserverOptions>): Promise<readonly string[]> {

@@ -2,14 +2,14 @@ import { errorText } from '../../errors.ts';
 import { clockFindings, leftoverFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
 import { listDatabases } from './databases.ts';
-import { failureKind } from './failures.ts';
-import { listMarked } from './marks.ts';
+import { listLeftovers } from './dump/shared-folder.ts';
 import type { SqlserverOptions } from './options.ts';
-import { openServer, type Server } from './server.ts';
-import { readDatabase, readServer } from './server-info.ts';
-import type { Session } from './session.ts';
-import { listLeftovers } from './shared-folder.ts';
-import { identifier } from './sql.ts';
+import { listMarked } from './restore/marks.ts';
+import { failureKind } from './server/failures.ts';
+import { openServer, type Server } from './server/server.ts';
+import { readDatabase, readServer } from './server/server-info.ts';
+import type { Session } from './server/session.ts';
+import { identifier } from './server/sql.ts';
 
 /** What a backup of each database, and a restore in its place, would stumble over. */
 export async function diagnoseServer(

@@ -1,11 +1,11 @@
 import { errorText } from '../../errors.ts';
 import type { EngineSource, Health } from '../types.ts';
-import { failureKind, serverError } from './failures.ts';
 import type { SqlserverOptions } from './options.ts';
-import { openServer } from './server.ts';
-import { readServer, SYSTEM_DATABASES } from './server-info.ts';
-import type { Session } from './session.ts';
-import { literal } from './sql.ts';
+import { failureKind, serverError } from './server/failures.ts';
+import { openServer } from './server/server.ts';
+import { readServer, SYSTEM_DATABASES } from './server/server-info.ts';
+import type { Session } from './server/session.ts';
+import { literal } from './server/sql.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
 export async function probeServer(source: EngineSource<SqlserverOptions>): Promise<Health> {

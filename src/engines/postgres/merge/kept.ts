@@ -1,5 +1,5 @@
-import { MARKED, type Mark, parseMark } from '../marks.ts';
-import { identifier, literal, type Session } from '../session.ts';
+import { MARKED, type Mark, parseMark } from '../restore/marks.ts';
+import { identifier, literal, type Session } from '../server/session.ts';
 import type { TableName } from './shape.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { openChild } from '../../../child.ts';
-import type { Choice } from '../choice.ts';
-import type { Server } from '../server.ts';
-import { literal, type Session } from '../session.ts';
-import type { Tools } from '../tools.ts';
+import type { Choice } from '../restore/choice.ts';
+import type { Server } from '../server/server.ts';
+import { literal, type Session } from '../server/session.ts';
+import type { Tools } from '../server/tools.ts';
 import type { ScriptPart } from './script.ts';
 import { readShapes, sqlName, type TableName, type TableShape } from './shape.ts';
 

@@ -1,11 +1,11 @@
 import type { RestoreOutcome, TableFact } from '../../types.ts';
-import { listTables } from '../catalog.ts';
-import type { Choice } from '../choice.ts';
-import { databaseSize } from '../database.ts';
-import { createBeside, uniqueWord } from '../place.ts';
-import { choose, compare, dropQuietly, load, tellWhatIsOff } from '../restore-steps.ts';
-import type { Work } from '../restore-work.ts';
-import { identifier, type Session } from '../session.ts';
+import type { Choice } from '../restore/choice.ts';
+import { createBeside, uniqueWord } from '../restore/place.ts';
+import { choose, compare, dropQuietly, load, tellWhatIsOff } from '../restore/restore-steps.ts';
+import type { Work } from '../restore/restore-work.ts';
+import { listTables } from '../server/catalog.ts';
+import { databaseSize } from '../server/database.ts';
+import { identifier, type Session } from '../server/session.ts';
 import { refuseOtherShapes } from './fit.ts';
 import { type KeptMark, keptName } from './kept.ts';
 import { newTables } from './new-tables.ts';

@@ -1,8 +1,8 @@
 import { openChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
-import { isMissingSchema } from '../catalog.ts';
-import type { Server } from '../server.ts';
-import type { Tools } from '../tools.ts';
+import { isMissingSchema } from '../server/catalog.ts';
+import type { Server } from '../server/server.ts';
+import type { Tools } from '../server/tools.ts';
 import type { ScriptPart } from './script.ts';
 
 const FLAGS = ['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'];

@@ -1,5 +1,5 @@
-import { markText } from '../marks.ts';
-import { identifier, literal } from '../session.ts';
+import { markText } from '../restore/marks.ts';
+import { identifier, literal } from '../server/session.ts';
 import type { KeptMark } from './kept.ts';
 import { sqlName, type TableShape, type TouchingKey } from './shape.ts';
 

@@ -1,4 +1,4 @@
-import { identifier, literal, type Session } from '../session.ts';
+import { identifier, literal, type Session } from '../server/session.ts';
 
 /** A table by schema and name. */
 export interface TableName {

@@ -1,8 +1,8 @@
 import { DguardError } from '../../../errors.ts';
-import { uniqueWord } from '../place.ts';
-import type { Server } from '../server.ts';
-import { identifier, type Session } from '../session.ts';
-import type { Tools } from '../tools.ts';
+import { uniqueWord } from '../restore/place.ts';
+import type { Server } from '../server/server.ts';
+import { identifier, type Session } from '../server/session.ts';
+import type { Tools } from '../server/tools.ts';
 import { refused, refuseOtherShapes } from './fit.ts';
 import { dropKeptStatements, type KeptMark, type KeptSchema, type KeptTable } from './kept.ts';
 import { runScript } from './run.ts';

@@ -1,0 +1,39 @@
+import type { Db } from 'mongodb';
+import { DguardError } from '../../../errors.ts';
+import { documentsOfStream, field } from '../bson/bson.ts';
+import { createFingerprint } from '../bson/fingerprint.ts';
+import { describeCollection, storedIn } from '../server/catalog.ts';
+import { type InsertOptions, rawInsert } from '../server/raw.ts';
+import { readCollection } from '../server/read.ts';
+import { buildIndexes, createCollection } from './load.ts';
+
+/**
+ * Makes a collection like another, with its documents and indexes: for one that its server cannot rename. What had the
+ * new name before is dropped. Throws where not every document came over.
+ */
+export async function copyCollection(
+  db: Db,
+  from: string,
+  to: string,
+  options: InsertOptions,
+): Promise<void> {
+  const info = await describeCollection(db, from);
+  const failed = (why: string) =>
+    new DguardError('target_failed', `${from} could not be copied: ${why}`, {
+      operation: 'copy collection',
+      subject: db.databaseName,
+    });
+  if (info === undefined) throw failed('it is gone');
+  if ((await describeCollection(db, to)) !== undefined) await db.command({ drop: to });
+  await createCollection(db, to, info.options);
+  const [source, target] = [storedIn(info)!, storedIn({ ...info, name: to })!];
+  const bypassValidation = field(info.options, 'validator') !== undefined;
+  const [read, written] = [createFingerprint(), createFingerprint()];
+  const request = { signal: new AbortController().signal, subject: `${db.databaseName}.${from}` };
+  for await (const documents of documentsOfStream(readCollection(db, source, read, request)))
+    await rawInsert(db, target, documents, { ...options, bypassValidation });
+  for await (const _ of readCollection(db, target, written, request));
+  if (read.documents !== written.documents || read.sum() !== written.sum())
+    throw failed(`${written.documents} of ${read.documents} documents came over unchanged`);
+  await buildIndexes(db, to, info);
+}

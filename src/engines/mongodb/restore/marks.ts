@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import type { Db } from 'mongodb';
+import type { HostFacts } from '../../../runtime.ts';
+import { MARK_COLLECTION } from '../server/names.ts';
+
+/**
+ * `new`: a restore is loading; `swap`: its collections are being renamed, to be finished; `revert`: they are
+ * being renamed back; `undo`: what a restore replaced; `drop`: an undo copy that is on its way out; `scratch`:
+ * a database of a test restore.
+ */
+export type MarkRole = 'new' | 'swap' | 'revert' | 'undo' | 'drop' | 'scratch';
+
+/** One name of the target, and where what has it, had it and is to have it lies. */
+export interface MarkPart {
+  readonly name: string;
+  /** The loaded collection that comes in; an undo copy on the way back. */
+  readonly staged?: string;
+  /** Where the one that leaves is kept. */
+  readonly undo?: string;
+  /** What the names begin with of those that somebody makes between the two renames. */
+  readonly stray?: string;
+  /** A view comes in, or leaves: its options as Extended JSON. */
+  readonly newView?: string;
+  readonly oldView?: string;
+  /** Loaded under its own name, as the server cannot rename it, into a target that held nothing. */
+  readonly inPlace?: boolean;
+  /** The server cannot rename it: what would be a rename is a copy, and `undo` is one before the swap begins. */
+  readonly copied?: boolean;
+}
+
+/**
+ * dguard's mark in a database: a document in its collection `__dguard`. Only collections that one names are
+ * ever renamed or dropped, and none of these is ever backed up. It is the journal of a swap as well.
+ */
+export interface Mark {
+  readonly _id: string;
+  readonly dguard: 1;
+  readonly role: MarkRole;
+  /** The database that it is about. */
+  readonly target: string;
+  readonly backupId: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly parts: readonly MarkPart[];
+  /** The undo copy that this swap puts back. */
+  readonly from?: string;
+  /** Of parts that are copied: names whose contents were begun to be replaced, and that were replaced. */
+  readonly begun?: readonly string[];
+  readonly done?: readonly string[];
+  /** It replaced all of the target: going back replaces all of it again. */
+  readonly whole?: boolean;
+  readonly owner?: MarkOwner;
+  /** By the server's clock: until then its owner has said that it lives. */
+  readonly leaseUntil?: Date;
+}
+
+export interface MarkOwner {
+  readonly host: string;
+  readonly bootId: string;
+  readonly pid: number;
+}
+
+/** A word that keeps names beside one target apart. */
+export function uniqueWord(): string {
+  return randomBytes(4).toString('hex');
+}
+
+function marks(db: Db) {
+  return db.collection<Mark>(MARK_COLLECTION, { writeConcern: { w: 'majority' } });
+}
+
+/** All marks of a database, newest first; or the one of that id. */
+export async function listMarks(db: Db, id?: string): Promise<Mark[]> {
+  const found = await marks(db)
+    .find({ dguard: 1, ...(id === undefined ? {} : { _id: id }) })
+    .toArray();
+  return found.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
+}
+
+export async function insertMark(db: Db, mark: Mark): Promise<void> {
+  await marks(db).insertOne(mark);
+}
+
+export async function updateMark(db: Db, id: string, set: Partial<Mark>): Promise<void> {
+  await marks(db).updateOne({ _id: id }, { $set: set });
+}
+
+/** Removes a mark, and with the last one their collection. */
+export async function deleteMark(db: Db, id: string): Promise<void> {
+  await marks(db).deleteOne({ _id: id });
+  if ((await marks(db).findOne({})) === null) await db.dropCollection(MARK_COLLECTION).catch(() => {});
+}
+
+/** Which collections of a database are dguard's own. */
+export async function ownCollections(db: Db): Promise<{ has(name: string): boolean }> {
+  const found = await listMarks(db);
+  const parts = found.flatMap((mark) => mark.parts);
+  const own = new Set(parts.flatMap(({ staged, undo }) => [staged, undo]));
+  if (found.length > 0) own.add(MARK_COLLECTION);
+  const strays = parts.flatMap(({ stray }) => (stray === undefined ? [] : [stray]));
+  return { has: (name) => own.has(name) || strays.some((stray) => name.startsWith(stray)) };
+}
+
+/** Is somebody working on it? */
+export function isHeld(mark: Mark, host: HostFacts, serverNow: Date): boolean {
+  const { owner, leaseUntil } = mark;
+  if (owner === undefined || leaseUntil === undefined) return false;
+  if (owner.host === host.name && owner.bootId === host.bootId) {
+    // Of this very process we know.
+    if (owner.pid === host.pid) return HELD.has(mark._id);
+    if (!existsSync(`/proc/${owner.pid}`) && existsSync('/proc/self')) return false;
+  }
+  return leaseUntil.getTime() > serverNow.getTime();
+}
+
+const HELD = new Set<string>();
+const LEASE_MS = 90_000;
+const RENEW_MS = 20_000;
+
+/** When a lease that is taken now ends, by the server's clock. */
+export function leaseEnd(serverNow: Date): Date {
+  return new Date(serverNow.getTime() + LEASE_MS);
+}
+
+/** Says, as long as it is not released, that a mark is worked on: nothing that cleans up takes it away. */
+export function holdMark(db: Db, id: string, serverNow: () => Promise<Date>): { release(): void } {
+  HELD.add(id);
+  const timer = setInterval(() => {
+    serverNow()
+      .then((now) => updateMark(db, id, { leaseUntil: leaseEnd(now) }))
+      .catch(() => {});
+  }, RENEW_MS);
+  timer.unref();
+  return {
+    release() {
+      clearInterval(timer);
+      HELD.delete(id);
+    },
+  };
+}

@@ -1,0 +1,144 @@
+import type { Db } from 'mongodb';
+import { DguardError } from '../../../errors.ts';
+import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts';
+import { type Part, readParts } from '../dump/content.ts';
+import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
+import type { MongodbOptions } from '../options.ts';
+import { type CollectionInfo, listCollections } from '../server/catalog.ts';
+import { onlyDatabase, type Server } from '../server/connection.ts';
+import { readServer, type ServerInfo } from '../server/server-info.ts';
+import { ownCollections } from './marks.ts';
+import { collectionMatcher } from './select.ts';
+
+export type Request = RestoreRequest<MongodbOptions>;
+
+/** A restore that was found possible. */
+export interface Work {
+  readonly content: BackupContent;
+  readonly request: Request;
+  readonly server: Server;
+  readonly info: ServerInfo;
+  readonly target: string;
+  readonly db: Db;
+  readonly facts: SourceFacts;
+  /** What of the backup is restored. */
+  readonly parts: readonly Part[];
+  /** What is in the target now. */
+  readonly existing: readonly CollectionInfo[];
+  /** What leaves the target: counterparts, and what the backup does not hold where all of it is replaced. */
+  readonly leaving: readonly CollectionInfo[];
+  /** The target is to be what the backup holds, no more and no less. */
+  readonly replacesAll: boolean;
+}
+
+/** The source of a target, with the signal, temporary folder and warnings of this restore. */
+export function targetSource(request: {
+  readonly source?: EngineSource<MongodbOptions>;
+  readonly signal: AbortSignal;
+  readonly tempDir: string;
+  readonly toPath?: string;
+  readonly warn: Request['warn'];
+}): EngineSource<MongodbOptions> {
+  if (request.toPath !== undefined) {
+    throw new DguardError('unsupported', 'a MongoDB backup is restored to a database, not to a path', {
+      operation: 'restore',
+      subject: request.toPath,
+      hint: 'use --to-database NAME; or take the files out and load them with mongorestore: dguard show ID',
+    });
+  }
+  if (request.source === undefined) {
+    throw new DguardError('usage', 'nothing says which server to restore to', {
+      operation: 'restore',
+      hint: 'name a datasource of the configuration: --to DATASOURCE',
+    });
+  }
+  const { signal, tempDir, warn } = request;
+  return { ...request.source, signal, tempDir, warn };
+}
+
+/** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */
+export async function prepare(content: BackupContent, request: Request, server: Server): Promise<Work> {
+  const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+  const facts = sourceFacts(content.facts.engine);
+  const info = await readServer(server);
+  const parts = choose(await readParts(content), request.only, facts.database, target);
+  warnOfFit(facts, info, target, request.warn);
+  const db = server.client.db(target);
+  let existing: readonly CollectionInfo[] = [];
+  if (!request.scratch) {
+    const own = await ownCollections(db);
+    existing = (await listCollections(db, false)).filter(({ name }) => !own.has(name));
+  }
+  if (existing.length > 0 && !request.overwrite) {
+    throw new DguardError('target_refused', 'the database exists and is not empty', {
+      operation: 'restore',
+      subject: target,
+      hint: 'use --to-database NEW-NAME, or replace it: --overwrite',
+    });
+  }
+  const replacesAll = request.only.length === 0 && content.whole;
+  const held = new Set(parts.map((part) => part.info.name));
+  const leaving = existing.filter(({ name }) => replacesAll || request.deleteExtra || held.has(name));
+  const work = { content, request, server, info, target, db, facts, parts, existing, leaving, replacesAll };
+  warnOfCopies(work);
+  return work;
+}
+
+function choose(
+  parts: readonly Part[],
+  only: readonly string[],
+  database: string,
+  target: string,
+): readonly Part[] {
+  if (only.length === 0) return parts;
+  const matches = collectionMatcher(only, database);
+  const chosen = parts.filter(({ info }) => matches(info.name));
+  if (chosen.length > 0) return chosen;
+  throw new DguardError('nothing_there', `the backup has no collection ${only.join(', ')}`, {
+    operation: 'restore',
+    subject: target,
+    hint: `it has: ${parts
+      .slice(0, 20)
+      .map(({ info }) => info.name)
+      .join(', ')}`,
+  });
+}
+
+/**
+ * Whether a server can give a collection another name: none does that with a time series, and FerretDB not
+ * with one that has a dot in its name.
+ */
+export function isMovable(
+  { name, type }: Pick<CollectionInfo, 'name' | 'type'>,
+  { product }: ServerInfo,
+): boolean {
+  return type !== 'timeseries' && !(product === 'FerretDB' && name.includes('.'));
+}
+
+/** What cannot be renamed is copied, which takes its time. */
+function warnOfCopies({
+  leaving,
+  parts,
+  existing,
+  info,
+  target,
+  request,
+}: Omit<Work, 'content' | 'server'>): void {
+  const coming = existing.length === 0 ? [] : parts.map((part) => part.info);
+  const fixed = [...leaving, ...coming].filter((one) => one.type !== 'view' && !isMovable(one, info));
+  if (fixed.length === 0 || request.scratch) return;
+  const names = [...new Set(fixed.map(({ name }) => name))].slice(0, 5).join(', ');
+  const message = `the server cannot rename ${names}: copied instead, and incomplete while that lasts; stop what writes to them`;
+  request.warn({ message, subject: target, partial: false });
+}
+
+function warnOfFit(facts: SourceFacts, info: ServerInfo, target: string, warn: Request['warn']): void {
+  const tell = (message: string) => warn({ message, subject: target, partial: false });
+  if (facts.product !== '' && facts.product !== info.product) {
+    tell(
+      `the backup is of ${facts.product} ${facts.version}, the target is ${info.product} ${info.version}: options of collections may not carry over`,
+    );
+  } else if (Number.parseInt(facts.version, 10) > (info.numbers[0] ?? 0) && info.product === 'MongoDB') {
+    tell(`the backup is of ${facts.version}, the target is older: ${info.version}`);
+  }
+}

@@ -1,0 +1,203 @@
+import { throwIfAborted } from '../../../errors.ts';
+import type { BackupContent, RestoreOutcome, TableFact } from '../../types.ts';
+import { documentToJson } from '../bson/ejson-write.ts';
+import { databaseSize, storedIn } from '../server/catalog.ts';
+import { openServer } from '../server/connection.ts';
+import { serverError } from '../server/failures.ts';
+import { besideCollection } from '../server/names.ts';
+import { keepsEmptyTimestamps, serverNow } from '../server/server-info.ts';
+import { compareCatalog, compareDocuments } from './compare.ts';
+import { buildIndexes, createCollection, loadPart } from './load.ts';
+import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, updateMark } from './marks.ts';
+import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
+import { restoreToScratch } from './scratch.ts';
+import { dropLoaded, keepCopies, swapCollections } from './swap.ts';
+
+/**
+ * Restores a backup to a database: each collection loaded beside its counterpart under a marked name, compared
+ * with what was recorded, then renamed in. What was there before is kept as `__dg_undo_…_NAME`.
+ */
+export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
+  const source = targetSource(request);
+  try {
+    const server = await openServer(source, 'write');
+    try {
+      const work = await prepare(content, request, server);
+      if (request.dryRun) return plan(work);
+      if (request.scratch) return await restoreToScratch(work, (db, loaded) => loadAll(work, db, loaded));
+      return await restoreBeside(work);
+    } finally {
+      await server.close();
+    }
+  } catch (error) {
+    throwIfAborted(request.signal);
+    throw serverError(error, 'target_failed', 'restore', source.name);
+  }
+}
+
+async function restoreBeside(work: Work): Promise<RestoreOutcome> {
+  const { db, request, server, target } = work;
+  const now = () => serverNow(server);
+  const mark = await markOf(work, await now());
+  await insertMark(db, mark);
+  const held = holdMark(db, mark._id, now);
+  let swapping = false;
+  try {
+    const loaded = mark.parts.flatMap((part) => {
+      const found = work.parts.find(({ info }) => info.name === part.name);
+      const create = part.staged ?? part.name;
+      const into = found && storedIn({ ...found.info, name: create });
+      return found === undefined || into === undefined ? [] : [{ part: found, create, into }];
+    });
+    const tables = await loadAll(work, db, loaded);
+    await keepCopies(db, mark);
+    swapping = true;
+    await updateMark(db, mark._id, { role: 'swap' });
+    const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
+    const sizeBytes = (await databaseSize(db)) ?? 0;
+    return { target, sizeBytes, tables, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
+  } finally {
+    held.release();
+    if (!swapping) await dropQuietly(work, mark);
+  }
+}
+
+/** What people see of an undo copy: what its collections' names begin with. */
+export function undoName(id: string): string {
+  return `__dg_undo_${id}`;
+}
+
+/** Where a part is created, and where its documents go. */
+export interface Place {
+  readonly part: Work['parts'][number];
+  readonly create: string;
+  readonly into: string;
+}
+
+/** Loads and compares; says which collections the server made other than the backup has them. */
+async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Promise<TableFact[]> {
+  const { request, content, target } = work;
+  let bytes = 0;
+  let done = 0;
+  const keepEmptyTimestamps = keepsEmptyTimestamps(work.info);
+  const changed = new Set<string>();
+  const load = {
+    signal: request.signal,
+    keepEmptyTimestamps,
+    onReplaced: (name: string, count: number) =>
+      request.warn({
+        message: `${count} document(s) of ${name} are in the backup twice, as they were replaced while it was read; the later ones are restored`,
+        subject: target,
+        partial: false,
+      }),
+    ...(keepEmptyTimestamps || work.info.product !== 'MongoDB'
+      ? {}
+      : { onEmptyTimestamp: (name: string) => void changed.add(name) }),
+    onBytes(count: number) {
+      bytes += count;
+      request.onProgress(bytes, done);
+    },
+  };
+  const tables: TableFact[] = [];
+  const read = request.scratch ? { signal: request.signal } : undefined;
+  for (const { part, create, into } of places) {
+    throwIfAborted(request.signal);
+    await createCollection(db, create, part.info.options);
+    const print = await loadPart(db, into, part, content, load);
+    // Before the indexes: with one of those the server begins to remove what has expired.
+    const table = await compareDocuments(db, { part, into, print }, target, read);
+    if (table !== undefined) tables.push(table);
+    await buildIndexes(db, create, part.info);
+    done++;
+  }
+  if (changed.size > 0) {
+    const message = `this server puts its clock in the place of empty timestamps (before 8.0, 7.0.13, 6.0.17, 5.0.29), in: ${[...changed].slice(0, 10).join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
+  }
+  const differing = await compareCatalog(
+    db,
+    places.map(({ part, create }) => ({ part, into: create })),
+  );
+  if (differing.length > 0) {
+    const message = `options or indexes do not read like the recorded ones: ${differing.slice(0, 10).join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
+  }
+  return tables;
+}
+
+async function markOf(work: Work, now: Date): Promise<Mark> {
+  const { request, target, parts, leaving, replacesAll } = work;
+  const id = uniqueWord();
+  const beside = (role: 'new' | 'undo', name: string) => besideCollection(target, role, id, name);
+  const gone = new Map(leaving.map((info) => [info.name, info]));
+  const isFixed = (one: { name: string; type: Work['leaving'][number]['type'] } | undefined) =>
+    one !== undefined && one.type !== 'view' && !isMovable(one, work.info);
+  const copied = { copied: true };
+  const marked: MarkPart[] = parts.map(({ info }) => {
+    const { name } = info;
+    const old = gone.get(name);
+    gone.delete(name);
+    const part = { ...leavingPart(old, beside), name, ...(isFixed(old) ? copied : {}) };
+    if (info.type === 'view') return { ...part, newView: documentToJson(info.options) };
+    if (isFixed(info) && work.existing.length === 0) return { ...part, inPlace: true };
+    const come = { ...part, staged: beside('new', name), ...(isFixed(info) ? copied : {}) };
+    return 'copied' in come ? come : { ...come, stray: beside('undo', `${name}.stray`) };
+  });
+  for (const old of gone.values())
+    marked.push({ ...leavingPart(old, beside), name: old.name, ...(isFixed(old) ? copied : {}) });
+  return {
+    _id: id,
+    dguard: 1,
+    role: 'new',
+    target,
+    backupId: request.backupId,
+    createdAt: request.now().toISOString(),
+    parts: marked,
+    whole: replacesAll,
+    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    leaseUntil: leaseEnd(now),
+  };
+}
+
+function leavingPart(
+  old: Work['leaving'][number] | undefined,
+  beside: (role: 'undo', name: string) => string,
+): Omit<MarkPart, 'name'> {
+  if (old === undefined) return {};
+  if (old.type === 'view') return { oldView: documentToJson(old.options) };
+  return { undo: beside('undo', old.name) };
+}
+
+async function dropQuietly({ db, request, server, target }: Work, mark: Mark): Promise<void> {
+  try {
+    if (!request.signal.aborted) return await dropLoaded(db, mark);
+    // After an abort the restore's own connections are broken.
+    const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
+    try {
+      await dropLoaded(again.client.db(target), mark);
+    } finally {
+      await again.close();
+    }
+  } catch {
+    const message = `what was loaded into ${target} could not be removed; it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: target, partial: false });
+  }
+}
+
+function plan(work: Work): RestoreOutcome {
+  const { target, parts, leaving, existing, info } = work;
+  const stored = parts.filter(({ entry }) => entry !== undefined);
+  const sizeBytes = stored.reduce((sum, { entry }) => sum + entry!.size, 0);
+  const lines = [
+    `load ${sizeBytes} bytes of ${stored.length} collection(s) into ${target} under marked names (${info.product} ${info.version})`,
+    'compare their counts with what the backup recorded, and build their indexes',
+  ];
+  if (leaving.length > 0)
+    lines.push(`keep ${leaving.length} of ${existing.length} collection(s) as __dg_undo_…_NAME`);
+  lines.push('rename the new ones to their names');
+  const tables = stored.map(({ info: { name }, dumped }) => ({
+    name,
+    ...(dumped === undefined ? {} : { rows: dumped.documents }),
+  }));
+  return { target, sizeBytes, tables, plan: lines };
+}

@@ -1,0 +1,154 @@
+import type { Db, Document } from 'mongodb';
+import { DguardError } from '../../../errors.ts';
+import { document, documentsOf, element, elements, TYPE } from '../bson/bson.ts';
+
+/** What the driver's cursor holds of its server's last answer; not part of its published types. */
+interface Answered {
+  readonly documents?: { readonly batch: { toBytes(): Uint8Array }; clear(): void };
+}
+
+/**
+ * The answers of a cursor, batch by batch, each a BSON array of documents, valid until the next is asked for. The
+ * driver would hand out its documents one by one, and makes several objects of each.
+ */
+export async function* rawBatches(
+  db: Db,
+  command: Document,
+  { batchSize }: { readonly batchSize?: number } = {},
+): AsyncGenerator<Buffer> {
+  // The cursor of a command would read from the primary, whatever the uri says.
+  const options = {
+    raw: true,
+    ...(db.readPreference === undefined ? {} : { readPreference: db.readPreference }),
+  };
+  const cursor = db.runCursorCommand(command, options as Parameters<Db['runCursorCommand']>[1]);
+  if (batchSize !== undefined) cursor.setBatchSize(batchSize);
+  try {
+    while (await cursor.hasNext()) {
+      const { documents } = cursor as unknown as Answered;
+      const bytes = documents!.batch.toBytes();
+      yield Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      documents!.clear();
+    }
+  } finally {
+    await cursor.close().catch(() => {});
+  }
+}
+
+/** All documents of a small answer. */
+export async function rawDocuments(db: Db, command: Document): Promise<Buffer[]> {
+  const all: Buffer[] = [];
+  for await (const batch of rawBatches(db, command))
+    all.push(...documentsOf(batch).map((one) => Buffer.from(one)));
+  return all;
+}
+
+export interface InsertOptions {
+  /** Documents that were there before the collection's validator are taken. */
+  readonly bypassValidation?: boolean;
+  /** A server puts its clock where a document says Timestamp(0, 0), unless it knows how to be told not to. */
+  readonly keepEmptyTimestamps?: boolean;
+  /**
+   * A document takes the place of one with its `_id`, which is handed on: read without a snapshot, one that is
+   * deleted and made anew meanwhile is met twice.
+   */
+  readonly onReplaced?: (old: Buffer) => void;
+}
+
+/**
+ * Inserts documents as the bytes that they are. Throws for any that the server did not take.
+ *
+ * The bytes go beside the command (OP_MSG, section kind 1), by a class that the driver has for its own bulk
+ * writes and does not export: it has no other door for documents that are not to be encoded.
+ */
+export async function rawInsert(
+  db: Db,
+  collection: string,
+  documents: readonly Buffer[],
+  options: InsertOptions = {},
+): Promise<void> {
+  const { bypassValidation = false, keepEmptyTimestamps = false, onReplaced } = options;
+  const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
+  const sequence = new DocumentSequence('documents');
+  for (const one of documents) sequence.push({}, one);
+  const answer = await db.command({
+    insert: collection,
+    ordered: false,
+    ...(bypassValidation ? { bypassDocumentValidation: true } : {}),
+    ...(keepEmptyTimestamps ? { bypassEmptyTsReplacement: true } : {}),
+    documents: sequence,
+  });
+  const errors = (answer['writeErrors'] ?? []) as WriteError[];
+  const concern = answer['writeConcernError'] as { errmsg: string } | undefined;
+  if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return;
+  const isWhole = Number(answer['n']) + errors.length === documents.length && concern === undefined;
+  if (onReplaced !== undefined && isWhole && errors.every(isSameId)) {
+    for (const { index } of errors)
+      await replaceDocument(db, collection, documents[index]!, options, onReplaced);
+    return;
+  }
+  const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${documents.length} were taken`;
+  throw new DguardError('target_failed', `the server refused documents of ${collection}: ${why}`, {
+    operation: 'insert documents',
+    subject: `${db.databaseName}.${collection}`,
+  });
+}
+
+interface WriteError {
+  readonly index: number;
+  readonly code: number;
+  readonly errmsg: string;
+  readonly keyPattern?: object;
+}
+
+const DUPLICATE_KEY = 11000;
+
+function isSameId({ code, errmsg, keyPattern }: WriteError): boolean {
+  if (code !== DUPLICATE_KEY) return false;
+  return keyPattern === undefined ? /\b_id_\b/.test(errmsg) : Object.keys(keyPattern).join() === '_id';
+}
+
+async function replaceDocument(
+  db: Db,
+  collection: string,
+  bytes: Buffer,
+  options: InsertOptions,
+  onReplaced: (old: Buffer) => void,
+): Promise<void> {
+  const id = [...elements(bytes)].find(({ name }) => name === '_id');
+  const value = id && (await commandValue(document([bytes.subarray(id.at, id.end)]))).get('_id');
+  const filter = { _id: { $eq: value } };
+  const [old] = await rawDocuments(db, { find: collection, filter, limit: 1 });
+  await db.command({ delete: collection, deletes: [{ q: filter, limit: 1 }] });
+  const { onReplaced: _, ...once } = options;
+  await rawInsert(db, collection, [bytes], once);
+  if (old !== undefined) onReplaced(old);
+}
+
+/**
+ * A document as a value that the driver encodes to the same bytes: Maps keep the order of fields, and numbers
+ * stay of their type. For the small ones in commands: options, keys of an index.
+ */
+export async function commandValue(bytes: Buffer): Promise<Map<string, unknown>> {
+  const { BSON } = await import('mongodb');
+  const leaf = (type: number, value: Buffer): unknown =>
+    BSON.deserialize(document([element(type, 'v', value)]), {
+      promoteValues: false,
+      promoteLongs: false,
+      promoteBuffers: false,
+      bsonRegExp: true,
+    })['v'];
+  const convert = (type: number, value: Buffer): unknown => {
+    if (type === TYPE.document) return map(value);
+    if (type === TYPE.array) return [...map(value).values()];
+    return leaf(type, value);
+  };
+  const map = (whole: Buffer): Map<string, unknown> =>
+    new Map(
+      [...elements(whole)].map(({ type, name, start, end }) => [
+        name,
+        convert(type, whole.subarray(start, end)),
+      ]),
+    );
+  return map(bytes);
+}

@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto';
+import { throwIfAborted } from '../../../errors.ts';
+import type { StreamMember, TableFact } from '../../types.ts';
+import { planChunks } from '../dump/chunks.ts';
+import { dumpArguments, startDump } from '../dump/dump-tool.ts';
+import { readInOrder } from '../dump/read-in-order.ts';
+import type { ReadableTable, Snapshot } from '../dump/snapshot.ts';
+import { type BufferPool, bufferPool } from '../rows/buffers.ts';
+import { type ColumnInfo, rowsQuery } from '../server/columns.ts';
+import { serverError } from '../server/failures.ts';
+import {
+  columnDocument,
+  DOCUMENT_FORMAT,
+  DOCUMENT_MEMBER,
+  JSONL,
+  SCHEMA_MEMBER,
+  type SchemaDocument,
+  TRIGGERS_MEMBER,
+  VALUE_ENCODING,
+} from './jsonl-document.ts';
+import { JSONL_BUFFER_BYTES, jsonlEncoder } from './jsonl-encoder.ts';
+import { readKeys } from './jsonl-keys.ts';
+
+const MAX_PART_BYTES = 4 * 1024 * 1024;
+
+interface TableExport extends ReadableTable {
+  readonly member: string;
+  /** Of all columns, also those that are not in the rows. */
+  readonly all: readonly ColumnInfo[];
+  result?: { readonly rows: number; readonly sha256: string };
+}
+
+/**
+ * One JSONL member per table, the definitions as the dump tool has them, and `schema.json` that describes them, in
+ * the order of their paths. Tables that come after `schema.json` are read once more for their hash: the snapshot
+ * stands still.
+ */
+export function jsonlMembers(
+  snapshot: Snapshot,
+  columns: ReadonlyMap<string, readonly ColumnInfo[]>,
+): { readonly members: readonly StreamMember[]; count(): Promise<readonly TableFact[]> } {
+  const { server, schema, tools, subject, tables, without } = snapshot;
+  const pool = bufferPool(JSONL_BUFFER_BYTES, 6 * (snapshot.readers.length + 2));
+  const taken = new Set<string>();
+  const exports = snapshot.kept
+    .filter(({ kind }) => kind === 'table')
+    .map((table): TableExport => {
+      const all = columns.get(table.name) ?? [];
+      const own = all.filter(({ generated }) => !generated);
+      return { table, columns: own, all, member: memberName(table.name, taken) };
+    });
+  const tool = async (...options: string[]) => {
+    const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
+    const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);
+    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, schema];
+  };
+  const sql = (path: string, options: readonly string[], defines: boolean): StreamMember => ({
+    kind: 'stream',
+    path,
+    media: 'application/sql',
+    format: 'sql',
+    async *open() {
+      const expected = defines ? tables.filter(({ kind }) => kind === 'table') : [];
+      yield* (await startDump(server, await tool(...options), expected, subject)).read();
+    },
+  });
+  const members = exports.map((exported): StreamMember => {
+    return {
+      ...JSONL,
+      path: exported.member,
+      open: () => exportRows(snapshot, exported, pool),
+      tables: async () => [{ name: exported.table.name, rows: exported.result?.rows ?? 0 }],
+    };
+  });
+  members.push(sql(SCHEMA_MEMBER, ['--skip-triggers', '--routines'], true));
+  members.push(sql(TRIGGERS_MEMBER, ['--no-create-info', '--triggers', '--events'], false));
+  members.push({
+    kind: 'stream',
+    path: DOCUMENT_MEMBER,
+    media: 'application/json',
+    format: 'json',
+    async *open() {
+      for (const exported of exports) {
+        if (exported.result === undefined) for await (const _ of exportRows(snapshot, exported, pool));
+      }
+      yield Buffer.from(`${JSON.stringify(await describe(snapshot, exports), null, 2)}\n`);
+    },
+  });
+  return {
+    members: members.sort((a, b) => (a.path < b.path ? -1 : 1)),
+    count: async () => exports.map(({ table, result }) => ({ name: table.name, rows: result?.rows ?? 0 })),
+  };
+}
+
+/** `users.jsonl`: lower case, other bytes as %xx, cut, with an ordinal where two come out the same. */
+function memberName(table: string, taken: Set<string>): string {
+  const encoded = [...Buffer.from(table.toLowerCase())]
+    .map((byte) => {
+      const char = String.fromCharCode(byte);
+      return /[a-z0-9._-]/.test(char) ? char : `%${byte.toString(16).padStart(2, '0')}`;
+    })
+    .join('');
+  const base = (/^[a-z0-9]/.test(encoded) ? encoded : `table${encoded}`)
+    .slice(0, 80)
+    .replace(/%[0-9a-f]?$/, '');
+  let name = base;
+  for (let ordinal = 2; taken.has(name); ordinal++) name = `${base}-${ordinal}`;
+  taken.add(name);
+  return `${name}.jsonl`;
+}
+
+async function* exportRows(
+  snapshot: Snapshot,
+  exported: TableExport,
+  pool: BufferPool,
+): AsyncGenerator<Uint8Array> {
+  const { server, session, schema, readers, subject } = snapshot;
+  const digest = createHash('sha256');
+  let rows = 0;
+  try {
+    const parts = readInOrder(readers, planChunks(session, schema, [exported]), (reader, part) =>
+      reader.stream(
+        rowsQuery(schema, part.table.name, part.columns, part.where),
+        (emit) => {
+          const encoder = jsonlEncoder(part.columns, pool, emit);
+          return {
+            row: encoder.row,
+            end() {
+              encoder.end();
+              rows += encoder.rows();
+            },
+          };
+        },
+        { maxBytes: MAX_PART_BYTES, pool },
+      ),
+    );
+    for await (const chunk of parts) {
+      digest.update(chunk);
+      yield chunk;
+    }
+  } catch (error) {
+    throwIfAborted(server.source.signal);
+    throw serverError(error, 'source_failed', 'dump', subject);
+  }
+  exported.result = { rows, sha256: digest.digest('hex') };
+}
+
+async function describe(
+  { side, schema, info }: Snapshot,
+  exports: readonly TableExport[],
+): Promise<SchemaDocument> {
+  const keys = await readKeys(side, schema);
+  return {
+    format: DOCUMENT_FORMAT,
+    version: 1,
+    server_version: info.versionText,
+    value_encoding: VALUE_ENCODING,
+    tables: exports.map(({ table, member, all, result }) => ({
+      table: table.name,
+      member,
+      rows: result?.rows ?? 0,
+      sha256: result?.sha256 ?? '',
+      columns: all.map(columnDocument),
+      indexes: keys.indexes(table.name),
+      foreign_keys: keys.foreignKeys(table.name),
+    })),
+  };
+}

@@ -1,0 +1,202 @@
+import { openChild } from '../../../child.ts';
+import { DguardError } from '../../../errors.ts';
+import type { Server } from '../server/server.ts';
+import { identifier } from '../server/session.ts';
+import type { Tools } from '../server/tools.ts';
+import type { Script } from './content.ts';
+import { type CodeKind, createdKind, isWord, rewriteCode } from './rewrite.ts';
+import { type StatementHandler, scanStatements } from './scanner.ts';
+import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
+
+type Definer = Parameters<typeof rewriteCode>[1]['definer'];
+
+export interface LoadRequest {
+  readonly server: Server;
+  readonly tools: Tools;
+  /** An empty schema. */
+  readonly schema: string;
+  readonly definer: Definer;
+  /** Tables to load; undefined: everything. */
+  readonly chosen?: (table: string) => boolean;
+  readonly signal: AbortSignal;
+  readonly onBytes: (count: number) => void;
+}
+
+export interface Loaded {
+  /** How events were set in the backup; all are loaded disabled. */
+  readonly events: Readonly<Record<string, string>>;
+  /** Accounts that code was defined by. */
+  readonly definers: ReadonlySet<string>;
+}
+
+/**
+ * Loads a dump with the client, its statements looked at on their way: each must be one that a dump of one
+ * schema has. Throws `corrupt` for others, `target_failed` for what the server refuses.
+ */
+export async function loadScript(script: Script, request: LoadRequest): Promise<Loaded> {
+  const { server, tools } = request;
+  const seen = { events: {} as Record<string, string>, definers: new Set<string>() };
+  const read = async function* () {
+    for await (const chunk of script.read(request.chosen ?? (() => true))) {
+      request.onBytes(chunk.length);
+      yield chunk;
+    }
+  };
+  const argv = [
+    ...tools.argv('client'),
+    await server.optionArgument(tools.flavour),
+    // Commands of the client itself, a shell's among them, are off but for DELIMITER.
+    '--binary-mode',
+    '--comments',
+    '--batch',
+    '--default-character-set=utf8mb4',
+    '--max-allowed-packet=1073741824',
+    `--database=${request.schema}`,
+  ];
+  const child = await openChild(argv, {
+    env: server.env,
+    signal: request.signal,
+    redact: server.secrets,
+    stdin: scanStatements(read(), dumpHandler(request, seen)),
+    failure: {
+      code: 'target_failed',
+      operation: 'load',
+      subject: request.schema,
+      hint: 'the target was not touched; solve what the client names, then restore again',
+    },
+  });
+  try {
+    for await (const _ of child.stdout);
+    const { stdinCutShort } = await child.done;
+    if (stdinCutShort) {
+      throw new DguardError('target_failed', `${tools.name}'s client ended before it had read the dump`, {
+        operation: 'load',
+        subject: request.schema,
+      });
+    }
+  } catch (error) {
+    throw explained(error, request.schema);
+  }
+  return seen;
+}
+
+/** What a dump of one schema consists of; everything else is refused. */
+export function dumpHandler(
+  request: Pick<LoadRequest, 'schema' | 'definer' | 'chosen'>,
+  seen: { events: Record<string, string>; definers: Set<string> },
+): StatementHandler {
+  const { chosen } = request;
+  const wanted = (token: Token | undefined) =>
+    chosen === undefined || (token !== undefined && chosen(utf8(nameOf(token))));
+  const only = (text: string, token: Token | undefined) => (wanted(token) ? text : undefined);
+  return {
+    statement(text) {
+      const tokens = tokenize(text);
+      const words = significant(tokens).map((at) => tokens[at]!);
+      const [first, second] = words;
+      // The client's comment at the end of a conditional one: `/*!50112 … */` of a newer server.
+      if (first === undefined) return text;
+      switch (first.text.toUpperCase()) {
+        case 'SET':
+          if (words.some((token) => isWord(token, 'GLOBAL') || /^PERSIST/i.test(token.text)))
+            throw foreign(text);
+          return text;
+        case 'UNLOCK':
+        case 'COMMIT':
+          return text;
+        case 'DO':
+        case 'SELECT':
+          if (!words.some((token) => isWord(token, 'SETVAL'))) throw foreign(text);
+          return only(
+            text,
+            words.find(({ type }) => type === 'name'),
+          );
+        case 'LOCK':
+          return only(text, words[2]);
+        case 'DROP': {
+          const named = words.find(({ type }) => type === 'name');
+          if (['DATABASE', 'SCHEMA', 'USER', 'ROLE'].includes(second?.text.toUpperCase() ?? ''))
+            throw foreign(text);
+          if (chosen === undefined || isWord(second, 'TABLE')) return only(text, named);
+          return undefined;
+        }
+        case 'ALTER':
+          if (isWord(second, 'TABLE')) return only(text, words[2]);
+          if (isWord(second, 'DATABASE') || isWord(second, 'SCHEMA')) {
+            // It names the schema that was dumped, around code of another collation than its own.
+            return chosen === undefined ? renamed(tokens, words[2]!, request.schema) : undefined;
+          }
+          throw foreign(text);
+        case 'CREATE':
+          return created(text, tokens, words);
+        default:
+          throw foreign(text);
+      }
+    },
+    insert(head) {
+      const tokens = tokenize(head);
+      const name = tokens.find(({ type }) => type === 'name');
+      return wanted(name) ? 'pass' : 'skip';
+    },
+  };
+
+  function created(text: string, tokens: readonly Token[], words: readonly Token[]): string | undefined {
+    const kind = createdKind(tokens);
+    if (kind === 'TABLE' || kind === 'SEQUENCE')
+      return only(
+        text,
+        words.find(({ type }) => type === 'name'),
+      );
+    if (!CODE.includes(kind as CodeKind)) throw foreign(text);
+    // A function of a shared library: code for the server's own process.
+    if (isWord(words.at(-2), 'SONAME')) throw foreign(text);
+    const code = rewriteCode(text, { definer: request.definer, eventStatus: 'DISABLE' });
+    if (code.definer !== undefined) seen.definers.add(utf8(code.definer));
+    if (code.eventStatus !== undefined) seen.events[utf8(code.name)] = code.eventStatus;
+    if (chosen === undefined) return code.sql;
+    return kind === 'trigger' && chosen(utf8(code.table ?? '')) ? code.sql : undefined;
+  }
+}
+
+const CODE: readonly CodeKind[] = ['view', 'trigger', 'function', 'procedure', 'package', 'event'];
+
+function renamed(tokens: readonly Token[], name: Token, schema: string): string {
+  const bytes = Buffer.from(identifier(schema), 'utf8').toString('latin1');
+  return joined(tokens.map((token) => (token === name ? { type: 'name', text: bytes } : token)));
+}
+
+function utf8(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}
+
+function foreign(text: string): DguardError {
+  const shown = utf8(text).trim().replace(/\s+/g, ' ').slice(0, 80);
+  return new DguardError('corrupt', `the dump holds what no dump of one database holds: ${shown}`, {
+    operation: 'load',
+    hint: 'the target was not touched; look at it by: dguard cat ID database.sql',
+  });
+}
+
+function explained(error: unknown, subject: string): unknown {
+  if (!(error instanceof DguardError) || error.code !== 'target_failed') return error;
+  const hint = HINTS.find(([pattern]) => pattern.test(error.message))?.[1];
+  return hint === undefined
+    ? error
+    : new DguardError(error.code, error.message, { operation: 'load', subject, hint, cause: error });
+}
+
+const HINTS: readonly [RegExp, string][] = [
+  [
+    /ERROR (1153|2006|2013|2020)\b/,
+    'a row is larger than the server takes: SET GLOBAL max_allowed_packet = 1073741824',
+  ],
+  [/ERROR (1227|4006)\b/, 'grant the account SUPER, or SET_ANY_DEFINER (MySQL), SET USER (MariaDB)'],
+  [
+    /ERROR (1418|1419)\b/,
+    'binary logging forbids such routines to this account: SET GLOBAL log_bin_trust_function_creators = 1',
+  ],
+  [
+    /ERROR (1273|1115)\b/,
+    'the backup uses a character set or collation that this server does not have: restore to the version it is of',
+  ],
+];

@@ -1,0 +1,111 @@
+import { DguardError } from '../../../errors.ts';
+import type { TableFact } from '../../types.ts';
+import { createCode, readCode } from '../server/code.ts';
+import { maySetDefiner } from '../server/privileges.ts';
+import { openServer } from '../server/server.ts';
+import { identifier } from '../server/session.ts';
+import { compareVersions } from '../server/tools.ts';
+import { compareSchema } from './compare.ts';
+import { type Loaded, loadScript } from './load.ts';
+import { dropMarked } from './place.ts';
+import type { Work } from './restore-work.ts';
+
+export async function load(work: Work, schema: string): Promise<Loaded> {
+  const { script, request, server, tools, tables } = work;
+  const wanted = request.source?.options.definer;
+  const definer = await chooseDefiner(work);
+  const names = new Set(tables.map(({ name }) => name));
+  let done = 0;
+  const loaded = await loadScript(script, {
+    server,
+    tools,
+    schema,
+    definer,
+    // A merge takes the tables with rows; a new schema takes all of what the backup holds.
+    ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(name) } : {}),
+    signal: request.signal,
+    onBytes: (count) => {
+      done += count;
+      request.onProgress(done, 0);
+    },
+  });
+  if (definer === 'strip' && wanted === undefined && loaded.definers.size > 0) {
+    const message = `views, triggers, routines and events now run as ${work.info.user}: the account may not keep their definers (${[...loaded.definers].join(', ')})`;
+    request.warn({ message, subject: work.target, partial: false });
+  }
+  return loaded;
+}
+
+/** What the datasource says; otherwise definers are kept where the account may. */
+async function chooseDefiner({ request, session }: Work) {
+  const wanted = request.source?.options.definer;
+  if (wanted === 'keep' || wanted === 'strip') return wanted;
+  if (wanted === undefined) return (await maySetDefiner(session)) ? 'keep' : 'strip';
+  const [user = '', host = ''] = wanted.split('@');
+  const bytes = (text: string) => Buffer.from(identifier(text), 'utf8').toString('latin1');
+  return { as: `${bytes(user)}@${bytes(host)}` };
+}
+
+export async function compare(work: Work, schema: string, strict: boolean): Promise<readonly TableFact[]> {
+  const { content, facts, info, request, session, target } = work;
+  const sha256 = content.facts.schema_sha256;
+  const whole = request.only.length === 0 && !work.merge;
+  // Another version describes the same in other words.
+  const sameVersion =
+    facts.flavour === info.flavour && compareVersions(minor(facts.version), minor(info.version)) === 0;
+  const compared = await compareSchema(
+    session,
+    schema,
+    {
+      tables: work.tables,
+      approximate: (table) => facts.counts === 'approximate' || facts.non_transactional.includes(table),
+      ...(sha256 === undefined || !whole || !sameVersion ? {} : { schemaSha256: sha256 }),
+    },
+    target,
+  );
+  const tell = (message: string) => request.warn({ message, subject: target, partial: false });
+  for (const difference of compared.differing.slice(0, 5)) tell(`${difference} beside the dump`);
+  if (compared.sameSchema) return compared.tables;
+  const message = 'the restored schema does not read like the recorded one';
+  if (strict) throw new DguardError('corrupt', message, { operation: 'compare', subject: target });
+  // Every statement was carried out and every row counted: no reason to keep it from who needs it.
+  tell(`${message}; compare with mysqldump --no-data`);
+  return compared.tables;
+}
+
+function minor(version: string): string {
+  return version.split('.').slice(0, 2).join('.');
+}
+
+/**
+ * Events are loaded disabled; now they become what they were. Created anew: ALTER EVENT would make us their
+ * definer.
+ */
+export async function setEvents(work: Work, schema: string, events: Loaded['events']): Promise<void> {
+  const { session, request } = work;
+  const off = (await readCode(session, schema)).filter(
+    ({ kind, name }) => kind === 'event' && (events[name] ?? 'DISABLE') !== 'DISABLE',
+  );
+  const failed = await createCode(session, off, {
+    from: schema,
+    to: schema,
+    eventStatus: (name) => events[name],
+  });
+  for (const problem of failed) {
+    request.warn({ message: `not created: ${problem}`, subject: schema, partial: true });
+  }
+}
+
+export async function dropQuietly({ session, server, request }: Work, name: string): Promise<void> {
+  try {
+    // After an abort the restore's own session is broken.
+    const fresh = request.signal.aborted
+      ? await openServer({ ...server.source, signal: new AbortController().signal }).open()
+      : session;
+    await dropMarked(fresh, name);
+    if (fresh !== session) await fresh.close();
+  } catch {
+    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false });
+  }
+}

@@ -1,0 +1,111 @@
+import { DguardError } from '../../../errors.ts';
+import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
+import { type SourceFacts, sourceFacts } from '../facts.ts';
+import type { MysqlOptions } from '../options.ts';
+import { tableMatcher } from '../select.ts';
+import { readSchema, type SchemaFacts } from '../server/catalog.ts';
+import { onlyDatabase, type Server } from '../server/server.ts';
+import { readServer, type ServerInfo } from '../server/server-info.ts';
+import type { Session } from '../server/session.ts';
+import type { Tools } from '../server/tools.ts';
+import { findScript, recordedTables, type Script } from './content.ts';
+import type { Mark } from './marks.ts';
+import { isEmptySchema } from './place.ts';
+import { refuseBadFit, refuseReferences } from './preflight.ts';
+
+type Request = RestoreRequest<MysqlOptions>;
+
+/** A restore that was found possible. */
+export interface Work {
+  readonly content: BackupContent;
+  readonly request: Request;
+  readonly server: Server;
+  readonly session: Session;
+  readonly target: string;
+  readonly script: Script;
+  readonly facts: SourceFacts;
+  /** The recorded tables that are to be restored. */
+  readonly tables: readonly TableFact[];
+  readonly info: ServerInfo;
+  readonly tools: Tools;
+  /** Of the target; undefined: there is none of that name. */
+  readonly existing?: SchemaFacts;
+  /** Tables take the place of their counterparts, everything else stays. */
+  readonly merge: boolean;
+}
+
+/** The source of a target, with the signal, temporary folder and warnings of this restore. */
+export function targetSource(request: {
+  readonly source?: EngineSource<MysqlOptions>;
+  readonly signal: AbortSignal;
+  readonly tempDir: string;
+  readonly toPath?: string;
+  readonly warn: Request['warn'];
+}): EngineSource<MysqlOptions> {
+  if (request.toPath !== undefined) {
+    throw new DguardError('unsupported', 'a MySQL backup is restored to a database, not to a path', {
+      operation: 'restore',
+      subject: request.toPath,
+      hint: 'use --to-database NAME; or take the dump itself out: dguard cat ID database.sql',
+    });
+  }
+  if (request.source === undefined) {
+    throw new DguardError('usage', 'nothing says which server to restore to', {
+      operation: 'restore',
+      hint: 'name a datasource of the configuration: --to DATASOURCE',
+    });
+  }
+  const { signal, tempDir, warn } = request;
+  return { ...request.source, signal, tempDir, warn };
+}
+
+/** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */
+export async function prepare(
+  content: BackupContent,
+  request: Request,
+  server: Server,
+  session: Session,
+): Promise<Work> {
+  const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+  const script = await findScript(content);
+  const facts = sourceFacts(content.facts.engine);
+  const info = await readServer(session);
+  const tools = await server.tools(info);
+  const recorded = await recordedTables(content);
+  const chosen = tableMatcher(request.only, facts.schema);
+  const tables = request.only.length === 0 ? recorded : recorded.filter(({ name }) => chosen(name));
+  if (request.only.length > 0 && tables.length === 0) {
+    throw new DguardError('nothing_there', `the backup has no table ${request.only.join(', ')}`, {
+      operation: 'restore',
+      subject: target,
+      hint: `it has: ${recorded
+        .slice(0, 20)
+        .map(({ name }) => name)
+        .join(', ')}`,
+    });
+  }
+  refuseBadFit(facts, info, target, request.warn);
+  const existing = request.scratch ? undefined : await readSchema(session, target);
+  const empty = existing === undefined || (await isEmptySchema(session, target));
+  if (!empty && !request.overwrite) {
+    throw new DguardError('target_refused', 'the database exists and is not empty', {
+      operation: 'restore',
+      subject: target,
+      hint: 'use --to-database NEW-NAME, or replace it: --overwrite',
+    });
+  }
+  const merge = !empty && (!content.whole || request.only.length > 0);
+  if (!empty) {
+    await refuseReferences(
+      session,
+      target,
+      merge && !request.deleteExtra ? tables.map(({ name }) => name) : undefined,
+    );
+  }
+  const work = { content, request, server, session, target, script, facts, tables, info, tools, merge };
+  return existing === undefined ? work : { ...work, existing };
+}
+
+export function markOf({ request, target }: Work, role: 'new' | 'scratch'): Mark {
+  return { role, target, backupId: request.backupId, createdAt: request.now().toISOString() };
+}

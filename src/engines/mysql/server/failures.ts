@@ -1,0 +1,81 @@
+import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import type { Health } from '../../types.ts';
+
+/** Why a server could not be reached or did not do what it was told. */
+export type FailureKind = Exclude<Health['status'], 'ok'>;
+
+/**
+ * Tells failures of the driver apart by the server's error number, errno or text.
+ * https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+ */
+export function failureKind(error: unknown): FailureKind {
+  const number = serverErrorNumber(error);
+  // ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED, …_NO_PASSWORD, unknown plugin.
+  if (number !== undefined && [1045, 1044, 1130, 1698, 1251, 3118, 1820].includes(number))
+    return 'auth_failed';
+  const text = errorText(error);
+  if (/AUTH_SWITCH_PLUGIN_ERROR|unknown plugin|Access denied/i.test(text)) return 'auth_failed';
+  const errno = errnoOf(error) ?? '';
+  if (errno === 'ETIMEDOUT' || /timed? ?out/i.test(text)) return 'timeout';
+  if (
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|ECONNRESET|EACCES|EPIPE)$/.test(errno)
+  ) {
+    return 'unreachable';
+  }
+  if (
+    /PROTOCOL_CONNECTION_LOST|Connection lost|closed state/i.test(text) ||
+    errno === 'PROTOCOL_CONNECTION_LOST'
+  ) {
+    return 'unreachable';
+  }
+  return 'error';
+}
+
+/** The server's number of an error that it sent. */
+export function serverErrorNumber(error: unknown): number | undefined {
+  const { errno, sqlState } = (error ?? {}) as { errno?: unknown; sqlState?: unknown };
+  return typeof errno === 'number' && typeof sqlState === 'string' ? errno : undefined;
+}
+
+const HINTS: Record<FailureKind, string> = {
+  auth_failed: 'check username and password of the datasource, and the host that the account is for',
+  unreachable: 'check host and port, and that the server runs: mysqladmin ping -h HOST -P PORT',
+  timeout: 'check host and port, and firewalls between here and the server',
+  error: '',
+};
+
+/** Any failure as a DguardError of `code`, with what to do about the usual ones. */
+export function serverError(
+  error: unknown,
+  code: ErrorCode,
+  operation: string,
+  subject: string,
+): DguardError {
+  if (error instanceof DguardError) return error;
+  const number = serverErrorNumber(error);
+  const hint = numberHint(number) || HINTS[failureKind(error)];
+  // Several addresses of one host fail with an empty text of their own.
+  const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
+  return new DguardError(code, inner || errorText(error), {
+    operation,
+    subject,
+    ...(hint === '' ? {} : { hint }),
+    cause: error,
+  });
+}
+
+function numberHint(number: number | undefined): string {
+  if (number === 1049) return 'list the databases: SHOW DATABASES';
+  if (number === 1044) return 'the account lacks privileges on this database: SHOW GRANTS';
+  if (number === 1142 || number === 1143 || number === 1227)
+    return 'grant the account what the message names';
+  if (number === 1927 || number === 1317)
+    return 'somebody ended the connection or the statement (KILL): run it again';
+  if (number === 1412 || number === 1146)
+    return 'a table was altered, truncated or dropped meanwhile: run it again, not while migrations run';
+  if (number === 1205) return 'somebody held a lock for long: run it again';
+  if (number === 1040) return 'raise max_connections, or run fewer backups at once';
+  if (number === 1153 || number === 2006 || number === 2013)
+    return 'raise max_allowed_packet of the server (SET GLOBAL)';
+  return '';
+}

@@ -1,0 +1,143 @@
+import { open, statfs } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename, join } from 'node:path';
+import { readChild } from '../../../child.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
+import type { BackupContent } from '../../types.ts';
+import type { Archive, StreamEntry } from '../restore/content.ts';
+import type { Tools } from '../server/tools.ts';
+import { createOffsetScanner, type OffsetScanner } from './archive-offsets.ts';
+import { DIRECTORY_PREFIX } from './directory.ts';
+
+/** An archive as pg_restore gets it: a path, for several connections at once, or by its stdin. */
+export type Readable =
+  | { readonly kind: 'path'; readonly path: string; readonly jobs: number }
+  | { readonly kind: 'stdin'; open(): AsyncIterable<Uint8Array> };
+
+export interface ReadRequest {
+  readonly tempDir: string;
+  readonly signal: AbortSignal;
+  /** Called with the bytes of each chunk that came out of the backup. */
+  readonly onBytes: (count: number) => void;
+}
+
+/** Below this size several connections gain nothing over one. */
+const PARALLEL_BYTES = 64 * 1024 * 1024;
+const MAX_JOBS = 4;
+const TOC_MAX_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Makes an archive readable. Only a file can be restored in parallel, so a large one is staged where
+ * temp_dir has room; a folder always is. Throws `storage_full` where a folder has none.
+ */
+export async function readableArchive(
+  content: BackupContent,
+  archive: Archive,
+  request: ReadRequest,
+  shared: boolean,
+): Promise<Readable> {
+  const { bavail, bsize } = await statfs(request.tempDir);
+  const fits = bavail * bsize > archive.sizeBytes * 1.05;
+  const jobs = Math.min(MAX_JOBS, availableParallelism());
+  if (archive.kind === 'custom') {
+    if (!shared || !fits || jobs < 2 || archive.entry.size < PARALLEL_BYTES) {
+      return { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
+    }
+    const path = join(request.tempDir, 'restore.dump');
+    await stage(content, archive.entry, path, request, createOffsetScanner());
+    return { kind: 'path', path, jobs };
+  }
+  if (!shared) {
+    throw new DguardError(
+      'unsupported',
+      'a dump in directory format is restored through a folder that pg_restore and dguard share',
+      {
+        operation: 'restore',
+        hint: 'restore it with a datasource without client_command and run_as, or take it with parallel_jobs: 1',
+      },
+    );
+  }
+  if (!fits) {
+    throw new DguardError(
+      'storage_full',
+      `the dump needs ${archive.sizeBytes} bytes in ${request.tempDir}, ${bavail * bsize} are free`,
+      {
+        operation: 'restore',
+        hint: 'point temp_dir at a larger disk',
+      },
+    );
+  }
+  for (const entry of archive.entries) {
+    await stage(content, entry, join(request.tempDir, fileName(entry)), request);
+  }
+  return { kind: 'path', path: request.tempDir, jobs };
+}
+
+/** Of an archive that `readableArchive` had: enough for its definitions. pg_restore leaves once it has them. */
+export function definitionsOf(content: BackupContent, archive: Archive, { tempDir }: ReadRequest): Readable {
+  if (archive.kind === 'directory') return { kind: 'path', path: tempDir, jobs: 1 };
+  return { kind: 'stdin', open: () => content.read(archive.entry) };
+}
+
+/** Writes what a list of contents needs, and nothing more, then returns pg_restore's own list. */
+export async function listContents(
+  content: BackupContent,
+  archive: Archive,
+  tools: Tools,
+  request: ReadRequest & { readonly env: Readonly<Record<string, string | undefined>> },
+): Promise<string> {
+  const options = {
+    env: request.env,
+    signal: request.signal,
+    maxBytes: TOC_MAX_BYTES,
+    failure: { code: 'corrupt', operation: 'read dump' },
+  } as const;
+  const argv = [...tools.argv('pg_restore'), '--list'];
+  // It goes away once it has the table of contents: the rest is never read.
+  if (archive.kind === 'custom') {
+    return await readChild(argv, { ...options, stdin: content.read(archive.entry) });
+  }
+  const toc = archive.entries.find(({ path }) => path.endsWith('/toc.dat'))!;
+  await stage(content, toc, join(request.tempDir, 'toc.dat'), { ...request, onBytes: () => {} });
+  return await readChild([...argv, '--format=directory', request.tempDir], options);
+}
+
+/** A backup may be hostile: its names become names in our folder only where they are plain. */
+function fileName(entry: StreamEntry): string {
+  const name = entry.path.slice(DIRECTORY_PREFIX.length);
+  if (/^[\w.-]+$/.test(name) && !name.startsWith('.') && basename(name) === name) return name;
+  throw new DguardError('corrupt', `${entry.path} is no file that pg_dump writes`, {
+    operation: 'read backup',
+  });
+}
+
+async function stage(
+  content: BackupContent,
+  entry: StreamEntry,
+  path: string,
+  request: ReadRequest,
+  scanner?: OffsetScanner,
+): Promise<void> {
+  const file = await open(path, 'w', 0o600);
+  try {
+    for await (const chunk of counted(content.read(entry), request)) {
+      scanner?.push(chunk);
+      await file.writeFile(chunk);
+    }
+    for (const { bytes, position } of scanner?.patches() ?? [])
+      await file.write(bytes, 0, bytes.length, position);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* counted(
+  chunks: AsyncIterable<Uint8Array>,
+  { signal, onBytes }: ReadRequest,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    throwIfAborted(signal);
+    onBytes(chunk.length);
+    yield chunk;
+  }
+}

@@ -1,0 +1,242 @@
+import { DguardError } from '../../../errors.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../../types.ts';
+import { jsonlMembers } from '../jsonl/jsonl-dump.ts';
+import { listKept } from '../merge/kept.ts';
+import type { PostgresOptions } from '../options.ts';
+import { tablesWithoutRows } from '../select.ts';
+import { countLargeObjects, countRows, estimateRows, listTables, type TableInfo } from '../server/catalog.ts';
+import { type DatabaseFacts, databaseSize, readDatabase } from '../server/database.ts';
+import { serverError, sqlState } from '../server/failures.ts';
+import { schemaHash } from '../server/schema-hash.ts';
+import { openServer, type Server } from '../server/server.ts';
+import { identifier, type Session } from '../server/session.ts';
+import { loadsBack, type Tools } from '../server/tools.ts';
+import { dumpMembers } from './members.ts';
+import type { SourceFacts } from './source-facts.ts';
+import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
+
+/** An exported snapshot: whoever imports it sees exactly what this session sees. */
+export interface Snapshot {
+  readonly server: Server;
+  readonly session: Session;
+  readonly database: string;
+  readonly id: string;
+  readonly tools: Tools;
+  readonly tables: readonly TableInfo[];
+  readonly withoutRows: readonly TableInfo[];
+  /** Schemas in which restores keep what they replaced: not a part of the backup. */
+  readonly keptSchemas: readonly string[];
+  /** Of the database on the server's disk, indexes included; where it may be known. */
+  readonly sizeBytes?: number;
+  /** What the tools said, for the manifest. */
+  readonly said: string[];
+}
+
+/** Opens a snapshot of one database and offers it as a dump of PostgreSQL's own, and its globals. */
+export async function dumpDatabase(
+  source: EngineSource<PostgresOptions>,
+  request: DumpRequest,
+): Promise<Dump> {
+  const server = openServer(source);
+  const database = request.database ?? onlyDatabase(server);
+  const subject = `${source.name}/${database}`;
+  let session: Session | undefined;
+  const close = async () => {
+    await session?.close();
+    await server.dispose();
+  };
+  try {
+    session = await server.open(database);
+    const version = await readVersion(session);
+    const tools = await server.tools(version.major);
+    if (!loadsBack(tools.major, version.major)) {
+      throw new DguardError(
+        'tool_version',
+        `what pg_dump ${tools.version} writes does not load into PostgreSQL ${version.text}, the server that it would be of`,
+        {
+          operation: 'dump',
+          subject,
+          hint: `apt-get install postgresql-client-${version.major}, or say where it is: client_path`,
+        },
+      );
+    }
+    if (tools.major !== version.major) {
+      const message = `pg_dump ${tools.version} dumps the server ${version.text}: a restore needs the same or a newer client, and may not load into a server of ${version.major}`;
+      source.warn({ message, subject, partial: false });
+    }
+    await session.run("SET search_path TO ''");
+    await refuseUnreadable(session, subject);
+    const system =
+      (await readSystemIdentifier(session)) ??
+      `${server.connection.host ?? 'localhost'}:${server.connection.port ?? 5432}`;
+    const size = await databaseSize(session, database);
+
+    await beginLocked(session, server.lockTimeoutMs);
+    const [exported] = await session.rows<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
+    const snapshotAt = source.now();
+    const tables = await listTables(session);
+    const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
+    const facts = await readFacts(
+      session,
+      database,
+      size,
+      version.num,
+      tools,
+      tables,
+      withoutRows,
+      rowCounts(server),
+    );
+    const schema = await schemaHash(session);
+    const snapshot: Snapshot = {
+      server,
+      session,
+      database,
+      id: exported!.id,
+      tools,
+      tables,
+      withoutRows,
+      keptSchemas: (await listKept(session)).map(({ name }) => name),
+      ...(size === undefined ? {} : { sizeBytes: size }),
+      said: [],
+    };
+    let counting: Promise<readonly TableFact[]> | undefined;
+    // While pg_dump works.
+    const count = () => {
+      counting ??= countKept(snapshot);
+      counting.catch(() => {});
+      return counting;
+    };
+    const rowsAsJson =
+      request.format === 'jsonl' ? await jsonlMembers(snapshot, subject, version.text) : undefined;
+    const patterned = request.include.length > 0 || request.exclude.length > 0;
+    return {
+      snapshotAt,
+      identity: `${system}/${database}`,
+      ...(size === undefined ? {} : { expectedBytes: size }),
+      ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
+      members: (): AsyncIterable<Member> =>
+        rowsAsJson === undefined
+          ? dumpMembers(snapshot, request, subject, count)
+          : inOrder(rowsAsJson.members),
+      facts: async (): Promise<DumpFacts> => {
+        const counted = await (rowsAsJson?.count ?? count)();
+        const { extensions } = facts;
+        const output = snapshot.said.join('\n').trim().slice(-4000);
+        return {
+          database_version: version.text,
+          tool: 'pg_dump',
+          tool_version: tools.version,
+          consistency: 'snapshot',
+          extensions: extensions.map((extension) => `${extension.name} ${extension.version}`),
+          schema_sha256: schema,
+          tables_count: counted.length,
+          ...(counted.some(({ rows }) => rows === undefined)
+            ? {}
+            : { rows: counted.reduce((sum, { rows }) => sum + rows!, 0) }),
+          ...(output === '' ? {} : { engine_output: output }),
+          engine: { ...facts },
+        };
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw serverError(error, 'source_failed', 'dump', subject);
+  }
+}
+
+async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
+  yield* members;
+}
+
+/**
+ * Begins the transaction that the snapshot is of, with every table locked against changes of its definition
+ * before the snapshot is taken. A table truncated or rewritten after the snapshot, and before pg_dump had
+ * locked it, would read as empty: the one case in which a snapshot does not show what was.
+ */
+async function beginLocked(session: Session, lockTimeoutMs: number): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const tables = await listTables(session);
+    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await session.run(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+    try {
+      if (tables.length === 0) return;
+      const names = tables.map(({ schema, table }) => `ONLY ${identifier(schema)}.${identifier(table)}`);
+      await session.run(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`);
+      return;
+    } catch (error) {
+      await session.run('ROLLBACK').catch(() => {});
+      // Dropped since it was listed: then it is none of this backup's.
+      if (!['42P01', '3F000'].includes(sqlState(error) ?? '') || attempt === 5) throw error;
+    }
+  }
+}
+
+/** The database of a source that names just one. */
+export function onlyDatabase(server: Server): string {
+  const { options, name } = server.source;
+  const named = options.database[0] ?? server.connection.database;
+  if (named !== undefined && options.database.length < 2 && !options.all_databases) return named;
+  throw new DguardError('usage', 'the datasource does not name exactly one database', {
+    operation: 'choose database',
+    subject: name,
+    hint: 'say which one: --to-database NAME, or database: NAME in the configuration',
+  });
+}
+
+async function readFacts(
+  session: Session,
+  database: string,
+  size: number | undefined,
+  versionNum: number,
+  tools: Tools,
+  tables: readonly TableInfo[],
+  withoutRows: readonly TableInfo[],
+  rowCounts: SourceFacts['row_counts'],
+): Promise<SourceFacts> {
+  const facts = (await readDatabase(session, database)) as DatabaseFacts;
+  return {
+    server_version_num: versionNum,
+    tool_major: tools.major,
+    database: { ...facts, ...(size === undefined ? {} : { size_bytes: size }) },
+    ...(await readSurroundings(session)),
+    large_objects: await countLargeObjects(session),
+    without_rows: withoutRows.map((table) => table.name),
+    parents: parentNames(tables),
+    row_counts: rowCounts,
+  };
+}
+
+/** The tables that each partition or child is one of, by name. */
+function parentNames(tables: readonly TableInfo[]): SourceFacts['parents'] {
+  const names = new Map(tables.map(({ oid, name }) => [oid, name]));
+  return Object.fromEntries(
+    tables
+      .filter(({ parents }) => parents.length > 0)
+      .map(({ name, parents }) => [name, parents.flatMap((oid) => names.get(oid) ?? [])]),
+  );
+}
+
+function rowCounts(server: Server): 'exact' | 'estimate' {
+  return server.source.options.row_counts ?? 'exact';
+}
+
+async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
+  const [recovery] = await snapshot.session.rows<{ standby: boolean }>(
+    'SELECT pg_catalog.pg_is_in_recovery() AS standby',
+  );
+  const left = new Set(snapshot.withoutRows.map((table) => table.oid));
+  // A standby has no content of unlogged tables, and cannot even count it.
+  const counted = snapshot.tables.filter(
+    (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
+  );
+  try {
+    if (rowCounts(snapshot.server) === 'estimate') return await estimateRows(snapshot.session, counted);
+    // By the session that holds the locks: another would wait behind whoever waits to alter a table, who waits
+    // for this one to end, and nobody could see the circle.
+    return await countRows(snapshot.session, counted, true);
+  } catch (error) {
+    const subject = `${snapshot.server.source.name}/${snapshot.database}`;
+    throw serverError(error, 'source_failed', 'count rows', subject);
+  }
+}

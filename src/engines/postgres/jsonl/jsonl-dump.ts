@@ -1,0 +1,225 @@
+import { createHash } from 'node:crypto';
+import { DguardError } from '../../../errors.ts';
+import type { Member, StreamMember, TableFact } from '../../types.ts';
+import type { Snapshot } from '../dump/dump.ts';
+import { globalsMember } from '../dump/members.ts';
+import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
+import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
+import { literal } from '../server/session.ts';
+import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
+
+/** The definitions of all objects, for pg_restore. */
+export const DEFINITIONS_MEMBER = 'schema.dump';
+export const DOCUMENT_MEMBER = 'schema.json';
+export const DOCUMENT_FORMAT = 'dguard-postgres-jsonl';
+
+/** `schema.json` of a JSONL export: what its files are, for any reader. */
+export interface SchemaDocument {
+  readonly format: typeof DOCUMENT_FORMAT;
+  readonly version: 1;
+  readonly server_version: string;
+  readonly value_encoding: Readonly<Record<string, string>>;
+  readonly tables: readonly {
+    readonly schema: string;
+    readonly table: string;
+    readonly member: string;
+    readonly rows: number;
+    /** SHA-256 of the member's bytes. */
+    readonly sha256: string;
+    readonly columns: readonly ColumnDocument[];
+    readonly indexes: readonly string[];
+    readonly constraints: readonly string[];
+  }[];
+  readonly sequences: readonly SequenceState[];
+  /** Materialised views that had content, in the order in which they can be filled. */
+  readonly filled_views: readonly { readonly schema: string; readonly name: string }[];
+}
+
+export interface SequenceState {
+  readonly schema: string;
+  readonly name: string;
+  readonly last_value: string;
+  readonly is_called: boolean;
+}
+
+interface TableExport {
+  readonly info: TableInfo;
+  readonly member: string;
+  readonly columns: readonly ColumnDocument[];
+  result?: { readonly rows: number; readonly sha256: string };
+}
+
+/** What keeps a line of JSON as it is in COPY's CSV: JSON has no control characters. */
+export const RAW_LINES = "(FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')";
+
+/**
+ * One JSONL member per table, the definitions as pg_dump has them, and `schema.json` that describes them, in
+ * the order of their paths. Tables that come after `schema.json` are read once more for their hash: the
+ * snapshot stands still.
+ */
+export async function jsonlMembers(
+  snapshot: Snapshot,
+  subject: string,
+  serverVersion: string,
+): Promise<{ members: readonly Member[]; count: () => Promise<readonly TableFact[]> }> {
+  const left = new Set(snapshot.withoutRows.map(({ oid }) => oid));
+  const tables = snapshot.tables.filter((table) => !table.partitioned && !left.has(table.oid));
+  const columns = await listColumns(snapshot.session, tables);
+  const objects = await countLargeObjects(snapshot.session);
+  if (objects > 0) {
+    const message = `${objects} large objects are not in a JSONL export: use format native, or bytea columns`;
+    snapshot.server.source.warn({ message, subject, partial: true });
+  }
+  const taken = new Set<string>();
+  const exports = tables.map(
+    (info): TableExport => ({ info, member: memberName(info, taken), columns: columns.get(info.oid) ?? [] }),
+  );
+  const members = exports.map((exported): StreamMember => {
+    const { info, member } = exported;
+    return {
+      kind: 'stream',
+      path: member,
+      media: 'application/jsonl',
+      format: 'jsonl',
+      open: () => exportRows(snapshot, exported, subject),
+      tables: async () => [{ name: info.name, rows: exported.result?.rows ?? 0 }],
+    };
+  });
+  members.push({
+    kind: 'stream',
+    path: DEFINITIONS_MEMBER,
+    media: 'application/octet-stream',
+    format: 'pg_dump-custom',
+    open: () => definitions(snapshot, subject),
+  });
+  members.push({
+    kind: 'stream',
+    path: DOCUMENT_MEMBER,
+    media: 'application/json',
+    format: 'json',
+    async *open() {
+      for (const exported of exports) {
+        if (exported.result === undefined) for await (const _ of exportRows(snapshot, exported, subject));
+      }
+      yield Buffer.from(`${JSON.stringify(await describe(snapshot, exports, serverVersion), null, 2)}\n`);
+    },
+  });
+  return {
+    members: [globalsMember(snapshot, subject), ...members].sort((a, b) => (a.path < b.path ? -1 : 1)),
+    count: async () => exports.map(({ info, result }) => ({ name: info.name, rows: result?.rows ?? 0 })),
+  };
+}
+
+/** `public.users.jsonl`: lower case, other bytes as %xx, cut, with an ordinal where two come out the same. */
+export function memberName(table: { readonly name: string }, taken: Set<string>): string {
+  const encoded = [...Buffer.from(table.name)]
+    .map((byte) => {
+      const char = String.fromCharCode(byte);
+      return /[a-z0-9._-]/.test(char) ? char : `%${byte.toString(16).padStart(2, '0')}`;
+    })
+    .join('');
+  const base = (/^[a-z0-9]/.test(encoded) ? encoded : `table${encoded}`)
+    .slice(0, 100)
+    .replace(/%[0-9a-f]?$/, '');
+  let name = base;
+  for (let ordinal = 2; taken.has(name); ordinal++) name = `${base}-${ordinal}`;
+  taken.add(name);
+  return `${name}.jsonl`;
+}
+
+async function* exportRows(
+  snapshot: Snapshot,
+  exported: TableExport,
+  subject: string,
+): AsyncGenerator<Uint8Array> {
+  const { server, tools, database, id } = snapshot;
+  const script = [
+    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    `SET TRANSACTION SNAPSHOT ${literal(id)}`,
+    "SET search_path TO ''",
+    `COPY (${exportQuery(exported.info, exported.columns)}) TO STDOUT WITH ${RAW_LINES}`,
+  ];
+  const argv = [
+    ...tools.argv('psql'),
+    `--dbname=${await server.conninfo(database)}`,
+    ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
+  ];
+  const child = await startTool(snapshot, argv, subject, scriptInput(script));
+  const digest = createHash('sha256');
+  let rows = 0;
+  try {
+    for await (const chunk of child.stdout) {
+      digest.update(chunk);
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) rows++;
+      yield chunk;
+    }
+  } catch (error) {
+    throw explained(error, subject);
+  }
+  await finishTool(snapshot, child, subject);
+  exported.result = { rows, sha256: digest.digest('hex') };
+}
+
+async function* scriptInput(statements: readonly string[]): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(`${statements.join(';\n')};\n`);
+}
+
+async function* definitions(snapshot: Snapshot, subject: string): AsyncGenerator<Uint8Array> {
+  const argv = [...(await dumpArguments(snapshot)), '--format=custom', '--schema-only'];
+  const child = await startTool(snapshot, argv, subject);
+  let sizeBytes = 0;
+  try {
+    for await (const chunk of child.stdout) {
+      sizeBytes += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    throw explained(error, subject);
+  }
+  if (sizeBytes === 0)
+    throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
+  await finishTool(snapshot, child, subject);
+}
+
+async function describe(
+  { session }: Snapshot,
+  exports: readonly TableExport[],
+  serverVersion: string,
+): Promise<SchemaDocument> {
+  const oids = `${literal(`{${exports.map(({ info }) => info.oid).join(',')}}`)}::pg_catalog.oid[]`;
+  const parts = await session.rows<{ oid: string; kind: string; text: string }>(`
+    SELECT x.indrelid::pg_catalog.text AS oid, 'index' AS kind, pg_catalog.pg_get_indexdef(x.indexrelid) AS text
+      FROM pg_catalog.pg_index x WHERE x.indrelid = ANY (${oids})
+    UNION ALL SELECT c.conrelid::pg_catalog.text, 'constraint', c.conname || ' ' || pg_catalog.pg_get_constraintdef(c.oid)
+      FROM pg_catalog.pg_constraint c WHERE c.conrelid = ANY (${oids}) ORDER BY 1, 2, 3`);
+  const sequences = await session.rows<SequenceState>(`
+    SELECT n.nspname AS "schema", c.relname AS name, s.last_value::pg_catalog.text, s.is_called
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+      LATERAL (SELECT coalesce(p.last_value, p.start_value) AS last_value, p.last_value IS NOT NULL AS is_called
+        FROM pg_catalog.pg_sequences p WHERE p.schemaname = n.nspname AND p.sequencename = c.relname) s
+    WHERE c.relkind = 'S' AND ${OWN_SCHEMA} ORDER BY 1, 2`);
+  const views = await session.rows<{ schema: string; name: string }>(`
+    SELECT n.nspname AS "schema", c.relname AS name FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'm' AND c.relispopulated AND ${OWN_SCHEMA} ORDER BY c.oid`);
+  const textsOf = (oid: string, kind: string) =>
+    parts.filter((part) => part.oid === oid && part.kind === kind).map(({ text }) => text);
+  return {
+    format: DOCUMENT_FORMAT,
+    version: 1,
+    server_version: serverVersion,
+    value_encoding: VALUE_ENCODING,
+    tables: exports.map(({ info, member, columns, result }) => ({
+      schema: info.schema,
+      table: info.table,
+      member,
+      rows: result?.rows ?? 0,
+      sha256: result?.sha256 ?? '',
+      columns,
+      indexes: textsOf(info.oid, 'index'),
+      constraints: textsOf(info.oid, 'constraint'),
+    })),
+    sequences,
+    filled_views: views,
+  };
+}

@@ -1,0 +1,119 @@
+import { openChild } from '../../../child.ts';
+import { DguardError } from '../../../errors.ts';
+import type { BackupContent } from '../../types.ts';
+import type { Archive } from '../restore/content.ts';
+import { type LoadRequest, loadArchive } from '../restore/load.ts';
+import { listTables } from '../server/catalog.ts';
+import { identifier, literal, type Session } from '../server/session.ts';
+import { importStatement, listColumns } from './jsonl-columns.ts';
+import { DOCUMENT_FORMAT, DOCUMENT_MEMBER, RAW_LINES, type SchemaDocument } from './jsonl-dump.ts';
+
+/** Reads `schema.json`; throws `corrupt` or `too_new`. */
+export async function readDocument(content: BackupContent): Promise<SchemaDocument> {
+  const broken = (why: string, cause?: unknown) =>
+    new DguardError('corrupt', why, { operation: 'read schema.json', subject: DOCUMENT_MEMBER, cause });
+  const entry = await content.entry(DOCUMENT_MEMBER);
+  if (entry === undefined) throw broken('the backup has no schema.json');
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of content.read(entry)) chunks.push(chunk);
+  let parsed: Partial<SchemaDocument> | null;
+  try {
+    parsed = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<SchemaDocument> | null;
+  } catch (error) {
+    throw broken('it is not JSON', error);
+  }
+  if (parsed?.format !== DOCUMENT_FORMAT) throw broken('it does not describe a PostgreSQL export');
+  if (typeof parsed.version !== 'number' || parsed.version > 1) {
+    throw new DguardError('too_new', `schema.json has version ${parsed.version}`, {
+      operation: 'read schema.json',
+      hint: 'use a newer dguard',
+    });
+  }
+  if (![parsed.tables, parsed.sequences, parsed.filled_views].every(Array.isArray))
+    throw broken('it is not complete');
+  return parsed as SchemaDocument;
+}
+
+/**
+ * Loads a JSONL export into an empty database: definitions, rows of the chosen tables, then indexes,
+ * constraints and triggers, sequences and materialised views. How a column is read follows from the
+ * definitions just made, not from what a backup says of it.
+ */
+export async function loadExport(
+  content: BackupContent,
+  archive: Archive,
+  session: Session,
+  request: LoadRequest & { readonly tables: ReadonlySet<string> },
+): Promise<void> {
+  const document = await readDocument(content);
+  await loadArchive(content, archive, {
+    ...request,
+    flags: [...request.flags, '--section=pre-data', '--section=data'],
+  });
+  await session.run("SET search_path TO ''");
+  const live = await listTables(session);
+  const columns = await listColumns(session, live);
+  for (const { schema, table, member } of document.tables) {
+    const info = live.find((one) => one.schema === schema && one.table === table);
+    if (!request.tables.has(`${schema}.${table}`)) continue;
+    const entry = await content.entry(member);
+    if (info === undefined || entry === undefined) {
+      throw new DguardError('corrupt', `${schema}.${table} is in schema.json, but not in the backup`, {
+        operation: 'load',
+        subject: request.database,
+      });
+    }
+    await insertRows(request, importStatement(info, columns.get(info.oid) ?? [], 'dguard_rows'), () =>
+      content.read(entry),
+    );
+  }
+  await loadArchive(content, archive, { ...request, flags: [...request.flags, '--section=post-data'] });
+  for (const { schema, name, last_value, is_called } of document.sequences) {
+    const sequence = literal(`${identifier(schema)}.${identifier(name)}`);
+    await session.rows(
+      `SELECT pg_catalog.setval(${sequence}::pg_catalog.regclass, ${BigInt(last_value)}, ${is_called === true}) AS v`,
+    );
+  }
+  for (const { schema, name } of document.filled_views) {
+    await session.run(`REFRESH MATERIALIZED VIEW ${identifier(schema)}.${identifier(name)}`);
+  }
+}
+
+/** Lines of JSON through a temporary table of one session into their own. */
+async function insertRows(
+  { server, tools, database, read }: LoadRequest,
+  statement: string,
+  rows: () => AsyncIterable<Uint8Array>,
+): Promise<void> {
+  async function* script(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(
+      `SET client_encoding TO 'UTF8';\nSET search_path TO '';\nCREATE TEMPORARY TABLE dguard_rows (j pg_catalog.json);
+COPY pg_temp.dguard_rows FROM STDIN WITH ${RAW_LINES};\n`,
+    );
+    for await (const chunk of rows()) {
+      read.onBytes(chunk.length);
+      yield chunk;
+    }
+    yield Buffer.from(`\\.\n${statement};\n`);
+  }
+  const argv = [
+    ...tools.argv('psql'),
+    `--dbname=${await server.conninfo(database)}`,
+    ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
+  ];
+  const child = await openChild(argv, {
+    env: server.env,
+    signal: read.signal,
+    redact: server.secrets,
+    stdin: script(),
+    failure: { code: 'target_failed', operation: 'load', subject: database },
+  });
+  for await (const _ of child.stdout);
+  const { stdinCutShort } = await child.done;
+  if (stdinCutShort) {
+    throw new DguardError('target_failed', 'psql ended before it had read all rows', {
+      operation: 'load',
+      subject: database,
+    });
+  }
+}

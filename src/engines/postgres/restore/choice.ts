@@ -1,0 +1,126 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readChild } from '../../../child.ts';
+import { DguardError } from '../../../errors.ts';
+import type { BackupContent, TableFact } from '../../types.ts';
+import { listContents, type ReadRequest } from '../dump/archive-file.ts';
+import type { SourceFacts } from '../dump/source-facts.ts';
+import {
+  type ForeignKey,
+  isDataOf,
+  isEventTrigger,
+  isForeignKey,
+  isLargeObject,
+  isTableData,
+  parseForeignKeys,
+  parseToc,
+  type TocEntry,
+} from '../dump/toc.ts';
+import { tableMatcher } from '../select.ts';
+import type { Server } from '../server/server.ts';
+import type { Tools } from '../server/tools.ts';
+import type { Archive } from './content.ts';
+
+export interface Choice {
+  /** pg_restore's `--use-list`; undefined: everything. */
+  readonly list?: string;
+  /** The list of event triggers, which are created after all else, or not at all; undefined: there are none. */
+  readonly eventTriggers?: string;
+  /** The tables whose rows come back. */
+  readonly tables: readonly TableFact[];
+  /** Foreign keys left out, as the table that they point to has no rows. */
+  readonly foreignKeys: readonly ForeignKey[];
+}
+
+/**
+ * Which entries of an archive are restored. Definitions are restored of all; rows of the chosen tables;
+ * foreign keys but those from a table with rows to one that is left without.
+ */
+export async function chooseEntries(
+  content: BackupContent,
+  archive: Archive,
+  recorded: readonly TableFact[],
+  only: readonly string[],
+  facts: SourceFacts,
+  context: { readonly server: Server; readonly tools: Tools; readonly read: ReadRequest },
+): Promise<Choice> {
+  const { without_rows: withoutRows, event_triggers: events, parents } = facts;
+  if (only.length === 0 && withoutRows.length + events.length === 0)
+    return { tables: recorded, foreignKeys: [] };
+  const { server, tools, read } = context;
+  const chosen = only.length === 0 ? recorded : await chosenTables(recorded, only, parents);
+  if (chosen.length === 0) {
+    const hint = `tables in it: ${recorded
+      .slice(0, 20)
+      .map(({ name }) => name)
+      .join(', ')}`;
+    throw new DguardError('nothing_there', `no table of the backup matches ${only.join(', ')}`, {
+      operation: 'restore',
+      hint,
+    });
+  }
+  const toc = parseToc(await listContents(content, archive, tools, { ...read, env: server.env }));
+  const names = new Set(chosen.map(({ name }) => name));
+  const empty = new Set(withoutRows);
+  const hasRows = (name: string) => (only.length === 0 ? !empty.has(name) : names.has(name));
+  const keys = toc.filter(isForeignKey);
+  const definitions = keys.length === 0 ? '' : await printEntries(content, archive, keys, context);
+  const broken = parseForeignKeys(definitions).filter(
+    ({ table, references }) => hasRows(table) && !hasRows(references),
+  );
+  const left = new Set(broken.map(({ entry }) => entry));
+  const kept = toc.filter((entry) => {
+    if (left.has(entry.id)) return false;
+    if (only.length === 0) return true;
+    return isTableData(entry) ? isDataOf(entry, names) : !isLargeObject(entry);
+  });
+  const late = kept.filter(isEventTrigger);
+  const all = only.length === 0 && left.size === 0;
+  // A list does not reach a pg_restore elsewhere: there its own order has to do.
+  if (all && (late.length === 0 || server.connection.viaTools)) return { tables: chosen, foreignKeys: [] };
+  return {
+    list: listOf(kept.filter((entry) => !isEventTrigger(entry))),
+    ...(late.length === 0 ? {} : { eventTriggers: listOf(late) }),
+    tables: chosen,
+    foreignKeys: broken,
+  };
+}
+
+function listOf(entries: readonly TocEntry[]): string {
+  return `${entries.map(({ line }) => line).join('\n')}\n`;
+}
+
+/** Tables that a pattern names, or names what they are partitions or children of. */
+async function chosenTables(
+  recorded: readonly TableFact[],
+  only: readonly string[],
+  parents: SourceFacts['parents'],
+): Promise<readonly TableFact[]> {
+  const matches = await tableMatcher(only);
+  const named = (name: string, seen: ReadonlySet<string> = new Set()): boolean =>
+    matches({ name, table: name.slice(name.indexOf('.') + 1) }) ||
+    (Object.hasOwn(parents, name) ? parents[name]! : []).some(
+      (parent) => !seen.has(parent) && named(parent, new Set([...seen, name])),
+    );
+  return recorded.filter(({ name }) => named(name));
+}
+
+/** The SQL of some entries. */
+async function printEntries(
+  content: BackupContent,
+  archive: Archive,
+  entries: readonly { readonly line: string }[],
+  { server, tools, read }: { readonly server: Server; readonly tools: Tools; readonly read: ReadRequest },
+): Promise<string> {
+  const list = join(read.tempDir, 'foreign-keys.list');
+  await writeFile(list, `${entries.map(({ line }) => line).join('\n')}\n`, { mode: 0o600 });
+  const argv = [...tools.argv('pg_restore'), '--verbose', '--file=-', `--use-list=${list}`];
+  const options = {
+    env: server.env,
+    signal: read.signal,
+    maxBytes: 64 * 1024 * 1024,
+    failure: { code: 'corrupt', operation: 'read dump' },
+  } as const;
+  if (archive.kind === 'directory') return await readChild([...argv, read.tempDir], options);
+  return await readChild(argv, { ...options, stdin: content.read(archive.entry) });
+}

@@ -1,0 +1,196 @@
+import { DguardError } from '../../../errors.ts';
+import type { Warning } from '../../types.ts';
+import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
+import type { Server } from '../server/server.ts';
+import { literal, type Session } from '../server/session.ts';
+import { chooseTools, listTools, loadsBack, type Tools } from '../server/tools.ts';
+
+/** What the role that restores may do at the target's server. */
+export interface Powers {
+  readonly role: string;
+  readonly superuser: boolean;
+  readonly createDatabases: boolean;
+}
+
+/** Flags of pg_restore that follow from what the target's server lacks. */
+export interface Fit {
+  readonly flags: readonly string[];
+  readonly warnings: readonly string[];
+  /** Roles of the dump that this server has too. */
+  readonly roles: ReadonlySet<string>;
+}
+
+export async function readPowers(session: Session): Promise<Powers> {
+  const [row] = await session.rows<Powers>(`
+    SELECT r.rolname AS role, r.rolsuper AS superuser, r.rolsuper OR r.rolcreatedb AS "createDatabases"
+    FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER`);
+  return row!;
+}
+
+/**
+ * pg_restore for a dump and a server: it reads no dump of a newer pg_dump than itself, and from 17 on it sets
+ * what servers up to 16 do not know. Errors: `target_refused` for a server older than the dump's, and those
+ * of `chooseTools`.
+ */
+export async function restoreTools(
+  server: Server,
+  target: ServerVersion,
+  facts: SourceFacts,
+): Promise<Tools> {
+  const { name } = server.source;
+  const sourceMajor = Math.floor(facts.server_version_num / 10000);
+  if (target.major < sourceMajor) {
+    throw new DguardError(
+      'target_refused',
+      `the dump is of PostgreSQL ${sourceMajor}, the target is ${target.text}: a dump does not load into an older server`,
+      {
+        operation: 'restore',
+        subject: name,
+        hint: `restore to a server of PostgreSQL ${sourceMajor} or newer`,
+      },
+    );
+  }
+  const all = await listTools({
+    options: server.source.options,
+    env: server.env,
+    signal: server.source.signal,
+  });
+  const tools = chooseTools(all, Math.max(target.major, facts.tool_major), name);
+  if (loadsBack(tools.major, target.major)) return tools;
+  throw new DguardError(
+    'tool_version',
+    `pg_restore ${tools.version} sets what PostgreSQL ${target.text} does not know (transaction_timeout)`,
+    {
+      operation: 'restore',
+      subject: name,
+      hint:
+        facts.tool_major > target.major
+          ? `the dump was made by pg_dump ${facts.tool_major}: restore it to PostgreSQL ${facts.tool_major} or newer`
+          : `install postgresql-client-${target.major}, or set client_path`,
+    },
+  );
+}
+
+/** Holds extensions, roles and tablespaces of the dump against the target's server. */
+export async function fitToServer(
+  session: Session,
+  powers: Powers,
+  facts: SourceFacts,
+  subject: string,
+): Promise<Fit> {
+  await refuseMissingExtensions(session, facts, subject);
+  const flags: string[] = [];
+  const warnings: string[] = [];
+  const roles = await session.rows<{ name: string; member: boolean }>(`
+    SELECT r.rolname AS name, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER') AS member
+    FROM pg_catalog.pg_roles r`);
+  const there = new Set(roles.map(({ name }) => name));
+  const missing = facts.roles.filter((role) => !there.has(role));
+  const foreign = facts.roles.filter((role) => roles.some(({ name, member }) => name === role && !member));
+  if (missing.length > 0) {
+    flags.push('--no-owner', '--no-privileges');
+    warnings.push(
+      `these roles are not at the target: ${missing.join(', ')}; everything will belong to ${powers.role}, without grants. To make them too: restore --roles`,
+    );
+  } else if (!powers.superuser && foreign.length > 0) {
+    flags.push('--no-owner');
+    warnings.push(
+      `${powers.role} may not give objects to ${foreign.join(', ')}; everything will belong to ${powers.role}`,
+    );
+  }
+  const spaces = await session.rows<{ name: string }>('SELECT spcname AS name FROM pg_catalog.pg_tablespace');
+  const lost = facts.tablespaces.filter((name) => !spaces.some((space) => space.name === name));
+  if (lost.length > 0) {
+    flags.push('--no-tablespaces');
+    warnings.push(
+      `these tablespaces are not at the target: ${lost.join(', ')}; everything goes into its default one`,
+    );
+  }
+  return { flags, warnings, roles: there };
+}
+
+async function refuseMissingExtensions(session: Session, facts: SourceFacts, subject: string): Promise<void> {
+  const available = await session.rows<{ name: string }>(
+    'SELECT name FROM pg_catalog.pg_available_extensions',
+  );
+  const missing = facts.extensions.filter(({ name }) => !available.some((one) => one.name === name));
+  if (missing.length === 0) return;
+  const names = missing.map(({ name, version }) => `${name} ${version}`).join(', ');
+  throw new DguardError('target_refused', `the target's server does not have these extensions: ${names}`, {
+    operation: 'restore',
+    subject,
+    hint: 'install their packages there (postgresql-contrib, postgresql-N-NAME), then restore again; nothing was changed',
+  });
+}
+
+/** Somebody who is connected to a database. */
+export interface Connected {
+  readonly pid: number;
+  readonly user: string | null;
+  readonly application: string;
+  readonly from: string;
+  /** `idle`, `active`, …; null where the role may not know. */
+  readonly state: string | null;
+}
+
+export async function listConnected(session: Session, database: string): Promise<Connected[]> {
+  return await session.rows<Connected>(`
+    SELECT a.pid, a.usename AS "user", coalesce(a.application_name, '') AS application,
+      coalesce(pg_catalog.host(a.client_addr), 'local') AS "from", a.state
+    FROM pg_catalog.pg_stat_activity a WHERE a.datname = ${literal(database)}
+      AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type IN ('client backend', 'walsender') ORDER BY a.pid`);
+}
+
+/**
+ * Who keeps a database from being replaced. An idle session loses nothing when it is closed, and a pool
+ * opens it again; whoever is at work, or within a transaction, is not thrown out.
+ */
+export async function refuseBusy(session: Session, database: string): Promise<void> {
+  const busy = (await listConnected(session, database)).filter(({ state }) => state !== 'idle');
+  if (busy.length === 0) return;
+  const who = busy
+    .slice(0, 5)
+    .map(
+      (one) =>
+        `pid ${one.pid} (${[one.user, one.application, one.from, one.state ?? 'state unknown'].filter(Boolean).join(', ')})`,
+    );
+  throw new DguardError('target_refused', `the database is in use by ${who.join('; ')}`, {
+    operation: 'restore',
+    subject: database,
+    hint: 'stop the application, or end these sessions: SELECT pg_terminate_backend(PID)',
+  });
+}
+
+/** What would be torn from a database that is renamed, and keep its undo copy from ever being dropped. */
+export async function refuseReplicated(
+  session: Session,
+  database: string,
+  warn: (warning: Warning) => void,
+): Promise<void> {
+  const names = async (sql: string) => (await session.rows<{ n: string }>(sql)).map(({ n }) => n);
+  const slots = await names(
+    `SELECT slot_name AS n FROM pg_catalog.pg_replication_slots WHERE database = ${literal(database)}`,
+  );
+  const subscriptions = await names(`
+    SELECT s.subname AS n FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+    WHERE d.datname = ${literal(database)}`);
+  if (slots.length + subscriptions.length === 0) return;
+  const what = [
+    ...slots.map((name) => `replication slot ${name}`),
+    ...subscriptions.map((name) => `subscription ${name}`),
+  ];
+  warn({
+    message: `replication hangs on the database: ${what.join(', ')}`,
+    subject: database,
+    partial: false,
+  });
+  throw new DguardError(
+    'target_refused',
+    `replication hangs on the database that would be replaced: ${what.join(', ')}`,
+    {
+      operation: 'restore',
+      subject: database,
+      hint: 'restore beside it with --to-database NAME, or drop these first (DROP SUBSCRIPTION, pg_drop_replication_slot)',
+    },
+  );
+}

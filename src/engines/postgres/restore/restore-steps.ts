@@ -1,0 +1,148 @@
+import { DguardError } from '../../../errors.ts';
+import type { TableFact } from '../../types.ts';
+import { loadExport } from '../jsonl/jsonl-load.ts';
+import { adminDatabases, openAny, openServer } from '../server/server.ts';
+import type { Session } from '../server/session.ts';
+import { type Choice, chooseEntries } from './choice.ts';
+import { compareDatabase } from './compare.ts';
+import { type LoadRequest, loadArchive } from './load.ts';
+import { dropMarked } from './place.ts';
+import type { Work } from './restore-work.ts';
+
+function readRequest(work: Work) {
+  const { request } = work;
+  let done = 0;
+  return {
+    tempDir: request.tempDir,
+    signal: request.signal,
+    onBytes: (count: number) => {
+      done += count;
+      request.onProgress(done, 0);
+    },
+  };
+}
+
+/** What of the backup is restored. */
+export async function choose(work: Work): Promise<Choice> {
+  const { content, archive, recorded, request, facts, server, tools } = work;
+  const context = { server, tools, read: readRequest(work) };
+  return await chooseEntries(content, archive, recorded, request.only, facts, context);
+}
+
+/** Loads it into a database; `session` is one in there. */
+export async function load(
+  work: Work,
+  database: string,
+  choice: Choice,
+  flags: readonly string[],
+  session?: Session,
+): Promise<void> {
+  const request: LoadRequest = {
+    server: work.server,
+    tools: work.tools,
+    database,
+    flags: [...work.fit.flags, ...flags],
+    ...(choice.list === undefined ? {} : { list: choice.list }),
+    read: readRequest(work),
+  };
+  if (!isExport(work)) {
+    await loadArchive(work.content, work.archive, request);
+    return await loadEventTriggers(work, choice, request);
+  }
+  if (session === undefined) {
+    throw new DguardError(
+      'unsupported',
+      'a JSONL export is loaded table by table, which needs a new database',
+      {
+        operation: 'restore',
+        subject: database,
+        hint: `as a superuser: ALTER ROLE "${work.powers.role}" CREATEDB`,
+      },
+    );
+  }
+  const tables = new Set(choice.tables.map(({ name }) => name));
+  await loadExport(work.content, work.archive, session, { ...request, tables });
+  await loadEventTriggers(work, choice, request);
+}
+
+/** After everything that would fire them, refreshed materialised views among it. */
+async function loadEventTriggers(work: Work, { eventTriggers }: Choice, request: LoadRequest): Promise<void> {
+  if (eventTriggers === undefined) return;
+  await loadArchive(work.content, work.archive, { ...request, list: eventTriggers, serial: true });
+}
+
+function isExport({ archive }: Work): boolean {
+  return archive.kind === 'custom' && archive.jsonl === true;
+}
+
+/** Holds the loaded database against the backup's records; what a schema that reads differently means is `schema`. */
+export async function compare(
+  work: Work,
+  session: Session,
+  choice: Choice,
+  schema: 'refuse' | 'tell' | 'rows',
+): Promise<readonly TableFact[]> {
+  const { content, facts, version, request, target } = work;
+  const sha256 = content.facts.schema_sha256;
+  const sameMajor = Math.floor(facts.server_version_num / 10000) === version.major;
+  const whole = request.only.length === 0 && choice.foreignKeys.length === 0 && schema !== 'rows';
+  const compared = await compareDatabase(
+    session,
+    {
+      // Of an estimate, only that the table is there.
+      tables: facts.row_counts === 'exact' ? choice.tables : choice.tables.map(({ name }) => ({ name })),
+      ...(request.only.length > 0 || isExport(work) ? {} : { largeObjects: facts.large_objects }),
+      // Another major describes the same objects in other words.
+      ...(sha256 === undefined || !sameMajor || !whole ? {} : { schemaSha256: sha256 }),
+    },
+    target,
+  );
+  if (compared.sameSchema) return compared.tables;
+  const message = 'the restored schema does not read like the recorded one';
+  if (schema === 'refuse')
+    throw new DguardError('corrupt', message, { operation: 'compare', subject: target });
+  // Every object was created without an error and every row counted: no reason to keep it from who needs it.
+  request.warn({
+    message: `${message}; compare with pg_dump --schema-only`,
+    subject: target,
+    partial: false,
+  });
+  return compared.tables;
+}
+
+/** Warns of what was restored in another state than it was in, or not at all. */
+export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice): void {
+  const tell = (message: string) => request.warn({ message, subject: target, partial: false });
+  if (facts.subscriptions.length > 0) {
+    tell(
+      `subscriptions were restored disabled: ${facts.subscriptions.join(', ')}; ALTER SUBSCRIPTION … ENABLE`,
+    );
+  }
+  if (facts.slots.length > 0)
+    tell(`replication slots are in no backup: ${facts.slots.join(', ')} were there`);
+  if (choice.foreignKeys.length > 0) {
+    tell(
+      `foreign keys to tables without their rows were left out: ${choice.foreignKeys.map(({ table, references }) => `${table} → ${references}`).join(', ')}`,
+    );
+  }
+}
+
+/** Removes a database of this restore's own, also after an abort; where that fails, a warning says how. */
+export async function dropQuietly({ admin, server, request, target }: Work, name: string): Promise<void> {
+  try {
+    await dropMarked(admin, name).catch(async () => {
+      // After an abort, or with the connection gone, the restore's own session is broken.
+      const again = openServer({ ...server.source, signal: new AbortController().signal });
+      const session = await openAny(again, adminDatabases(server, [target]));
+      try {
+        await dropMarked(session, name);
+      } finally {
+        await session.close();
+        await again.dispose();
+      }
+    });
+  } catch {
+    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false });
+  }
+}

@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
+import { onlyDatabase } from '../dump/dump.ts';
+import { restoreTables } from '../merge/restore.ts';
+import type { PostgresOptions } from '../options.ts';
+import { databaseSize } from '../server/database.ts';
+import { serverError } from '../server/failures.ts';
+import { adminDatabases, openAny, openServer } from '../server/server.ts';
+import type { Session } from '../server/session.ts';
+import { createBeside, dressDatabase } from './place.ts';
+import { choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
+import { prepare, targetSource, type Work } from './restore-work.ts';
+import { dropRoles } from './roles.ts';
+import { swapDatabases } from './swap.ts';
+
+type Request = RestoreRequest<PostgresOptions>;
+
+/**
+ * Restores a backup to a database: loaded into a new one beside it, compared with what was recorded, and
+ * given its name in one transaction. What was there before is kept as `NAME__dg_undo_…`.
+ */
+export async function restoreBackup(content: BackupContent, request: Request): Promise<RestoreOutcome> {
+  const source = targetSource(request);
+  const tempDir = await mkdtemp(join(request.tempDir, 'pg-restore-'));
+  const server = openServer({ ...source, tempDir });
+  let admin: Session | undefined;
+  let newRoles: readonly string[] = [];
+  try {
+    const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+    admin = await openAny(server, adminDatabases(server, [target]));
+    const work = await prepare(content, { ...request, tempDir }, server, admin, target);
+    newRoles = work.newRoles;
+    if (request.dryRun) return await plan(work);
+    if (request.scratch) return await restoreToScratch(work);
+    if (work.merge) return await restoreTables(work);
+    if (work.powers.createDatabases) return await restoreBeside(work);
+    return await restoreInto(work);
+  } catch (error) {
+    if (admin) await dropRoles(admin, newRoles);
+    throw serverError(error, 'target_failed', 'restore', request.source?.name ?? 'postgres');
+  } finally {
+    await admin?.close();
+    await server.dispose();
+    await rm(tempDir, { recursive: true, force: true });
+  }
+}
+
+async function restoreBeside(work: Work): Promise<RestoreOutcome> {
+  const { request, admin, target, existing, facts, powers, fit } = work;
+  const choice = await choose(work);
+  const mark = { role: 'new', backupId: request.backupId, createdAt: request.now().toISOString() } as const;
+  const name = await createBeside(admin, target, facts.database, mark, work.version.major);
+  let swapped = false;
+  try {
+    // An open session says that somebody still works on it: nothing that cleans up takes it away.
+    const guard = await work.server.open(name);
+    let tables: readonly TableFact[];
+    try {
+      await load(work, name, choice, [], guard);
+      await guard.run('ANALYZE');
+      tables = await compare(work, guard, choice, 'tell');
+    } finally {
+      await guard.close();
+    }
+    // A replaced database hands on what hangs on it; a new one is what the backup's was.
+    const dress = existing ?? facts.database;
+    await dressDatabase(admin, name, dress, powers, fit.roles, request.warn);
+    const undo = await swapDatabases(admin, {
+      target,
+      incoming: name,
+      ...(dress.comment === undefined ? {} : { comment: dress.comment }),
+      ...(existing === undefined
+        ? {}
+        : {
+            replaces: {
+              backupId: request.backupId,
+              createdAt: request.now().toISOString(),
+              ...(existing.comment === undefined ? {} : { comment: existing.comment }),
+            },
+          }),
+    });
+    swapped = true;
+    tellWhatIsOff(work, choice);
+    return {
+      target,
+      sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes,
+      tables,
+      ...(undo === undefined ? {} : { undo }),
+    };
+  } finally {
+    if (!swapped) await dropQuietly(work, name);
+  }
+}
+
+/** Into a marked database that is gone afterwards, whatever happens. */
+async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
+  const { request, admin, target, facts } = work;
+  const choice = await choose(work);
+  const mark = {
+    role: 'scratch',
+    backupId: request.backupId,
+    createdAt: request.now().toISOString(),
+  } as const;
+  const name = await createBeside(admin, target, facts.database, mark, work.version.major);
+  try {
+    const guard = await work.server.open(name);
+    try {
+      // A subscription would keep the database from being dropped.
+      await load(work, name, choice, ['--no-subscriptions'], guard);
+      const tables = await compare(work, guard, choice, 'refuse');
+      return { target: name, sizeBytes: (await databaseSize(guard, name)) ?? work.archive.sizeBytes, tables };
+    } finally {
+      await guard.close();
+    }
+  } finally {
+    await dropQuietly(work, name);
+  }
+}
+
+/**
+ * Where no database can be created: into the one that is there, in one transaction. Of what it holds, what
+ * the backup holds too is replaced, after a safety backup, because nothing can be kept beside it.
+ */
+async function restoreInto(work: Work): Promise<RestoreOutcome> {
+  const { target, admin, request } = work;
+  const choice = await choose(work);
+  const safety = work.replaces ? await request.safety?.() : undefined;
+  const replace = work.replaces ? ['--clean', '--if-exists'] : [];
+  await load(work, target, choice, ['--single-transaction', ...replace]);
+  const session = await work.server.open(target);
+  try {
+    await session.run('ANALYZE');
+    const tables = await compare(work, session, choice, 'tell');
+    tellWhatIsOff(work, choice);
+    const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
+    return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
+  } finally {
+    await session.close();
+  }
+}
+
+async function plan(work: Work): Promise<RestoreOutcome> {
+  const { target, archive, recorded, request, existing, tools, version } = work;
+  const choice = await choose(work);
+  const lines = [
+    `load ${archive.sizeBytes} bytes with pg_restore ${tools.version} into a new database beside ${target} (PostgreSQL ${version.text})`,
+    `compare ${choice.tables.length} table(s) with what the backup recorded`,
+  ];
+  if (work.merge) {
+    const names = choice.tables.map(({ name }) => name).join(', ');
+    lines.push(
+      `put the rows of ${names} into the place of those in ${target}, which are kept in a schema dg_undo_…`,
+    );
+  } else if (!work.powers.createDatabases)
+    lines[0] = work.replaces
+      ? `take a safety backup of ${target}, then load ${archive.sizeBytes} bytes into it in one transaction, in place of what it holds of the same names`
+      : `load ${archive.sizeBytes} bytes into the empty database ${target}, in one transaction`;
+  else if (existing === undefined) lines.push(`name it ${target}`);
+  else
+    lines.push(
+      `close idle sessions of ${target}, keep it as ${target}__dg_undo_…, and name the new one ${target}`,
+    );
+  const tables = request.only.length === 0 ? recorded : choice.tables;
+  return { target, sizeBytes: archive.sizeBytes, tables, plan: lines };
+}

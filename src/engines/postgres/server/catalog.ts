@@ -1,0 +1,112 @@
+import type { TableFact } from '../../types.ts';
+import { MARKED } from '../restore/marks.ts';
+import { identifier, literal, type Session } from './session.ts';
+
+export interface TableInfo {
+  readonly oid: string;
+  readonly schema: string;
+  readonly table: string;
+  /** `schema.table`: how backups and patterns name it. */
+  readonly name: string;
+  /** Only its partitions have rows. */
+  readonly partitioned: boolean;
+  readonly unlogged: boolean;
+  /** The tables that it is a partition or a child of, by oid. */
+  readonly parents: readonly string[];
+}
+
+/** Objects of the user's: not of the system, not of an extension. `alias` is the catalog's, `class` its name. */
+export function ownObjects(alias: string, catalog: string): string {
+  return `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend dep WHERE dep.deptype = 'e' AND dep.objid = ${alias}.oid
+    AND dep.classid = 'pg_catalog.${catalog}'::pg_catalog.regclass)`;
+}
+
+/** Schemas of the user's, of the alias `n`: neither the system's, nor those in which a restore keeps old rows. */
+export const OWN_SCHEMA = `(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
+  SELECT 1 FROM pg_catalog.pg_description kept WHERE kept.objoid = n.oid AND kept.objsubid = 0
+    AND kept.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND kept.description LIKE ${MARKED}))`;
+
+export async function isMissingSchema(session: Session, name: string): Promise<boolean> {
+  const rows = await session.rows(
+    `SELECT 1 AS one FROM pg_catalog.pg_namespace WHERE nspname = ${literal(name)}`,
+  );
+  return rows.length === 0;
+}
+
+/** All tables, partitioned ones and partitions among them, in the order of their names. */
+export async function listTables(session: Session): Promise<TableInfo[]> {
+  const rows = await session.rows<Omit<TableInfo, 'name'>>(`
+    SELECT c.oid::pg_catalog.text AS oid, n.nspname AS "schema", c.relname AS "table",
+      c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged,
+      coalesce((SELECT pg_catalog.jsonb_agg(i.inhparent::pg_catalog.text)
+        FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), '[]') AS parents
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND ${OWN_SCHEMA} AND ${ownObjects('c', 'pg_class')}
+    ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`);
+  return rows.map((row) => ({ ...row, name: `${row.schema}.${row.table}` }));
+}
+
+/** How many tables are counted by one statement: a compromise between round trips and plans. */
+const COUNTED_AT_ONCE = 50;
+
+/**
+ * Exact rows of each table, without those of its children and partitions: these are counted by themselves.
+ * `inTransaction`: in the open transaction of the session, whose locks on the tables nobody who waits for them
+ * can come before; behind a savepoint for each few tables, because the indexes that a count looks at stay locked
+ * to its end, and those of thousands of tables at once are more than a server has room for.
+ */
+export async function countRows(
+  session: Session,
+  tables: readonly TableInfo[],
+  inTransaction = false,
+): Promise<{ name: string; rows: number }[]> {
+  const facts: { name: string; rows: number }[] = [];
+  const counted = tables.filter((table) => !table.partitioned);
+  for (let at = 0; at < counted.length; at += COUNTED_AT_ONCE) {
+    const batch = counted.slice(at, at + COUNTED_AT_ONCE);
+    const parts = batch.map(
+      ({ schema, table }, index) =>
+        `SELECT ${index} AS i, (SELECT pg_catalog.count(*) FROM ONLY ${identifier(schema)}.${identifier(table)})::pg_catalog.text AS n`,
+    );
+    if (inTransaction) await session.run('SAVEPOINT counted');
+    const rows = await session.rows<{ i: number; n: string }>(parts.join(' UNION ALL '));
+    if (inTransaction) await session.run('ROLLBACK TO SAVEPOINT counted; RELEASE SAVEPOINT counted');
+    for (const { i, n } of rows) facts.push({ name: batch[i]!.name, rows: Number(n) });
+  }
+  return facts.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Rows by the planner's statistics: nothing is read, and a table that was never analysed has none. */
+export async function estimateRows(session: Session, tables: readonly TableInfo[]): Promise<TableFact[]> {
+  const rows = await session.rows<{ oid: string; n: number }>(
+    `SELECT c.oid::pg_catalog.text AS oid, c.reltuples AS n FROM pg_catalog.pg_class c
+      WHERE c.relkind = 'r' AND c.reltuples >= 0`,
+  );
+  const known = new Map(rows.map(({ oid, n }) => [oid, Math.round(n)]));
+  return tables
+    .filter((table) => !table.partitioned)
+    .map(({ oid, name }) => (known.has(oid) ? { name, rows: known.get(oid)! } : { name }));
+}
+
+export async function countLargeObjects(session: Session): Promise<number> {
+  const [row] = await session.rows<{ n: number }>(
+    'SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_largeobject_metadata',
+  );
+  return row!.n;
+}
+
+/** Whether anything of a user's is in the database. */
+export async function isEmptyDatabase(session: Session): Promise<boolean> {
+  const [row] = await session.rows<{ used: boolean }>(`
+    SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE ${OWN_SCHEMA} AND ${ownObjects('c', 'pg_class')})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_proc c JOIN pg_catalog.pg_namespace n ON n.oid = c.pronamespace
+        WHERE ${OWN_SCHEMA} AND ${ownObjects('c', 'pg_proc')})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_type c JOIN pg_catalog.pg_namespace n ON n.oid = c.typnamespace
+        WHERE ${OWN_SCHEMA} AND ${ownObjects('c', 'pg_type')})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n WHERE ${OWN_SCHEMA} AND n.nspname <> 'public'
+        AND ${ownObjects('n', 'pg_namespace')})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_largeobject_metadata)
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql') AS used`);
+  return !row!.used;
+}

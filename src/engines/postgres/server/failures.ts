@@ -1,0 +1,94 @@
+import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import type { Health } from '../../types.ts';
+
+/** Why a server could not be reached or did not do what it was told. */
+export type FailureKind = Exclude<Health['status'], 'ok'>;
+
+/**
+ * Tells failures of the driver and of psql apart by SQLSTATE, errno or text.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function failureKind(error: unknown): FailureKind {
+  const text = errorText(error);
+  const code = sqlState(error);
+  if (code !== undefined && /^28/.test(code)) return 'auth_failed';
+  if (
+    /SASL|password must be a string|no password supplied|password authentication failed|peer authentication failed|no pg_hba\.conf entry/i.test(
+      text,
+    )
+  ) {
+    return 'auth_failed';
+  }
+  const errno = errnoOf(error) ?? '';
+  if (errno === 'ETIMEDOUT' || /timeout expired|timed out|connection timeout/i.test(text)) return 'timeout';
+  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|ECONNRESET|EACCES)$/.test(errno)) {
+    return 'unreachable';
+  }
+  if (
+    /could not translate host name|Connection refused|No such file or directory|No route to host|Connection terminated unexpectedly|server closed the connection/i.test(
+      text,
+    )
+  ) {
+    return 'unreachable';
+  }
+  return 'error';
+}
+
+/** The five characters of SQLSTATE, of the driver's errors and of those that psql told us. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown; sqlState?: unknown } | null)?.code;
+  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)) return code;
+  return undefined;
+}
+
+/** What OpenSSL and Node say of a certificate that is not believed. */
+function tlsHint(text: string): string {
+  if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
+    return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
+  if (
+    /self[- ]signed certificate|unable to (?:verify|get)|certificate (?:has expired|verify failed)/i.test(
+      text,
+    )
+  )
+    return 'say which authority has signed the certificate: ssl_ca: FILE.pem';
+  return '';
+}
+
+const HINTS: Record<FailureKind, string> = {
+  auth_failed: 'check username and password of the datasource, and pg_hba.conf of the server',
+  unreachable: 'check host and port, and that the server runs: pg_isready -h HOST -p PORT',
+  timeout: 'check host and port, and firewalls between here and the server',
+  error: '',
+};
+
+/** Any failure as a DguardError of `code`, with what to do about the usual ones. */
+export function serverError(
+  error: unknown,
+  code: ErrorCode,
+  operation: string,
+  subject: string,
+): DguardError {
+  if (error instanceof DguardError) return error;
+  const kind = failureKind(error);
+  const state = sqlState(error);
+  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state);
+  // Several addresses of one host fail with an empty text of their own.
+  const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
+  return new DguardError(code, inner || errorText(error), {
+    operation,
+    subject,
+    ...(hint === '' ? {} : { hint }),
+    cause: error,
+  });
+}
+
+function stateHint(state: string | undefined): string {
+  if (state === '3D000') return 'list the databases: psql -l';
+  if (state === '42501') return 'grant the role what it lacks: GRANT pg_read_all_data TO the role';
+  if (state === '57P03') return 'the server is starting up or shutting down: try again later';
+  if (state === '55P03')
+    return 'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout';
+  if (state === '57014') return 'raise statement_timeout of the datasource';
+  if (state === '53300') return 'raise max_connections, or run fewer backups at once';
+  return '';
+}

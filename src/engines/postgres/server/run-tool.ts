@@ -1,0 +1,85 @@
+import { type Child, openChild } from '../../../child.ts';
+import { DguardError, type ErrorCode } from '../../../errors.ts';
+import type { Snapshot } from '../dump/dump.ts';
+import { identifier } from './session.ts';
+
+/** The arguments that every pg_dump of a snapshot has. */
+export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {
+  const { server, tools, database, id, withoutRows, keptSchemas } = snapshot;
+  return [
+    ...tools.argv('pg_dump'),
+    `--dbname=${await server.conninfo(database)}`,
+    '--no-password',
+    // Compression is dguard's: what comes compressed cannot be deduplicated.
+    '--compress=0',
+    `--snapshot=${id}`,
+    `--lock-wait-timeout=${server.lockTimeoutMs}`,
+    ...keptSchemas.map((name) => `--exclude-schema=${identifier(name)}`),
+    ...withoutRows.map(
+      ({ schema, table }) => `--exclude-table-data=${identifier(schema)}.${identifier(table)}`,
+    ),
+  ];
+}
+
+/** Starts one of the dump tools; a failure names what to do about the usual causes. */
+export async function startTool(
+  snapshot: Snapshot,
+  argv: readonly string[],
+  subject: string,
+  stdin?: AsyncIterable<Uint8Array>,
+): Promise<Child> {
+  const { env, secrets, source } = snapshot.server;
+  return await openChild(argv, {
+    env,
+    signal: source.signal,
+    redact: secrets,
+    ...(stdin === undefined ? {} : { stdin }),
+    failure: { code: 'source_failed', operation: 'dump', subject },
+  });
+}
+
+/** Ends a tool: its warnings are passed on, its failure explained. */
+export async function finishTool(snapshot: Snapshot, child: Child, subject: string): Promise<void> {
+  try {
+    const { stderr } = await child.done;
+    if (stderr === '') return;
+    snapshot.said.push(stderr);
+    const first = stderr.split('\n').slice(0, 5).join('\n');
+    snapshot.server.source.warn({ message: first, subject, partial: false });
+  } catch (error) {
+    throw explained(error, subject);
+  }
+}
+
+export function explained(error: unknown, subject: string): unknown {
+  if (!(error instanceof DguardError) || error.code !== 'source_failed') return error;
+  const [code, hint] = explanation(error.message);
+  if (hint === undefined) return error;
+  return new DguardError(code, error.message, { operation: 'dump', subject, hint, cause: error });
+}
+
+function explanation(message: string): [ErrorCode, string | undefined] {
+  if (/server version mismatch/.test(message)) {
+    return ['tool_version', "install the client tools of the server's major version, or set client_path"];
+  }
+  if (/lock timeout|could not obtain lock/.test(message)) {
+    return [
+      'source_failed',
+      'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout',
+    ];
+  }
+  if (/No space left on device|Disk quota exceeded/.test(message)) {
+    return ['storage_full', 'point temp_dir at a larger disk, or set parallel_jobs: 1'];
+  }
+  if (/due to statement timeout/.test(message)) {
+    return ['source_failed', 'raise statement_timeout of the datasource'];
+  }
+  if (/row-level security/.test(message)) return ['source_failed', 'ALTER ROLE the backup role BYPASSRLS'];
+  if (/permission denied/.test(message)) {
+    return ['source_failed', 'as a superuser: GRANT pg_read_all_data TO the backup role'];
+  }
+  if (/password authentication failed|no password supplied|authentication failed/.test(message)) {
+    return ['source_failed', 'check username and password of the datasource, and pg_hba.conf of the server'];
+  }
+  return ['source_failed', undefined];
+}

@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises';
+import type { ClientConfig } from 'pg';
+import { abortError, errorText } from '../../../errors.ts';
+import type { Connection } from './connection.ts';
+import { CONNECT_TIMEOUT_S } from './connection.ts';
+
+/** One connection to one database. Statements run one after the other, in the order of the calls. */
+export interface Session {
+  /** Rows of a query, by way of JSON: cast to text what does not fit into a number. */
+  rows<Row>(sql: string): Promise<Row[]>;
+  /** A statement, or several, without a result. */
+  run(sql: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A query whose result is one JSON text. */
+export function jsonQuery(sql: string): string {
+  return `SELECT coalesce(pg_catalog.jsonb_agg(q), '[]')::pg_catalog.text AS j FROM (${sql}) AS q`;
+}
+
+/** A text as an SQL literal, an identifier as SQL. */
+export function literal(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''").replaceAll('\\', '\\\\')}'`;
+  return text.includes('\\') ? ` E${quoted}` : quoted;
+}
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
+export async function openDriverSession(
+  connection: Connection,
+  database: string,
+  signal: AbortSignal,
+): Promise<Session> {
+  const { default: pg } = await import('pg');
+  const connect = async (ssl: ClientConfig['ssl']) => {
+    const client = new pg.Client({
+      ...(connection.host === undefined ? {} : { host: connection.host }),
+      ...(connection.port === undefined ? {} : { port: connection.port }),
+      ...(connection.user === undefined ? {} : { user: connection.user }),
+      ...(connection.password === undefined ? {} : { password: connection.password }),
+      ...(ssl === undefined ? {} : { ssl }),
+      database,
+      application_name: 'dguard',
+      options: connection.settings,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_S * 1000,
+      keepAlive: true,
+    });
+    // A connection that breaks while nothing is asked fails the next query, not the process.
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  };
+  const ssl = await sslOptions(connection);
+  const client = await connect(ssl).catch((error: unknown) => {
+    const refused = /does not support SSL/i.test(errorText(error));
+    if (connection.ssl === 'prefer' && refused) return connect(false);
+    throw error;
+  });
+  const destroy = () => {
+    const { connection: wire } = client as unknown as { connection: { stream: { destroy(): void } } };
+    wire.stream.destroy();
+  };
+  signal.addEventListener('abort', destroy, { once: true });
+  if (signal.aborted) destroy();
+  const query = async (sql: string) => {
+    try {
+      return await client.query<{ j: string }>(sql);
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw error;
+    }
+  };
+  return {
+    async rows<Row>(sql: string) {
+      return JSON.parse((await query(jsonQuery(sql))).rows[0]!.j) as Row[];
+    },
+    async run(sql) {
+      await query(sql);
+    },
+    async close() {
+      signal.removeEventListener('abort', destroy);
+      await client.end().catch(() => {});
+    },
+  };
+}
+
+/** libpq's modes in the driver's terms; `require` with an authority checks it, as libpq does. */
+async function sslOptions(connection: Connection): Promise<ClientConfig['ssl']> {
+  if (connection.ssl === 'disable' || connection.host?.startsWith('/')) return false;
+  const read = async (path: string | undefined) => (path === undefined ? undefined : await readFile(path));
+  const [ca, cert, key] = await Promise.all(
+    [connection.sslCa, connection.sslCert, connection.sslKey].map(read),
+  );
+  const checks = connection.ssl.startsWith('verify') || (connection.ssl === 'require' && ca !== undefined);
+  return {
+    rejectUnauthorized: checks,
+    ...(connection.ssl === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+}
