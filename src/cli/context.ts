@@ -123,7 +123,15 @@ async function connect(context: Context, name: string): Promise<Destination> {
     const { localStorage } = await import('../storages/local.ts');
     return { name, storage: await localStorage({ path }, { name, warn }), pathTemplate: TEMPLATE };
   }
-  const config = await context.config();
+  const config = await context.config().catch((error: unknown) => {
+    if (!existsSync(resolve(process.cwd(), name))) throw error;
+    throw new DguardError('unknown_name', `there is no configuration that could say what ${name} is`, {
+      operation: 'open destination',
+      subject: name,
+      hint: `a folder is written with a slash: ./${name}`,
+      cause: error,
+    });
+  });
   const destination = config.destinations[name];
   if (!destination) {
     throw new DguardError('unknown_name', `the configuration has no destination ${name}`, {

@@ -122,6 +122,20 @@ describe('a name that nobody knows: exit 2', () => {
     await refused(space.run('cat', id, 'no/such'), 2, /no\/such/, /dguard ls/);
   });
 
+  it('a path to ls', async () => {
+    await refused(space.run('ls', id, 'no/such'), 2, /no\/such/, /dguard ls/);
+  });
+
+  it('a folder without its slash, and no configuration', async () => {
+    const elsewhere = workspace();
+    try {
+      fs.cpSync(space.path('backups'), elsewhere.path('copies'), { recursive: true });
+      await refused(elsewhere.run('list', '--from', 'copies'), 2, /copies/, /\.\/copies/);
+    } finally {
+      elsewhere.remove();
+    }
+  });
+
   it('a datasource to restore that the job never had: exit 6', async () => {
     await refused(space.run('restore', 'j', '--datasource', 'x', '--to-path', './x'), 6, /j\b/);
   });

@@ -26,10 +26,19 @@ export async function lsCommand(
 ): Promise<number> {
   const content = await open(context, id, options);
   const found: object[] = [];
+  let count = 0;
   for await (const entry of content.entries(path === undefined ? {} : { only: [path] })) {
+    count++;
     if (context.options.json)
       found.push({ path: displayPath(entry.path), kind: entry.kind, ...sizeOf(entry) });
     else context.print(line(entry));
+  }
+  if (path !== undefined && count === 0) {
+    throw new DguardError('unknown_name', `there is nothing of the name ${path} in ${id}`, {
+      operation: 'ls',
+      subject: id,
+      hint: `\`dguard ls ${id}\` shows what there is`,
+    });
   }
   if (context.options.json) context.print(jsonDocument('ls', 0, { entries: found }, []));
   return 0;

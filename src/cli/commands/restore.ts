@@ -108,6 +108,10 @@ export async function restoreAll(
         context.warn(message, subject === undefined ? undefined : displayPath(subject));
       }
       if (context.options.json) continue;
+      if (outcome.plan) {
+        const { id, created_at, datasource } = manifest;
+        context.print(`${datasource.name}: ${id}, made ${created_at}, from ${copy.destination.name}`);
+      }
       for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
       if (options.dryRun) continue;
       const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
