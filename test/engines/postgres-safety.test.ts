@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -80,6 +80,21 @@ jobs:
     );
     const back = await run('restore', safety, '--overwrite');
     expect(back, back.stderr).toMatchObject({ code: 0 });
+    expect(await names()).toEqual(['linus']);
+  });
+
+  it('the safety backup has what is replaced, also what the job leaves out by now', async () => {
+    await bench.sql('owned', 'CREATE TABLE other (n int); ALTER TABLE other OWNER TO tenant');
+    const config = join(folder, 'backup.yaml');
+    const before = readFileSync(config, 'utf8');
+    writeFileSync(config, before.replace('[nas] }', '[nas], options: { exclude_tables: [people] } }'));
+    const restored = await run('restore', 'owned', '--overwrite', '--json');
+    expect(restored, restored.stderr).toMatchObject({ code: 0 });
+    expect(await names()).toEqual(['ada', 'grace']);
+    const back = await run('restore', JSON.parse(restored.stdout).restored[0].safety, '--overwrite');
+    expect(back, back.stderr).toMatchObject({ code: 0 });
+    writeFileSync(config, before);
+    await bench.sql('owned', 'DROP TABLE other');
     expect(await names()).toEqual(['linus']);
   });
 
