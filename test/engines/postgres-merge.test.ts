@@ -244,4 +244,35 @@ describeWithEachPostgres('postgres: chosen tables into a database that has other
     expect(await count('items')).toBe(0);
     expect(await swaps.undoCopies(bench.target('shop'))).toEqual([]);
   });
+
+  it('a foreign key that is left out takes its comment with it', async () => {
+    const part = { ...(await backUp(bench.source('original'), { exclude: ['orders'] })), database: 'part' };
+    await postgresEngine.restore(part, bench.request('part'));
+    expect(await bench.sql('part', 'SELECT count(*)::int AS n FROM items')).toEqual([{ n: 10 }]);
+    expect(warned()).toContain('public.items → public.orders');
+    await bench.sql('postgres', 'DROP DATABASE part');
+  });
+
+  it('a table that comes back does not wait for ever for one that it refers to or is a part of', async () => {
+    const { host, port, user, password } = server();
+    const client = new pg.Client({ host, port, user, password, database: 'shop' });
+    client.on('error', () => {});
+    await client.connect();
+    clients.push(client);
+    await bench.sql('shop', 'DROP TABLE items, events_2');
+    const source = bench.source('shop', { lock_timeout_ms: 300 });
+    for (const [lock, table] of [
+      ['UPDATE orders SET net = net', 'items'],
+      ['LOCK TABLE events IN SHARE MODE', 'events_2'],
+    ] as const) {
+      await client.query(`BEGIN; ${lock}`);
+      const error = await errorOf(restore([table], { source, signal: AbortSignal.timeout(15_000) }));
+      expect(error).toMatchObject({ code: 'target_refused' });
+      expect(error.hint).toContain('stop the application');
+      await client.query('ROLLBACK');
+      expect(await bench.sql('shop', `SELECT to_regclass('${table}') AS there`)).toEqual([{ there: null }]);
+      await restore([table], { source });
+    }
+    expect([await count('items'), await count('events')]).toEqual([10, 2]);
+  });
 });

@@ -59,11 +59,13 @@ export interface ForeignKey {
   readonly references: string;
   /** The statement that adds it, without the semicolon. */
   readonly sql: string;
+  /** What the text of the entry of its comment begins with, if it has one. */
+  readonly comment: string;
 }
 
 const NAME = String.raw`(?:"(?:[^"]|"")+"|[\w$]+)`;
 const FOREIGN_KEY = new RegExp(
-  String.raw`^ALTER TABLE (?:ONLY )?(${NAME}\.${NAME})\s+ADD CONSTRAINT [^;]*? REFERENCES (${NAME}\.${NAME})\(`,
+  String.raw`^ALTER TABLE (?:ONLY )?(${NAME}\.${NAME})\s+ADD CONSTRAINT (${NAME}) [^;]*? REFERENCES (${NAME}\.${NAME})\(`,
   's',
 );
 
@@ -74,7 +76,11 @@ export function parseForeignKeys(sql: string): ForeignKey[] {
     const at = part.indexOf('ALTER TABLE');
     const sql = at < 0 ? '' : part.slice(at, part.lastIndexOf(';'));
     const match = FOREIGN_KEY.exec(sql);
-    return entry && match ? [{ entry, table: plain(match[1]!), references: plain(match[2]!), sql }] : [];
+    if (!entry || !match) return [];
+    const [table, name, references] = [match[1]!, match[2]!, match[3]!];
+    const [schema, relation] = table.match(new RegExp(NAME, 'g'))!;
+    const comment = `COMMENT ${plain(schema!)} CONSTRAINT ${name} ON ${relation} `;
+    return [{ entry, table: plain(table), references: plain(references), sql, comment }];
   });
 }
 

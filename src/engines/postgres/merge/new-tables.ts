@@ -68,5 +68,29 @@ async function* pgDump(
     redact: server.secrets,
     failure: { code: 'target_failed', operation: 'read staged tables', subject: stage },
   });
-  yield* child.stdout;
+  yield* withLockTimeout(child.stdout);
+}
+
+const NO_LOCK_TIMEOUT = Buffer.from('\nSET lock_timeout = 0;\n');
+const HEAD_BYTES = 64 * 1024;
+
+/**
+ * pg_dump's script turns the limit of the transaction off: what it alters of other tables would wait for ever,
+ * and who wants the tables that the transaction has locked with it.
+ */
+async function* withLockTimeout(script: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of script) {
+    if (head === undefined) {
+      yield chunk;
+      continue;
+    }
+    head = Buffer.concat([head, chunk]);
+    const at = head.indexOf(NO_LOCK_TIMEOUT);
+    if (at < 0 && head.length < HEAD_BYTES) continue;
+    if (at >= 0) yield head.subarray(0, at);
+    yield at < 0 ? head : head.subarray(at + NO_LOCK_TIMEOUT.length - 1);
+    head = undefined;
+  }
+  if (head !== undefined) yield head;
 }

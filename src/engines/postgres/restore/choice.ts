@@ -70,7 +70,7 @@ export async function chooseEntries(
   );
   const left = new Set(broken.map(({ entry }) => entry));
   const kept = toc.filter((entry) => {
-    if (left.has(entry.id)) return false;
+    if (left.has(entry.id) || broken.some(({ comment }) => entry.text.startsWith(comment))) return false;
     if (only.length === 0) return true;
     return isTableData(entry) ? isDataOf(entry, names) : !isLargeObject(entry);
   });
