@@ -352,6 +352,40 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(warnings.filter((message) => !message.includes('cannot rename'))).toEqual([]);
   });
 
+  it('what an application makes meanwhile of a name that is loaded in place is not dropped', async () => {
+    await target.dropDatabase();
+    const read: BackupContent['read'] = async function* (entry) {
+      const isLoaded = Buffer.from(entry.path).toString().endsWith('/a.bson');
+      if (isLoaded) await target.collection<Row>('dot.ted').insertOne({ _id: 77 });
+      yield* content.read(entry);
+    };
+    const error = await errorOf(
+      mongodbEngine.restore({ ...content, database: 'dgx_target', read }, bench.request('dgx_target')),
+    );
+    expect(error).toMatchObject({ code: 'target_failed' });
+    expect(await target.collection('dot.ted').find().toArray()).toEqual([{ _id: 77 }]);
+    expect((await target.listCollections().toArray()).map(({ name }) => name)).toEqual(['dot.ted']);
+  });
+
+  it('a restore whose mark somebody took away changes nothing, and does not say that it did', async () => {
+    const before = await picture(target);
+    const read: BackupContent['read'] = async function* (entry) {
+      if (Buffer.from(entry.path).toString().endsWith('/only_new.bson')) {
+        for (const name of await ownNames(target))
+          if (name.includes('_new_') || name === '__dguard') await target.dropCollection(name);
+      }
+      yield* content.read(entry);
+    };
+    const error = await errorOf(
+      mongodbEngine.restore(
+        { ...content, database: 'dgx_target', read },
+        bench.request('dgx_target', { overwrite: true }),
+      ),
+    );
+    expect(error.message).toContain('the mark');
+    expect(await picture(target)).toEqual(before);
+  });
+
   it('an index that cannot be built, and a document that is refused, fail the restore', async () => {
     const lying = (change: (text: string) => string): BackupContent => ({
       ...content,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { Db } from 'mongodb';
+import { DguardError } from '../../../errors.ts';
 import type { HostFacts } from '../../../runtime.ts';
 import { MARK_COLLECTION } from '../server/names.ts';
 
@@ -48,6 +49,8 @@ export interface Mark {
   /** Of parts that are copied: names whose contents were begun to be replaced, and that were replaced. */
   readonly begun?: readonly string[];
   readonly done?: readonly string[];
+  /** Of parts that are loaded in place: names that this restore has made. */
+  readonly made?: readonly string[];
   /** It replaced all of the target: going back replaces all of it again. */
   readonly whole?: boolean;
   readonly owner?: MarkOwner;
@@ -82,8 +85,15 @@ export async function insertMark(db: Db, mark: Mark): Promise<void> {
   await marks(db).insertOne(mark);
 }
 
+/** Errors: `target_failed` where it is not there any more: without its journal nothing may be moved. */
 export async function updateMark(db: Db, id: string, set: Partial<Mark>): Promise<void> {
-  await marks(db).updateOne({ _id: id }, { $set: set });
+  const { matchedCount } = await marks(db).updateOne({ _id: id }, { $set: set });
+  if (matchedCount === 1) return;
+  throw new DguardError('target_failed', `the mark ${id} is gone: somebody else has cleaned up behind it`, {
+    operation: 'update mark',
+    subject: db.databaseName,
+    hint: 'it stood still for too long; nothing further was done: look at the target, then run the command again',
+  });
 }
 
 /** Removes a mark, and with the last one their collection. */

@@ -1,7 +1,7 @@
-import { throwIfAborted } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
 import type { BackupContent, RestoreOutcome, TableFact } from '../../types.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
-import { databaseSize, storedIn } from '../server/catalog.ts';
+import { databaseSize, describeCollection, storedIn } from '../server/catalog.ts';
 import { openServer } from '../server/connection.ts';
 import { serverError } from '../server/failures.ts';
 import { besideCollection } from '../server/names.ts';
@@ -49,7 +49,12 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
       const into = found && storedIn({ ...found.info, name: create });
       return found === undefined || into === undefined ? [] : [{ part: found, create, into }];
     });
-    const tables = await loadAll(work, db, loaded);
+    const made: string[] = [];
+    const tables = await loadAll(work, db, loaded, async ({ create }) => {
+      if (!mark.parts.some(({ name, inPlace }) => inPlace === true && name === create)) return;
+      made.push(create);
+      await updateMark(db, mark._id, { made });
+    });
     await keepCopies(db, mark);
     swapping = true;
     await updateMark(db, mark._id, { role: 'swap' });
@@ -75,7 +80,12 @@ export interface Place {
 }
 
 /** Loads and compares; says which collections the server made other than the backup has them. */
-async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Promise<TableFact[]> {
+async function loadAll(
+  work: Work,
+  db: Work['db'],
+  places: readonly Place[],
+  onCreated: (place: Place) => Promise<void> = async () => {},
+): Promise<TableFact[]> {
   const { request, content, target } = work;
   let bytes = 0;
   let done = 0;
@@ -100,9 +110,13 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
   };
   const tables: TableFact[] = [];
   const read = request.scratch ? { signal: request.signal } : undefined;
-  for (const { part, create, into } of places) {
+  for (const place of places) {
+    const { part, create, into } = place;
     throwIfAborted(request.signal);
+    // To make one that is there already is no error to a server, and it would be somebody else's.
+    if ((await describeCollection(db, create)) !== undefined) throw taken(create, target);
     await createCollection(db, create, part.info.options);
+    await onCreated(place);
     const print = await loadPart(db, into, part, content, load);
     // Before the indexes: with one of those the server begins to remove what has expired.
     const table = await compareDocuments(db, { part, into, print }, target, read);
@@ -123,6 +137,14 @@ async function loadAll(work: Work, db: Work['db'], places: readonly Place[]): Pr
     request.warn({ message, subject: target, partial: false });
   }
   return tables;
+}
+
+function taken(name: string, subject: string): DguardError {
+  return new DguardError('target_failed', `somebody made a collection ${name} meanwhile`, {
+    operation: 'restore',
+    subject,
+    hint: 'stop the application, then restore again: --overwrite replaces it, and keeps it for undo',
+  });
 }
 
 async function markOf(work: Work, now: Date): Promise<Mark> {

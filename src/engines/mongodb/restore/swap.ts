@@ -224,15 +224,22 @@ async function putBack(db: Db, names: Names, stray: string, name: string): Promi
 export async function dropLoaded(db: Db, mark: Mark): Promise<void> {
   const names = await readNames(db);
   if (mark.from === undefined) {
+    const [now] = await listMarks(db, mark._id);
     for (const { name, staged, inPlace } of mark.parts) {
       if (staged !== undefined && names.has(staged)) await drop(db, names, staged);
-      if (inPlace === true && names.has(name)) await drop(db, names, name);
+      if (inPlace !== true || !names.has(name)) continue;
+      // Whoever dies after he made it and before he said so leaves it empty; what holds anything is somebody's.
+      if (now?.made?.includes(name) === true || (await isEmpty(db, name))) await drop(db, names, name);
     }
   }
   // The target has what these are copies of.
   for (const { copied, undo } of mark.parts)
     if (copied === true && undo !== undefined && names.has(undo)) await drop(db, names, undo);
   await deleteMark(db, mark._id);
+}
+
+async function isEmpty(db: Db, name: string): Promise<boolean> {
+  return (await rawDocuments(db, { find: name, limit: 1 })).length === 0;
 }
 
 /** Drops an undo copy; one that was begun to be dropped is none any more. */
