@@ -53,13 +53,16 @@ export async function takeSafetyBackup(options: SafetyOptions, runtime: Runtime)
   throw refusal(datasource.name, error?.message ?? 'the run made nothing', error);
 }
 
-/** All of what is replaced, whatever the job leaves out; what it does besides (hooks, pruning, further tries) was not asked for. */
+/**
+ * All of what is replaced, whatever the job leaves out, and in the form that can go back into its place; what the
+ * job does besides (hooks, pruning, further tries) was not asked for.
+ */
 function forSafety(job: JobConfig, datasource: string): JobConfig {
   const retention = { ...job.retention, auto_delete: false };
   return {
     ...job,
     datasources: [datasource],
-    options: { ...job.options, include_tables: [], exclude_tables: [] },
+    options: { ...job.options, format: 'native', include_tables: [], exclude_tables: [] },
     destinations: job.destinations.map(({ name }) => ({ name, retention })),
     hooks: { ...job.hooks, before: [], after: [], on_success: [], on_error: [] },
     retention,

@@ -83,11 +83,14 @@ jobs:
     expect(await names()).toEqual(['linus']);
   });
 
-  it('the safety backup has what is replaced, also what the job leaves out by now', async () => {
+  it('the safety backup has what is replaced, whatever the job leaves out and writes by now', async () => {
     await bench.sql('owned', 'CREATE TABLE other (n int); ALTER TABLE other OWNER TO tenant');
     const config = join(folder, 'backup.yaml');
     const before = readFileSync(config, 'utf8');
-    writeFileSync(config, before.replace('[nas] }', '[nas], options: { exclude_tables: [people] } }'));
+    writeFileSync(
+      config,
+      before.replace('[nas] }', '[nas], options: { exclude_tables: [people], format: jsonl } }'),
+    );
     const restored = await run('restore', 'owned', '--overwrite', '--json');
     expect(restored, restored.stderr).toMatchObject({ code: 0 });
     expect(await names()).toEqual(['ada', 'grace']);
