@@ -4,7 +4,8 @@ import { compareVersions } from '../server/tools.ts';
 
 /** Commits stand still until `release`. */
 export interface Freeze {
-  release(): Promise<void>;
+  /** False where the lock was lost before: somebody ended its session. May be called again. */
+  release(): Promise<boolean>;
 }
 
 /** How long commits of others may be held up by waiting for the lock. */
@@ -29,10 +30,19 @@ export async function freezeServer(server: Server, info: ServerInfo): Promise<Fr
     await session.close();
     return undefined;
   }
+  let released: Promise<boolean> | undefined;
+  const release = async () => {
+    const held = await session.run(unlock).then(
+      () => true,
+      () => false,
+    );
+    await session.close();
+    return held;
+  };
   return {
-    async release() {
-      await session.run(unlock).catch(() => {});
-      await session.close();
+    release() {
+      released ??= release();
+      return released;
     },
   };
 }

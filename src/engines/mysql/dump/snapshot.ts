@@ -142,6 +142,8 @@ export async function openSnapshot(
         readable,
       };
       running = await request.start(moment);
+      // Only a lock that was there to the end made them begin at one moment.
+      if (freeze && !(await freeze.release())) exact = false;
       if (!exact && readers.length > 1) throw tooSlow(subject);
       return { ...moment, locked, exact: exact || running.length === 0, running, close };
     } finally {

@@ -38,7 +38,9 @@ export interface Merge {
 /**
  * One transaction that replaces the rows of tables and keeps the old ones: who looks sees all of the old, or all
  * of the new. The tables stay what they are, so views, grants, policies, publications and partitions keep them;
- * foreign keys are taken away and made anew, which checks every row of both sides.
+ * foreign keys are taken away and made anew, which checks every row of both sides. One exception, PostgreSQL's
+ * own: a REPEATABLE READ transaction that began before and has not touched a table yet finds it empty, because
+ * TRUNCATE is not MVCC-safe (its manual, "MVCC caveats").
  */
 export function mergeScript(merge: Merge): ScriptPart[] {
   const { keep, replacements } = merge;
