@@ -1,4 +1,4 @@
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { Codec } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
 import type { ChunkerParameters } from './format.ts';
@@ -24,7 +24,7 @@ export type Seal = (frame: Uint8Array) => Uint8Array;
 export interface ArtifactSink {
   readonly artifact: number;
   readonly write: (bytes: Uint8Array) => Promise<void>;
-  /** In stream order, once a block has its name: `start` is its position in the member's stream. */
+  /** In stream order, as soon as a block is cut: `start` is its position in the member's stream. */
   readonly onBlock: (ref: BlockRef, start: number, length: number) => void;
   /** In artifact order, once a new block was handed to `write`. */
   readonly onStored: (line: BlockLine, number: number) => void;
@@ -37,9 +37,6 @@ export interface ArtifactTotals {
   /** SHA-256 over the names of the blocks that this artifact stores, in order. */
   readonly digest: string;
 }
-
-const { subtle } = webcrypto;
-const ignore = (): void => undefined;
 
 /** Bounds memory. Some eight blocks of the common size: quick ones wait for slow ones before them. */
 const BYTES_IN_FLIGHT = 8 * 1024 * 1024;
@@ -69,62 +66,43 @@ export function createBlockPipeline(options: {
   let inFlight = 0;
   let bytesInFlight = 0;
   let failure: unknown;
-  let named: Promise<void> = Promise.resolve();
   let tail: Promise<void> = Promise.resolve();
   let wake: (() => void) | undefined;
 
   function onBlock(view: Buffer): void {
     const target = sink!;
     const start = cutTo;
-    cutTo += view.length;
-    const buffer = pool.take(view.length);
-    const block = buffer.subarray(0, view.copy(buffer));
-    inFlight++;
-    bytesInFlight += block.length;
-    // The name is made beside the thread that cuts: the two passes over the bytes would else take turns.
-    const digested = subtle.digest('SHA-256', block);
-    digested.catch(() => {});
-    const stored = named.then(async () => {
-      const name = Buffer.from(await digested).toString('hex');
-      return failure === undefined ? take(target, block, name, start) : undefined;
-    });
-    named = stored.then(ignore, fail);
-    tail = tail
-      .then(async () => (await stored)?.())
-      .catch(fail)
-      .then(() => {
-        pool.giveBack(buffer);
-        inFlight--;
-        bytesInFlight -= block.length;
-        wake?.();
-      });
-  }
-
-  /** Gives a block its place, and begins to compress what is new; what it returns stores it. */
-  function take(
-    target: ArtifactSink,
-    block: Buffer,
-    name: string,
-    start: number,
-  ): (() => Promise<void>) | undefined {
-    const { length } = block;
+    const { length } = view;
+    cutTo += length;
+    const name = hash('sha256', view, 'hex');
     const known = options.known(name, length);
     if (known) {
       target.onBlock(known, start, length);
-      return undefined;
+      return;
     }
     digest.update(name, 'hex');
     const number = count++;
     target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
-    const compressed = options.codec.compress(block);
+    const buffer = pool.take(length);
+    const compressed = options.codec.compress(buffer.subarray(0, view.copy(buffer)));
     compressed.catch(() => {});
-    return async () => {
-      const frame = options.seal(await compressed);
-      if (failure !== undefined) return;
-      await target.write(frame);
-      target.onStored({ offset, stored: frame.length, length, name }, number);
-      offset += frame.length;
-    };
+    inFlight++;
+    bytesInFlight += length;
+    tail = tail
+      .then(async () => {
+        const frame = options.seal(await compressed);
+        if (failure !== undefined) return;
+        await target.write(frame);
+        target.onStored({ offset, stored: frame.length, length, name }, number);
+        offset += frame.length;
+      })
+      .catch(fail)
+      .then(() => {
+        pool.giveBack(buffer);
+        inFlight--;
+        bytesInFlight -= length;
+        wake?.();
+      });
   }
 
   function fail(error: unknown): void {

@@ -1,4 +1,4 @@
-import { webcrypto } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type BlockPlace, readArtifact } from './chain.ts';
 import { corrupt } from './format.ts';
 import { artifactObjects } from './objects.ts';
@@ -59,15 +59,10 @@ export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promis
   } catch (cause) {
     throw corrupt(subject, `the block at byte ${place.offset} cannot be decompressed`, cause);
   }
-  if (bytes.length !== place.length || (await nameOf(bytes)) !== place.name) {
+  if (bytes.length !== place.length || hash('sha256', bytes, 'hex') !== place.name) {
     throw corrupt(subject, `the block at byte ${place.offset} has not the hash that is recorded for it`);
   }
   return bytes;
-}
-
-/** Its SHA-256, made beside this thread, which has files to write meanwhile. */
-async function nameOf(bytes: Uint8Array): Promise<string> {
-  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
 }
 
 /** The object that holds a block, or the parts that do. */

@@ -22,6 +22,7 @@ import {
   originOf,
   SUMS_NAME,
 } from './format.ts';
+import { collectLessOften } from './heap.ts';
 import { createIndexWriter, type IndexSummary } from './index/writer.ts';
 import { artifactLines, artifactsSummary, checksumLines } from './objects.ts';
 import { isPacked, type PackedRun, PLACE_FIELDS, packedTexts } from './packed.ts';
@@ -68,6 +69,7 @@ interface Pending {
 
 /** Writes members as artifacts, then the index and SHA256SUMS. Leases and the manifest are the caller's. */
 export async function createArchiveWriter(options: ArchiveOptions) {
+  collectLessOften(100);
   const origin = originOf(options.id);
   const codec = await createCodec(options.codec, options.level);
   const indexCodec = await createCodec('zstd', 3);

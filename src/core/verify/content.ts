@@ -21,7 +21,7 @@ export async function checkContent(
   datasource: DatasourceConfig | undefined,
   runtime: Runtime,
 ): Promise<void> {
-  collectLessOften();
+  collectLessOften(300);
   const stored = asStored(copy);
   const { manifest } = stored;
   const content = await openContent(stored, resolver(all, copy), runtime.signal);
