@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { BSON, type Db, GridFSBucket } from 'mongodb';
+import { BSON, type Db, Double, GridFSBucket, Int32 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
@@ -23,6 +23,7 @@ import {
   makeBench,
   picture,
 } from './support-mongodb.ts';
+import { openProxy } from './support-mongodb-proxy.ts';
 import { DOCUMENTS } from './support-mongodb-values.ts';
 
 const run = promisify(execFile);
@@ -234,6 +235,59 @@ describeWithMongodb('mongodb: dump', (server) => {
       await errorOf(mongodbEngine.restore(exact, bench.request('dgm_twice', { overwrite: true }))),
     ).toMatchObject({ code: 'target_failed', message: expect.stringMatching(/refused documents of .*c/) });
     expect(await bench.db('dgm_twice').collection('c').countDocuments()).toBe(2);
+  });
+
+  it('the later one is there also when the earlier one reaches the server after it', async () => {
+    const filler = (from: number) =>
+      Array.from({ length: 700 }, (_, i) => ({ _id: `${from + i}`, filler: 'x'.repeat(1000) }));
+    const [before, after] = ['before', 'after'];
+    const documents = [
+      { _id: new Int32(1), before },
+      { _id: 'once', before },
+      { _id: 'thrice', before },
+      { _id: 'same', n: 1 },
+      ...filler(0),
+      { _id: 'thrice', between: 1 },
+      { _id: 'same', n: 2 },
+      ...filler(1000),
+      // To a server 1 and 1.0 are the same.
+      { _id: new Double(1), after },
+      { _id: 'thrice', after },
+    ];
+    const member: StreamMember = {
+      kind: 'stream',
+      path: 'dgm_late/c.bson',
+      media: 'application/bson',
+      format: 'bson',
+      async *open() {
+        yield Buffer.concat(documents.map((one) => BSON.serialize(one)));
+      },
+    };
+    const content = await contentOfMembers([member]);
+    const proxy = await openProxy(server().port, undefined, /^insert .*c$/);
+    bench.warnings.length = 0;
+    try {
+      const through = bench.request('dgm_late', { source: bench.source('dgm_late', { port: proxy.port }) });
+      await mongodbEngine.restore(content, through);
+    } finally {
+      await proxy.close();
+    }
+    const found = bench.db('dgm_late').collection<{ _id: unknown }>('c');
+    expect(
+      await found
+        .find({ filler: { $exists: false } })
+        .sort({ _id: 1 })
+        .toArray(),
+    ).toEqual([
+      { _id: 1, after },
+      { _id: 'once', before },
+      { _id: 'same', n: 2 },
+      { _id: 'thrice', after },
+    ]);
+    expect(await found.countDocuments()).toBe(1404);
+    expect(bench.warnings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^4 document\(s\) of c/),
+    ]);
   });
 
   it('documents as large as they may be, and an empty database', async () => {

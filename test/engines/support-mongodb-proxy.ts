@@ -30,7 +30,15 @@ const WRITES = [
 const OP_MSG = 2013;
 const HEADER_BYTES = 16;
 
-export async function openProxy(port: number, cut?: Cut): Promise<Proxy> {
+/**
+ * @param late of the commands that match, the first reaches the server only when the second was answered
+ */
+export async function openProxy(port: number, cut?: Cut, late?: RegExp): Promise<Proxy> {
+  let matched = 0;
+  let release = () => {};
+  const answered = new Promise<void>((resolve) => {
+    release = resolve;
+  });
   const commands: string[] = [];
   const sockets = new Set<Socket>();
   let severed = false;
@@ -42,6 +50,8 @@ export async function openProxy(port: number, cut?: Cut): Promise<Proxy> {
     if (severed) return void client.destroy();
     const upstream = connect(port, '127.0.0.1');
     let silent = false;
+    let isSecond = false;
+    let turn = Promise.resolve();
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => {});
@@ -54,6 +64,7 @@ export async function openProxy(port: number, cut?: Cut): Promise<Proxy> {
     upstream.on('data', (bytes) => {
       if (silent) sever();
       else client.write(bytes);
+      if (isSecond) release();
     });
     let pending = Buffer.alloc(0);
     client.on('data', (bytes) => {
@@ -69,7 +80,11 @@ export async function openProxy(port: number, cut?: Cut): Promise<Proxy> {
             silent = true;
           }
         }
-        upstream.write(message);
+        const isLate = command !== undefined && late?.test(command) === true && ++matched === 1;
+        isSecond = matched === 2 && command !== undefined && late?.test(command) === true;
+        if (isLate) turn = answered;
+        const send = Buffer.from(message);
+        void turn.then(() => upstream.write(send));
       }
     });
   });

@@ -9,8 +9,8 @@ export interface Fingerprint {
   documents: number;
   bytes: number;
   add(document: Uint8Array): void;
-  /** Takes one out that was added. */
-  remove(document: Uint8Array): void;
+  /** Takes out what another one holds. */
+  subtract(other: Fingerprint): void;
   /** 32 hex digits. */
   sum(): string;
 }
@@ -26,11 +26,11 @@ export function createFingerprint(): Fingerprint {
       const digest = hash('sha256', document, 'buffer');
       for (let lane = 0; lane < 4; lane++) lanes[lane] = lanes[lane]! + digest.readUInt32LE(lane * 4);
     },
-    remove(document) {
-      this.documents--;
-      this.bytes -= document.length;
-      const digest = hash('sha256', document, 'buffer');
-      for (let lane = 0; lane < 4; lane++) lanes[lane] = lanes[lane]! - digest.readUInt32LE(lane * 4);
+    subtract(other) {
+      this.documents -= other.documents;
+      this.bytes -= other.bytes;
+      const sum = Buffer.from(other.sum(), 'hex');
+      for (let lane = 0; lane < 4; lane++) lanes[lane] = lanes[lane]! - sum.readUInt32BE(lane * 4);
     },
     sum: () => [...lanes].map((lane) => lane.toString(16).padStart(8, '0')).join(''),
   };

@@ -6,7 +6,8 @@ import { jsonToDocument } from '../bson/ejson-read.ts';
 import { createFingerprint, type Fingerprint } from '../bson/fingerprint.ts';
 import type { Part } from '../dump/content.ts';
 import type { CollectionInfo } from '../server/catalog.ts';
-import { commandValue, rawInsert } from '../server/raw.ts';
+import { commandValue } from '../server/raw.ts';
+import { createInserts } from './inserts.ts';
 
 /**
  * One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy, and the
@@ -16,10 +17,6 @@ const INSERT_BYTES = 1024 * 1024;
 const INSERT_DOCUMENTS = 2000;
 /** Lines of JSON that are turned into documents at once. */
 const LINES = 256;
-/** Messages under way at once, and their bytes, unless one is larger. */
-const INSERTS_AHEAD = 3;
-const AHEAD_BYTES = INSERTS_AHEAD * INSERT_BYTES;
-
 /** Of what listCollections says, what `create` does not take, or what is the server's to decide. */
 const NOT_TO_CREATE = ['uuid', 'temp', 'flags', 'autoIndexId'];
 
@@ -54,32 +51,16 @@ export async function loadPart(
   const print = createFingerprint();
   const { info, entry } = part;
   if (entry === undefined) return print;
-  const replaced: Buffer[] = [];
-  const options = {
-    ...(content.facts.consistency === 'none' ? { onReplaced: (old: Buffer) => void replaced.push(old) } : {}),
+  // What a scan without a snapshot met twice: deleted and made anew meanwhile.
+  const replaced = createFingerprint();
+  const isExact = content.facts.consistency !== 'none';
+  const inserts = createInserts(db, into, {
+    ...(isExact ? {} : { onReplaced: (old: Buffer) => replaced.add(old) }),
     bypassValidation: field(info.options, 'validator') !== undefined,
     keepEmptyTimestamps: request.keepEmptyTimestamps,
-  };
-  // The order of a capped collection is its own; and what has no order comes back nearly as it was.
-  const ahead = booleanField(info.options, 'capped') === true ? 1 : INSERTS_AHEAD;
-  const running = new Set<Promise<void>>();
-  let failure: unknown;
-  let runningBytes = 0;
-  const send = async (documents: readonly Buffer[], bytes: number) => {
-    while (running.size >= ahead || (running.size > 0 && runningBytes + bytes > AHEAD_BYTES))
-      await Promise.race(running);
-    if (failure !== undefined) throw failure;
-    const insert = rawInsert(db, into, documents, options)
-      .catch((error: unknown) => {
-        failure ??= error;
-      })
-      .finally(() => {
-        running.delete(insert);
-        runningBytes -= bytes;
-      });
-    running.add(insert);
-    runningBytes += bytes;
-  };
+    // The order of a capped collection is its own; and what has no order comes back nearly as it was.
+    inOrder: booleanField(info.options, 'capped') === true,
+  });
   try {
     let batch: Buffer[] = [];
     let size = 0;
@@ -90,7 +71,7 @@ export async function loadPart(
         if (request.onEmptyTimestamp && hasEmptyTimestamp(one)) request.onEmptyTimestamp(info.name);
         const full = size + one.length > INSERT_BYTES || batch.length === INSERT_DOCUMENTS;
         if (full && batch.length > 0) {
-          await send(batch, size);
+          await inserts.send(batch, size);
           batch = [];
           size = 0;
         }
@@ -98,14 +79,14 @@ export async function loadPart(
         size += one.length;
       }
     }
-    if (batch.length > 0) await send(batch, size);
+    if (batch.length > 0) await inserts.send(batch, size);
+    await inserts.finish();
   } finally {
-    await Promise.all(running);
+    await inserts.settled();
   }
-  if (failure !== undefined) throw failure;
   compareDumped(part, print);
-  for (const old of replaced) print.remove(old);
-  if (replaced.length > 0) request.onReplaced?.(info.name, replaced.length);
+  print.subtract(replaced);
+  if (replaced.documents > 0) request.onReplaced?.(info.name, replaced.documents);
   return print;
 }
 

@@ -48,15 +48,13 @@ export interface InsertOptions {
   readonly bypassValidation?: boolean;
   /** A server puts its clock where a document says Timestamp(0, 0), unless it knows how to be told not to. */
   readonly keepEmptyTimestamps?: boolean;
-  /**
-   * A document takes the place of one with its `_id`, which is handed on: read without a snapshot, one that is
-   * deleted and made anew meanwhile is met twice.
-   */
-  readonly onReplaced?: (old: Buffer) => void;
+  /** Documents whose `_id` is taken are no error: they are what is returned. */
+  readonly mayMeetIds?: boolean;
 }
 
 /**
- * Inserts documents as the bytes that they are. Throws for any that the server did not take.
+ * Inserts documents as the bytes that they are. Throws for any that the server did not take, but returns those whose
+ * `_id` was taken where they may be.
  *
  * The bytes go beside the command (OP_MSG, section kind 1), by a class that the driver has for its own bulk
  * writes and does not export: it has no other door for documents that are not to be encoded.
@@ -66,8 +64,8 @@ export async function rawInsert(
   collection: string,
   documents: readonly Buffer[],
   options: InsertOptions = {},
-): Promise<void> {
-  const { bypassValidation = false, keepEmptyTimestamps = false, onReplaced } = options;
+): Promise<readonly Buffer[]> {
+  const { bypassValidation = false, keepEmptyTimestamps = false, mayMeetIds = false } = options;
   const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
   const sequence = new DocumentSequence('documents');
   for (const one of documents) sequence.push({}, one);
@@ -80,13 +78,9 @@ export async function rawInsert(
   });
   const errors = (answer['writeErrors'] ?? []) as WriteError[];
   const concern = answer['writeConcernError'] as { errmsg: string } | undefined;
-  if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return;
+  if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return [];
   const isWhole = Number(answer['n']) + errors.length === documents.length && concern === undefined;
-  if (onReplaced !== undefined && isWhole && errors.every(isSameId)) {
-    for (const { index } of errors)
-      await replaceDocument(db, collection, documents[index]!, options, onReplaced);
-    return;
-  }
+  if (mayMeetIds && isWhole && errors.every(isSameId)) return errors.map(({ index }) => documents[index]!);
   const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${documents.length} were taken`;
   throw new DguardError('target_failed', `the server refused documents of ${collection}: ${why}`, {
     operation: 'insert documents',
@@ -106,23 +100,6 @@ const DUPLICATE_KEY = 11000;
 function isSameId({ code, errmsg, keyPattern }: WriteError): boolean {
   if (code !== DUPLICATE_KEY) return false;
   return keyPattern === undefined ? /\b_id_\b/.test(errmsg) : Object.keys(keyPattern).join() === '_id';
-}
-
-async function replaceDocument(
-  db: Db,
-  collection: string,
-  bytes: Buffer,
-  options: InsertOptions,
-  onReplaced: (old: Buffer) => void,
-): Promise<void> {
-  const id = [...elements(bytes)].find(({ name }) => name === '_id');
-  const value = id && (await commandValue(document([bytes.subarray(id.at, id.end)]))).get('_id');
-  const filter = { _id: { $eq: value } };
-  const [old] = await rawDocuments(db, { find: collection, filter, limit: 1 });
-  await db.command({ delete: collection, deletes: [{ q: filter, limit: 1 }] });
-  const { onReplaced: _, ...once } = options;
-  await rawInsert(db, collection, [bytes], once);
-  if (old !== undefined) onReplaced(old);
 }
 
 /**

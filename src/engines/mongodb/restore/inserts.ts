@@ -1,0 +1,118 @@
+import type { Db } from 'mongodb';
+import { document, elements } from '../bson/bson.ts';
+import { commandValue, type InsertOptions, rawDocuments, rawInsert } from '../server/raw.ts';
+
+/** Messages under way at once, and their bytes, unless one is larger. */
+const INSERTS_AHEAD = 3;
+const AHEAD_BYTES = INSERTS_AHEAD * 1024 * 1024;
+
+export interface InsertsOptions extends Omit<InsertOptions, 'mayMeetIds'> {
+  /** One message after the other. */
+  readonly inOrder?: boolean;
+  /**
+   * Of documents with the same `_id`, the one that was sent last is there in the end; each of the others is handed
+   * on. Without this they are an error.
+   */
+  readonly onReplaced?: (old: Buffer) => void;
+}
+
+/** Messages to one collection, several under way at once. */
+export interface Inserts {
+  /** Returns once there is room for more. Throws what an earlier message met. */
+  send(documents: readonly Buffer[], bytes: number): Promise<void>;
+  /** Waits for all that was sent. */
+  finish(): Promise<void>;
+  /** Waits until nothing is under way any more; never throws. */
+  settled(): Promise<void>;
+}
+
+interface Message {
+  readonly documents: readonly Buffer[];
+  readonly bytes: number;
+  /** Those whose `_id` was taken. Never rejects. */
+  readonly refused: Promise<readonly Buffer[]>;
+}
+
+/**
+ * Sends documents to a collection that holds nothing else. Messages are kept, in their order, until the oldest is
+ * answered, so that what a refused document met is known to be older where none of them has it.
+ */
+export function createInserts(db: Db, collection: string, options: InsertsOptions): Inserts {
+  const { inOrder = false, onReplaced, ...insert } = options;
+  const ahead = inOrder ? 1 : INSERTS_AHEAD;
+  const messages: Message[] = [];
+  let failure: unknown;
+
+  const settled = async () => {
+    await Promise.all(messages.map(({ refused }) => refused));
+  };
+  /** Waits for the oldest message. */
+  const advance = async () => {
+    const refused = await messages[0]!.refused;
+    if (failure !== undefined) throw failure;
+    if (refused.length === 0) return void messages.shift();
+    await settled();
+    if (failure !== undefined) throw failure;
+    await replaceOlder(db, collection, messages.splice(0), insert, onReplaced!);
+  };
+  return {
+    async send(documents, bytes) {
+      const isFull = () =>
+        messages.length >= ahead ||
+        (messages.length > 0 && messages.reduce((sum, one) => sum + one.bytes, bytes) > AHEAD_BYTES);
+      while (isFull()) await advance();
+      if (failure !== undefined) throw failure;
+      const refused = rawInsert(db, collection, documents, {
+        ...insert,
+        mayMeetIds: onReplaced !== undefined,
+      }).catch((error: unknown) => {
+        failure ??= error;
+        return [];
+      });
+      messages.push({ documents, bytes, refused });
+    },
+    async finish() {
+      while (messages.length > 0) await advance();
+    },
+    settled,
+  };
+}
+
+/**
+ * Puts the last of several documents with one `_id` in the place of the one that is there. Which of two that were under
+ * way at once came first is chance, and servers take numbers of any type, and texts of one collation, for the same.
+ */
+async function replaceOlder(
+  db: Db,
+  collection: string,
+  messages: readonly Message[],
+  insert: InsertOptions,
+  onReplaced: (old: Buffer) => void,
+): Promise<void> {
+  const sent = messages.flatMap(({ documents }) => documents);
+  const refused = new Set((await Promise.all(messages.map((one) => one.refused))).flat());
+  const taken = new Map<string, number>();
+  for (const [at, one] of sent.entries()) if (!refused.has(one)) taken.set(idOf(one).toString('latin1'), at);
+  for (const [at, one] of sent.entries()) {
+    if (!refused.has(one)) continue;
+    const filter = { _id: { $eq: (await commandValue(document([idOf(one)]))).get('_id') } };
+    const [there] = await rawDocuments(db, { find: collection, filter, limit: 1 });
+    const id = there && idOf(there).toString('latin1');
+    if (id !== undefined && (taken.get(id) ?? -1) > at) {
+      onReplaced(one);
+      continue;
+    }
+    if (there !== undefined) {
+      await db.command({ delete: collection, deletes: [{ q: filter, limit: 1 }] });
+      onReplaced(there);
+    }
+    await rawInsert(db, collection, [one], insert);
+    taken.set(idOf(one).toString('latin1'), at);
+  }
+}
+
+/** The element `_id`, its type and name included; empty of a document that has none. */
+function idOf(bytes: Buffer): Buffer {
+  for (const { name, at, end } of elements(bytes)) if (name === '_id') return bytes.subarray(at, end);
+  return bytes.subarray(0, 0);
+}
