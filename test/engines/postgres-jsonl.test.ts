@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { memberName } from '../../src/engines/jsonl/member-name.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
-import { memberName } from '../../src/engines/postgres/jsonl/jsonl-dump.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { describeWithEachPostgres } from '../services/needs.ts';
 import { type Bench, backUp, makeBench } from './support-postgres.ts';
@@ -126,8 +126,8 @@ describeWithEachPostgres('postgres: JSONL', (server) => {
 
 it('names of members are plain and stay apart', () => {
   const taken = new Set<string>();
-  expect(memberName({ name: 'public.users' }, taken)).toBe('public.users.jsonl');
-  expect(memberName({ name: 'public.Users' }, taken)).toBe('public.%55sers.jsonl');
+  expect(memberName('public.users', taken)).toBe('public.users.jsonl');
+  expect(memberName('public.Users', taken)).toBe('public.%55sers.jsonl');
   const long = 'x'.repeat(200);
-  expect(memberName({ name: long }, taken)).not.toBe(memberName({ name: long }, taken));
+  expect(memberName(long, taken)).not.toBe(memberName(long, taken));
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import { textLines } from '../../src/engines/jsonl/lines.ts';
 import {
   joinServerPath,
   parseFileList,
@@ -8,7 +9,6 @@ import {
 } from '../../src/engines/sqlserver/dump/backup-file.ts';
 import { agreedTables } from '../../src/engines/sqlserver/dump/dump.ts';
 import { memberName } from '../../src/engines/sqlserver/dump/jsonl-dump.ts';
-import { textLines } from '../../src/engines/sqlserver/dump/lines.ts';
 import type { SqlserverOptions } from '../../src/engines/sqlserver/options.ts';
 import { insertStatement } from '../../src/engines/sqlserver/restore/jsonl-load.ts';
 import {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../errors.ts';
+import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
+import { memberName } from '../jsonl/member-name.ts';
 import type { StreamMember, TableFact } from '../types.ts';
 import type { TableInfo } from './catalog.ts';
 import { listColumns, listSchema, listTables, quoteName } from './catalog.ts';
@@ -9,7 +11,7 @@ import { sqliteError } from './driver.ts';
 import type { RowShape } from './rows.ts';
 import { readRows, rowShape } from './rows.ts';
 import type { SchemaDocument, TableDocument } from './schema-document.ts';
-import { SCHEMA_FORMAT, SCHEMA_MEMBER } from './schema-document.ts';
+import { SCHEMA_FORMAT } from './schema-document.ts';
 import type { TextEncoding } from './values.ts';
 import { encodeValue, hasRealAffinity, VALUE_ENCODING } from './values.ts';
 
@@ -55,7 +57,7 @@ export async function* exportMembers(
   );
   members.push({
     kind: 'stream',
-    path: SCHEMA_MEMBER,
+    path: DOCUMENT_MEMBER,
     media: 'application/json',
     format: 'json',
     open: async function* () {
@@ -74,28 +76,11 @@ function planExports(database: Database): TableExport[] {
   return listTables(database)
     .filter((table) => table.kind !== 'virtual')
     .filter((table) => table.kind !== 'internal' || EXPORTED_INTERNAL.has(table.name))
-    .map((info) => ({ info, shape: rowShape(database, info), member: memberName(info.name, taken) }));
-}
-
-/**
- * A table's member: its lower-case name in `[a-z0-9._%-]`, the first character a letter or digit, cut to
- * 80 characters, with an ordinal where two come out the same. The true name is in `schema.json`.
- */
-export function memberName(table: string, taken: Set<string>): string {
-  const encoded = [...Buffer.from(table.toLowerCase())]
-    .map((byte) => {
-      const char = String.fromCharCode(byte);
-      return /[a-z0-9._-]/.test(char) ? char : `%${byte.toString(16).padStart(2, '0')}`;
-    })
-    .join('');
-  const base = (/^[a-z0-9]/.test(encoded) ? encoded : `table${encoded}`)
-    .slice(0, 80)
-    // No half of an escape at the end.
-    .replace(/%[0-9a-f]?$/, '');
-  let name = base;
-  for (let ordinal = 2; taken.has(name); ordinal++) name = `${base}-${ordinal}`;
-  taken.add(name);
-  return `${name}.jsonl`;
+    .map((info) => ({
+      info,
+      shape: rowShape(database, info),
+      member: memberName(info.name.toLowerCase(), taken),
+    }));
 }
 
 async function* exportRows(

@@ -1,13 +1,14 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, throwIfAborted } from '../../errors.ts';
+import { recordedTables } from '../recorded-tables.ts';
 import type { BackupContent, InspectRequest, TableFact } from '../types.ts';
 import { checkDatabase, compareTables, examine } from './check.ts';
 import { closeQuietly, isDamage, openDatabase } from './driver.ts';
 import { requireSpace } from './locate.ts';
 import { readTable } from './read-table.ts';
 import { readSchemaDocument } from './schema-document.ts';
-import { contentBytes, contentFormat, recordedTables, stageDatabase } from './stage.ts';
+import { contentBytes, contentFormat, stageDatabase } from './stage.ts';
 
 /** What is wrong with a backup's content, one line per problem. */
 export async function inspectBackup(content: BackupContent, request: InspectRequest): Promise<string[]> {

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { DguardError } from '../../errors.ts';
+import { tableLines } from '../jsonl/lines.ts';
 import type { BackupContent } from '../types.ts';
 import type { TableDocument } from './schema-document.ts';
 import type { SqlValue } from './values.ts';
@@ -17,24 +17,12 @@ export async function* readTable(
 ): AsyncGenerator<SqlValue[]> {
   const fail = (why: string, cause?: unknown) =>
     new DguardError('corrupt', why, { operation: 'read table', subject: table.name, cause });
-  const entry = await content.entry(table.member);
-  if (entry === undefined) throw fail(`the backup has no ${table.member}`);
   const keys = storedKeys(table);
-  const hash = createHash('sha256');
-  const hashed = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of content.read(entry)) {
-      hash.update(chunk);
-      onBytes(chunk.length);
-      yield chunk;
-    }
-  };
-  let rows = 0;
-  for await (const line of splitLines(hashed())) {
-    rows++;
-    yield parseRow(line, keys, (why, cause) => fail(`line ${rows} of ${table.member}: ${why}`, cause));
+  let line = 0;
+  for await (const text of tableLines(content, table.name, table, onBytes)) {
+    line++;
+    yield parseRow(text, keys, (why, cause) => fail(`line ${line} of ${table.member}: ${why}`, cause));
   }
-  if (rows !== table.rows) throw fail(`${table.member} has ${rows} rows, schema.json says ${table.rows}`);
-  if (hash.digest('hex') !== table.sha256) throw fail(`${table.member} differs from its hash in schema.json`);
 }
 
 interface StoredKey {
@@ -67,22 +55,4 @@ function parseRow(
     if (!Object.hasOwn(row, name)) throw fail(`no value of ${name}`);
     return decodeValue(row[name], real);
   });
-}
-
-/** The lines of a byte stream, without their ends. A last line without one is a line. */
-async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let begun: Buffer[] = [];
-  for await (const chunk of chunks) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    let from = 0;
-    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
-      const tail = bytes.subarray(from, end);
-      yield (begun.length === 0 ? tail : Buffer.concat([...begun, tail])).toString('utf8');
-      begun = [];
-      from = end + 1;
-    }
-    // A copy: the chunk's memory may be used again once the next one is asked for.
-    if (from < bytes.length) begun.push(Buffer.from(bytes.subarray(from)));
-  }
-  if (begun.length > 0) yield Buffer.concat(begun).toString('utf8');
 }

@@ -2,6 +2,7 @@ import { rename, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromText } from '../../archive/paths.ts';
 import { throwIfAborted, toDguardError } from '../../errors.ts';
+import { recordedTables } from '../recorded-tables.ts';
 import { createUnit, discardUnit, type SwapUnit, unitState } from '../swap-unit.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../types.ts';
 import { requireSpace } from './locate.ts';
@@ -9,14 +10,7 @@ import { mergeTables } from './merge.ts';
 import type { SqliteOptions } from './options.ts';
 import { type Seized, seize } from './seize.ts';
 import { tableMatcher } from './select.ts';
-import {
-  contentBytes,
-  contentFormat,
-  keepOnly,
-  proveStaged,
-  recordedTables,
-  stageDatabase,
-} from './stage.ts';
+import { contentBytes, contentFormat, keepOnly, proveStaged, stageDatabase } from './stage.ts';
 import { newPath, noteSeizure, recoverDatabase, swapDatabase } from './swap.ts';
 import { dropKept } from './swaps.ts';
 import { resolveTarget, type Target, targetPath } from './target.ts';

@@ -1,9 +1,8 @@
-import { DguardError } from '../../errors.ts';
+import { readDocument } from '../jsonl/document.ts';
 import type { BackupContent } from '../types.ts';
 import type { SchemaObject, TableKind } from './catalog.ts';
 import type { TextEncoding } from './values.ts';
 
-export const SCHEMA_MEMBER = 'schema.json';
 export const SCHEMA_FORMAT = 'dguard-sqlite-jsonl';
 const SCHEMA_VERSION = 1;
 
@@ -49,30 +48,11 @@ export interface TableDocument {
 }
 
 /** Reads `schema.json`; throws `corrupt` or `too_new`. */
-export async function readSchemaDocument(content: BackupContent): Promise<SchemaDocument> {
-  const entry = await content.entry(SCHEMA_MEMBER);
-  if (entry === undefined) throw broken('the backup has no schema.json');
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(chunk);
-  let parsed: Partial<SchemaDocument> | null;
-  try {
-    parsed = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<SchemaDocument> | null;
-  } catch (error) {
-    throw broken('it is not JSON', error);
-  }
-  if (parsed?.format !== SCHEMA_FORMAT) throw broken('it does not describe an SQLite export');
-  if (typeof parsed.version !== 'number' || parsed.version > SCHEMA_VERSION) {
-    throw new DguardError('too_new', `schema.json has version ${parsed.version}`, {
-      operation: 'read schema.json',
-      hint: 'use a newer dguard',
-    });
-  }
-  if (!Array.isArray(parsed.tables) || !Array.isArray(parsed.objects)) {
-    throw broken('it names no tables and objects');
-  }
-  return parsed as SchemaDocument;
-}
-
-function broken(why: string, cause?: unknown): DguardError {
-  return new DguardError('corrupt', why, { operation: 'read schema.json', subject: SCHEMA_MEMBER, cause });
+export function readSchemaDocument(content: BackupContent): Promise<SchemaDocument> {
+  return readDocument<SchemaDocument>(content, {
+    format: SCHEMA_FORMAT,
+    version: SCHEMA_VERSION,
+    of: 'an SQLite export',
+    isComplete: ({ tables, objects }) => Array.isArray(tables) && Array.isArray(objects),
+  });
 }

@@ -1,13 +1,13 @@
 import { open } from 'node:fs/promises';
-import { toBytes } from '../../archive/paths.ts';
 import { DguardError, throwIfAborted } from '../../errors.ts';
+import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
 import type { BackupContent, ContentEntry, TableFact, Warning } from '../types.ts';
 import { listTables } from './catalog.ts';
 import { checkDatabase, compareTables, examine, requireSound } from './check.ts';
 import { openDatabase, sqliteError } from './driver.ts';
 import { dropTables } from './filter.ts';
 import { loadExport } from './load.ts';
-import { readSchemaDocument, SCHEMA_MEMBER } from './schema-document.ts';
+import { readSchemaDocument } from './schema-document.ts';
 import { selectTables } from './select.ts';
 
 /** The member of a native backup: the database file itself. */
@@ -16,8 +16,8 @@ export const DATABASE_MEMBER = 'database.db';
 /** What a backup holds, told by its members. */
 export async function contentFormat(content: BackupContent): Promise<'native' | 'jsonl'> {
   if ((await content.entry(DATABASE_MEMBER)) !== undefined) return 'native';
-  if ((await content.entry(SCHEMA_MEMBER)) !== undefined) return 'jsonl';
-  throw new DguardError('corrupt', `the backup has neither ${DATABASE_MEMBER} nor ${SCHEMA_MEMBER}`, {
+  if ((await content.entry(DOCUMENT_MEMBER)) !== undefined) return 'jsonl';
+  throw new DguardError('corrupt', `the backup has neither ${DATABASE_MEMBER} nor ${DOCUMENT_MEMBER}`, {
     operation: 'read backup',
   });
 }
@@ -27,18 +27,6 @@ export async function contentBytes(content: BackupContent): Promise<number> {
   let bytes = 0;
   for await (const entry of content.entries()) if (entry.type === 'stream') bytes += entry.size;
   return bytes;
-}
-
-/** The tables with their rows that were recorded inside the dump's snapshot. */
-export async function recordedTables(content: BackupContent): Promise<TableFact[]> {
-  const tables: TableFact[] = [];
-  for await (const entry of content.entries()) {
-    if (entry.type !== 'table') continue;
-    // A byte string in the index, a text everywhere in SQLite.
-    const name = toBytes(entry.table).toString('utf8');
-    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
-  }
-  return tables;
 }
 
 export interface StageRequest {

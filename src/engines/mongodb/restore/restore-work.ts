@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
+import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts';
 import { type Part, readParts } from '../dump/content.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
@@ -31,29 +32,15 @@ export interface Work {
   readonly replacesAll: boolean;
 }
 
-/** The source of a target, with the signal, temporary folder and warnings of this restore. */
-export function targetSource(request: {
-  readonly source?: EngineSource<MongodbOptions>;
-  readonly signal: AbortSignal;
-  readonly tempDir: string;
-  readonly toPath?: string;
-  readonly warn: Request['warn'];
-}): EngineSource<MongodbOptions> {
-  if (request.toPath !== undefined) {
-    throw new DguardError('unsupported', 'a MongoDB backup is restored to a database, not to a path', {
-      operation: 'restore',
-      subject: request.toPath,
-      hint: 'use --to-database NAME; or take the files out and load them with mongorestore: dguard show ID',
-    });
-  }
-  if (request.source === undefined) {
-    throw new DguardError('usage', 'nothing says which server to restore to', {
-      operation: 'restore',
-      hint: 'name a datasource of the configuration: --to DATASOURCE',
-    });
-  }
-  const { signal, tempDir, warn } = request;
-  return { ...request.source, signal, tempDir, warn };
+/** The source of a target, with the signal, temporary folder and warnings of this call. */
+export function targetSource(
+  request: Parameters<typeof sourceOf<MongodbOptions>>[0],
+): EngineSource<MongodbOptions> {
+  return sourceOf(
+    request,
+    'a MongoDB backup',
+    'take the files out and load them with mongorestore: dguard show ID',
+  );
 }
 
 /** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */

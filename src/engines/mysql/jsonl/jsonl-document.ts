@@ -1,8 +1,7 @@
-import { DguardError } from '../../../errors.ts';
+import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import type { BackupContent, StreamMember } from '../../types.ts';
 import type { ColumnInfo } from '../server/columns.ts';
 
-export const DOCUMENT_MEMBER = 'schema.json';
 /** Definitions of tables, views and routines; and of what must not see the rows come in: triggers and events. */
 export const SCHEMA_MEMBER = 'schema.sql';
 export const TRIGGERS_MEMBER = 'triggers.sql';
@@ -88,28 +87,13 @@ export function columnDocument(column: ColumnInfo): ColumnDocument {
 }
 
 /** Reads `schema.json`; throws `corrupt` or `too_new`. */
-export async function readDocument(content: BackupContent): Promise<SchemaDocument> {
-  const broken = (why: string, cause?: unknown) =>
-    new DguardError('corrupt', why, { operation: 'read schema.json', subject: DOCUMENT_MEMBER, cause });
-  const entry = await content.entry(DOCUMENT_MEMBER);
-  if (entry === undefined) throw broken('the backup has no schema.json');
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
-  let parsed: Partial<SchemaDocument> | null;
-  try {
-    parsed = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<SchemaDocument> | null;
-  } catch (error) {
-    throw broken('it is not JSON', error);
-  }
-  if (parsed?.format !== DOCUMENT_FORMAT) throw broken('it does not describe an export of MySQL or MariaDB');
-  if (typeof parsed.version !== 'number' || parsed.version > DOCUMENT_VERSION) {
-    throw new DguardError('too_new', `schema.json has version ${parsed.version}`, {
-      operation: 'read schema.json',
-      hint: 'use a newer dguard',
-    });
-  }
-  if (!Array.isArray(parsed.tables) || !parsed.tables.every(isTable)) throw broken('it is not complete');
-  return parsed as SchemaDocument;
+export function readDocument(content: BackupContent): Promise<SchemaDocument> {
+  return readAnyDocument<SchemaDocument>(content, {
+    format: DOCUMENT_FORMAT,
+    version: DOCUMENT_VERSION,
+    of: 'an export of MySQL or MariaDB',
+    isComplete: ({ tables }) => Array.isArray(tables) && tables.every(isTable),
+  });
 }
 
 function isTable(value: Partial<TableDocument>): boolean {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../../errors.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
+import { memberName } from '../../jsonl/member-name.ts';
 import type { StreamMember, TableFact } from '../../types.ts';
 import { planChunks } from '../dump/chunks.ts';
 import { dumpArguments, startDump } from '../dump/dump-tool.ts';
@@ -11,7 +13,6 @@ import { serverError } from '../server/failures.ts';
 import {
   columnDocument,
   DOCUMENT_FORMAT,
-  DOCUMENT_MEMBER,
   JSONL,
   SCHEMA_MEMBER,
   type SchemaDocument,
@@ -47,7 +48,7 @@ export function jsonlMembers(
     .map((table): TableExport => {
       const all = columns.get(table.name) ?? [];
       const own = all.filter(({ generated }) => !generated);
-      return { table, columns: own, all, member: memberName(table.name, taken) };
+      return { table, columns: own, all, member: memberName(table.name.toLowerCase(), taken) };
     });
   const tool = async (...options: string[]) => {
     const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
@@ -90,23 +91,6 @@ export function jsonlMembers(
     members: members.sort((a, b) => (a.path < b.path ? -1 : 1)),
     count: async () => exports.map(({ table, result }) => ({ name: table.name, rows: result?.rows ?? 0 })),
   };
-}
-
-/** `users.jsonl`: lower case, other bytes as %xx, cut, with an ordinal where two come out the same. */
-function memberName(table: string, taken: Set<string>): string {
-  const encoded = [...Buffer.from(table.toLowerCase())]
-    .map((byte) => {
-      const char = String.fromCharCode(byte);
-      return /[a-z0-9._-]/.test(char) ? char : `%${byte.toString(16).padStart(2, '0')}`;
-    })
-    .join('');
-  const base = (/^[a-z0-9]/.test(encoded) ? encoded : `table${encoded}`)
-    .slice(0, 80)
-    .replace(/%[0-9a-f]?$/, '');
-  let name = base;
-  for (let ordinal = 2; taken.has(name); ordinal++) name = `${base}-${ordinal}`;
-  taken.add(name);
-  return `${name}.jsonl`;
 }
 
 async function* exportRows(

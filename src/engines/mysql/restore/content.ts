@@ -1,9 +1,8 @@
-import { toBytes } from '../../../archive/paths.ts';
 import { DguardError } from '../../../errors.ts';
-import type { BackupContent, TableFact } from '../../types.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
+import type { BackupContent } from '../../types.ts';
 import { DUMP_MEMBER } from '../dump/dump.ts';
 import { withoutSandboxLine } from '../dump/sandbox-line.ts';
-import { DOCUMENT_MEMBER } from '../jsonl/jsonl-document.ts';
 import { exportScript } from '../jsonl/jsonl-script.ts';
 
 /** What a backup holds, whatever its format, as the script that makes a schema of it. */
@@ -28,16 +27,4 @@ export async function findScript(content: BackupContent): Promise<Script> {
   let sizeBytes = 0;
   for await (const entry of content.entries()) if (entry.type === 'stream') sizeBytes += entry.size;
   return { format: 'jsonl', sizeBytes, read: (chosen) => exportScript(content, chosen) };
-}
-
-/** The tables with their rows that were recorded beside them. */
-export async function recordedTables(content: BackupContent): Promise<TableFact[]> {
-  const tables: TableFact[] = [];
-  for await (const entry of content.entries()) {
-    if (entry.type !== 'table') continue;
-    // Names in an index are byte strings.
-    const name = toBytes(entry.table).toString('utf8');
-    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
-  }
-  return tables;
 }

@@ -1,8 +1,9 @@
 import { DguardError, errorText } from '../../../errors.ts';
+import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { DUMP_MEMBER } from '../dump/dump.ts';
 import { USERS_END, USERS_MEMBER } from '../dump/users.ts';
-import { findScript, recordedTables } from './content.ts';
+import { findScript } from './content.ts';
 import { dumpHandler } from './load.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import { nameOf, tokenize } from './tokens.ts';

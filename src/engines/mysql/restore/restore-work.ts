@@ -1,4 +1,6 @@
 import { DguardError } from '../../../errors.ts';
+import { recordedTables } from '../../recorded-tables.ts';
+import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
 import { type SourceFacts, sourceFacts } from '../facts.ts';
 import type { MysqlOptions } from '../options.ts';
@@ -8,7 +10,7 @@ import { onlyDatabase, type Server } from '../server/server.ts';
 import { readServer, type ServerInfo } from '../server/server-info.ts';
 import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
-import { findScript, recordedTables, type Script } from './content.ts';
+import { findScript, type Script } from './content.ts';
 import type { Mark } from './marks.ts';
 import { isEmptySchema } from './place.ts';
 import { refuseBadFit, refuseReferences } from './preflight.ts';
@@ -34,29 +36,11 @@ export interface Work {
   readonly merge: boolean;
 }
 
-/** The source of a target, with the signal, temporary folder and warnings of this restore. */
-export function targetSource(request: {
-  readonly source?: EngineSource<MysqlOptions>;
-  readonly signal: AbortSignal;
-  readonly tempDir: string;
-  readonly toPath?: string;
-  readonly warn: Request['warn'];
-}): EngineSource<MysqlOptions> {
-  if (request.toPath !== undefined) {
-    throw new DguardError('unsupported', 'a MySQL backup is restored to a database, not to a path', {
-      operation: 'restore',
-      subject: request.toPath,
-      hint: 'use --to-database NAME; or take the dump itself out: dguard cat ID database.sql',
-    });
-  }
-  if (request.source === undefined) {
-    throw new DguardError('usage', 'nothing says which server to restore to', {
-      operation: 'restore',
-      hint: 'name a datasource of the configuration: --to DATASOURCE',
-    });
-  }
-  const { signal, tempDir, warn } = request;
-  return { ...request.source, signal, tempDir, warn };
+/** The source of a target, with the signal, temporary folder and warnings of this call. */
+export function targetSource(
+  request: Parameters<typeof sourceOf<MysqlOptions>>[0],
+): EngineSource<MysqlOptions> {
+  return sourceOf(request, 'a MySQL backup', 'take the dump itself out: dguard cat ID database.sql');
 }
 
 /** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { DguardError } from '../../../errors.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
+import { memberName } from '../../jsonl/member-name.ts';
 import type { Member, StreamMember, TableFact } from '../../types.ts';
 import type { Snapshot } from '../dump/dump.ts';
 import { globalsMember } from '../dump/members.ts';
@@ -10,7 +12,6 @@ import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from '.
 
 /** The definitions of all objects, for pg_restore. */
 export const DEFINITIONS_MEMBER = 'schema.dump';
-export const DOCUMENT_MEMBER = 'schema.json';
 export const DOCUMENT_FORMAT = 'dguard-postgres-jsonl';
 
 /** `schema.json` of a JSONL export: what its files are, for any reader. */
@@ -72,7 +73,11 @@ export async function jsonlMembers(
   }
   const taken = new Set<string>();
   const exports = tables.map(
-    (info): TableExport => ({ info, member: memberName(info, taken), columns: columns.get(info.oid) ?? [] }),
+    (info): TableExport => ({
+      info,
+      member: memberName(info.name, taken, 100),
+      columns: columns.get(info.oid) ?? [],
+    }),
   );
   const members = exports.map((exported): StreamMember => {
     const { info, member } = exported;
@@ -108,23 +113,6 @@ export async function jsonlMembers(
     members: [globalsMember(snapshot, subject), ...members].sort((a, b) => (a.path < b.path ? -1 : 1)),
     count: async () => exports.map(({ info, result }) => ({ name: info.name, rows: result?.rows ?? 0 })),
   };
-}
-
-/** `public.users.jsonl`: lower case, other bytes as %xx, cut, with an ordinal where two come out the same. */
-export function memberName(table: { readonly name: string }, taken: Set<string>): string {
-  const encoded = [...Buffer.from(table.name)]
-    .map((byte) => {
-      const char = String.fromCharCode(byte);
-      return /[a-z0-9._-]/.test(char) ? char : `%${byte.toString(16).padStart(2, '0')}`;
-    })
-    .join('');
-  const base = (/^[a-z0-9]/.test(encoded) ? encoded : `table${encoded}`)
-    .slice(0, 100)
-    .replace(/%[0-9a-f]?$/, '');
-  let name = base;
-  for (let ordinal = 2; taken.has(name); ordinal++) name = `${base}-${ordinal}`;
-  taken.add(name);
-  return `${name}.jsonl`;
 }
 
 async function* exportRows(

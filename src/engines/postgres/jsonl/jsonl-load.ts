@@ -1,37 +1,23 @@
 import { openChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
+import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import type { BackupContent } from '../../types.ts';
 import type { Archive } from '../restore/content.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
 import { listTables } from '../server/catalog.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { importStatement, listColumns } from './jsonl-columns.ts';
-import { DOCUMENT_FORMAT, DOCUMENT_MEMBER, RAW_LINES, type SchemaDocument } from './jsonl-dump.ts';
+import { DOCUMENT_FORMAT, RAW_LINES, type SchemaDocument } from './jsonl-dump.ts';
 
 /** Reads `schema.json`; throws `corrupt` or `too_new`. */
-export async function readDocument(content: BackupContent): Promise<SchemaDocument> {
-  const broken = (why: string, cause?: unknown) =>
-    new DguardError('corrupt', why, { operation: 'read schema.json', subject: DOCUMENT_MEMBER, cause });
-  const entry = await content.entry(DOCUMENT_MEMBER);
-  if (entry === undefined) throw broken('the backup has no schema.json');
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(chunk);
-  let parsed: Partial<SchemaDocument> | null;
-  try {
-    parsed = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<SchemaDocument> | null;
-  } catch (error) {
-    throw broken('it is not JSON', error);
-  }
-  if (parsed?.format !== DOCUMENT_FORMAT) throw broken('it does not describe a PostgreSQL export');
-  if (typeof parsed.version !== 'number' || parsed.version > 1) {
-    throw new DguardError('too_new', `schema.json has version ${parsed.version}`, {
-      operation: 'read schema.json',
-      hint: 'use a newer dguard',
-    });
-  }
-  if (![parsed.tables, parsed.sequences, parsed.filled_views].every(Array.isArray))
-    throw broken('it is not complete');
-  return parsed as SchemaDocument;
+export function readDocument(content: BackupContent): Promise<SchemaDocument> {
+  return readAnyDocument<SchemaDocument>(content, {
+    format: DOCUMENT_FORMAT,
+    version: 1,
+    of: 'a PostgreSQL export',
+    isComplete: ({ tables, sequences, filled_views }) =>
+      [tables, sequences, filled_views].every(Array.isArray),
+  });
 }
 
 /**

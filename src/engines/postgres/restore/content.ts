@@ -1,6 +1,5 @@
-import { toBytes } from '../../../archive/paths.ts';
 import { DguardError } from '../../../errors.ts';
-import type { BackupContent, ContentEntry, TableFact } from '../../types.ts';
+import type { BackupContent, ContentEntry } from '../../types.ts';
 import { DIRECTORY_PREFIX } from '../dump/directory.ts';
 import { CUSTOM_MEMBER } from '../dump/members.ts';
 import { DEFINITIONS_MEMBER } from '../jsonl/jsonl-dump.ts';
@@ -42,16 +41,4 @@ export async function findArchive(content: BackupContent): Promise<Archive> {
       operation: 'read backup',
     },
   );
-}
-
-/** The tables with their rows that were recorded inside the dump's snapshot. */
-export async function recordedTables(content: BackupContent): Promise<TableFact[]> {
-  const tables: TableFact[] = [];
-  for await (const entry of content.entries()) {
-    if (entry.type !== 'table') continue;
-    // Names in an index are byte strings.
-    const name = toBytes(entry.table).toString('utf8');
-    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
-  }
-  return tables;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { listContents } from '../dump/archive-file.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
@@ -8,7 +9,7 @@ import { readDocument } from '../jsonl/jsonl-load.ts';
 import type { PostgresOptions } from '../options.ts';
 import { toolEnvironment } from '../server/connection.ts';
 import { listTools } from '../server/tools.ts';
-import { findArchive, recordedTables } from './content.ts';
+import { findArchive } from './content.ts';
 
 /** The last line of pg_dumpall. */
 const GLOBALS_END = '-- PostgreSQL database cluster dump complete';

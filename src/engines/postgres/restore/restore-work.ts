@@ -1,4 +1,6 @@
 import { DguardError } from '../../../errors.ts';
+import { recordedTables } from '../../recorded-tables.ts';
+import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
 import { readVersion, type ServerVersion, type SourceFacts, sourceFacts } from '../dump/source-facts.ts';
 import type { PostgresOptions } from '../options.ts';
@@ -7,7 +9,7 @@ import { type DatabaseFacts, readDatabase } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
-import { type Archive, findArchive, recordedTables } from './content.ts';
+import { type Archive, findArchive } from './content.ts';
 import type { Fit, Powers } from './preflight.ts';
 import { fitToServer, readPowers, refuseBusy, refuseReplicated, restoreTools } from './preflight.ts';
 import { createRoles } from './roles.ts';
@@ -38,29 +40,11 @@ export interface Work {
   readonly existing?: DatabaseFacts;
 }
 
-/** The source of a target, with the signal, temporary folder and warnings of this restore. */
-export function targetSource(request: {
-  readonly source?: EngineSource<PostgresOptions>;
-  readonly signal: AbortSignal;
-  readonly tempDir: string;
-  readonly toPath?: string;
-  readonly warn: Request['warn'];
-}): EngineSource<PostgresOptions> {
-  if (request.toPath !== undefined) {
-    throw new DguardError('unsupported', 'a PostgreSQL backup is restored to a database, not to a path', {
-      operation: 'restore',
-      subject: request.toPath,
-      hint: 'use --to-database NAME; or take the dump itself out: dguard cat ID database.dump',
-    });
-  }
-  if (request.source === undefined) {
-    throw new DguardError('usage', 'nothing says which server to restore to', {
-      operation: 'restore',
-      hint: 'name a datasource of the configuration: --to DATASOURCE',
-    });
-  }
-  const { signal, tempDir, warn } = request;
-  return { ...request.source, signal, tempDir, warn };
+/** The source of a target, with the signal, temporary folder and warnings of this call. */
+export function targetSource(
+  request: Parameters<typeof sourceOf<PostgresOptions>>[0],
+): EngineSource<PostgresOptions> {
+  return sourceOf(request, 'a PostgreSQL backup', 'take the dump itself out: dguard cat ID database.dump');
 }
 
 /** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */

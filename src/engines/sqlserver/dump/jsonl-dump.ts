@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DguardError } from '../../../errors.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import type { Dump, DumpFacts, DumpRequest, Member, StreamMember } from '../../types.ts';
 import { chooseTables } from '../restore/select.ts';
 import { factsOf, identityOf, type Subject } from '../restore/subject.ts';
@@ -22,7 +23,6 @@ import {
 import { serverError } from '../server/failures.ts';
 import { qualified } from '../server/sql.ts';
 
-export const DOCUMENT_MEMBER = 'schema.json';
 export const DOCUMENT_FORMAT = 'dguard-sqlserver-jsonl';
 
 /** `schema.json` of a JSONL export: what its files are, for any reader, and how to make the tables again. */

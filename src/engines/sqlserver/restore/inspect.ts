@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { toBytes } from '../../../archive/paths.ts';
 import { DguardError, errorText } from '../../../errors.ts';
-import type { BackupContent, ContentEntry, InspectRequest, TableFact } from '../../types.ts';
+import { textLines } from '../../jsonl/lines.ts';
+import type { BackupContent, ContentEntry, InspectRequest } from '../../types.ts';
 import { BACKUP_MEMBER } from '../dump/dump.ts';
 import { sourceFacts } from '../dump/facts.ts';
-import { textLines } from '../dump/lines.ts';
 import { readDocument } from './jsonl-load.ts';
 
 /**
@@ -18,17 +17,6 @@ export async function findBackup(content: BackupContent): Promise<Extract<Conten
   const entry = await content.entry(BACKUP_MEMBER);
   if (entry?.type === 'stream') return entry;
   throw new DguardError('corrupt', `the backup has no ${BACKUP_MEMBER}`, { operation: 'read backup' });
-}
-
-/** The tables that were recorded beside a native backup, with rows where these were certain. */
-export async function recordedTables(content: BackupContent): Promise<TableFact[]> {
-  const tables: TableFact[] = [];
-  for await (const entry of content.entries()) {
-    if (entry.type !== 'table') continue;
-    const name = toBytes(entry.table).toString('utf8');
-    tables.push({ name, ...(entry.rows === undefined ? {} : { rows: entry.rows }) });
-  }
-  return tables;
 }
 
 /**

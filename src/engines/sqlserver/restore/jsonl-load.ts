@@ -1,13 +1,9 @@
 import { createHash } from 'node:crypto';
 import { DguardError } from '../../../errors.ts';
+import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
+import { textLines } from '../../jsonl/lines.ts';
 import type { BackupContent, TableFact } from '../../types.ts';
-import {
-  DOCUMENT_FORMAT,
-  DOCUMENT_MEMBER,
-  type SchemaDocument,
-  type TableDocument,
-} from '../dump/jsonl-dump.ts';
-import { textLines } from '../dump/lines.ts';
+import { DOCUMENT_FORMAT, type SchemaDocument, type TableDocument } from '../dump/jsonl-dump.ts';
 import { countRows } from '../server/catalog.ts';
 import { importExpression, storedColumns } from '../server/columns.ts';
 import { createTableStatement } from '../server/definitions.ts';
@@ -20,28 +16,13 @@ const BATCH_CHARS = 4 * 1024 * 1024;
 const BATCH_ROWS = 10_000;
 
 /** Reads `schema.json`. Throws `corrupt` or `too_new`. */
-export async function readDocument(content: BackupContent): Promise<SchemaDocument> {
-  const broken = (why: string, cause?: unknown) =>
-    new DguardError('corrupt', why, { operation: 'read schema.json', subject: DOCUMENT_MEMBER, cause });
-  const entry = await content.entry(DOCUMENT_MEMBER);
-  if (entry === undefined) throw broken('the backup has no schema.json');
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(chunk);
-  let document: Partial<SchemaDocument> | null;
-  try {
-    document = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Partial<SchemaDocument> | null;
-  } catch (error) {
-    throw broken('it is not JSON', error);
-  }
-  if (document?.format !== DOCUMENT_FORMAT) throw broken('it does not describe an SQL Server export');
-  if (document.version !== 1) {
-    throw new DguardError('too_new', `schema.json has version ${document.version}`, {
-      operation: 'read schema.json',
-      hint: 'use a newer dguard',
-    });
-  }
-  if (!Array.isArray(document.tables) || !Array.isArray(document.code)) throw broken('it names no tables');
-  return document as SchemaDocument;
+export function readDocument(content: BackupContent): Promise<SchemaDocument> {
+  return readAnyDocument<SchemaDocument>(content, {
+    format: DOCUMENT_FORMAT,
+    version: 1,
+    of: 'an SQL Server export',
+    isComplete: ({ tables, code }) => Array.isArray(tables) && Array.isArray(code),
+  });
 }
 
 /** Makes the tables in the empty database that the session is in, fills them, then keys, indexes and code. */

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
 import { type BackupFile, type Header, parseFileList, parseHeader, placeFiles } from '../dump/backup-file.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
@@ -18,7 +19,7 @@ import {
   singleUserStatement,
   verifyStatement,
 } from '../server/statements.ts';
-import { findBackup, recordedTables } from './inspect.ts';
+import { findBackup } from './inspect.ts';
 import { loadDocument, readDocument } from './jsonl-load.ts';
 import { besideName, deferred, holdTarget, type Mark, markStatement } from './marks.ts';
 import { dressDatabase, refuseBound, refuseBusy, swapDatabases } from './swap.ts';
