@@ -65,6 +65,14 @@ async function serverFindings(
       fix: { by: 'sql', lines: [`GRANT RELOAD ON *.* TO ${who}`] },
     });
   }
+  if (privileges.has(['PROCESS']) === false) {
+    findings.push({
+      severity: 'notice',
+      topic: 'privileges',
+      message: `${who} may not read the ids of tables: a backup does not notice when a partition is exchanged while it runs${info.flavour === 'mysql' ? ', or a table swapped for one that was made in the same second' : ''}`,
+      fix: { by: 'sql', lines: [`GRANT PROCESS ON *.* TO ${who}`] },
+    });
+  }
   if (!(await seesRoutines(session, info, privileges))) {
     const grant = info.flavour === 'mysql' ? 'SHOW_ROUTINE ON *.*' : 'SELECT ON mysql.proc';
     findings.push({

@@ -92,6 +92,7 @@ export function dumpStream(snapshot: Snapshot): {
             },
             { maxBytes: MAX_PART_BYTES, pool },
           ),
+        ({ table }) => snapshot.same.check(table),
       );
     } catch (error) {
       throwIfAborted(server.source.signal);
@@ -106,6 +107,8 @@ export function dumpStream(snapshot: Snapshot): {
       yield* first.read();
       // First, as the server does not let a tool wait for long.
       for (const dump of running) yield* withoutSandboxLine(dump.read());
+      // The tool gave its locks back: sooner than at the end it cannot be told.
+      for (const table of running.length === 0 ? [] : rest) await snapshot.same.check(table);
       yield* readRows();
       counted = countRows(session, schema, rest);
       const code = await tool('--no-create-info', '--triggers', '--events');

@@ -42,6 +42,9 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
         throw serverError(error, 'source_failed', 'count rows', subject);
       });
       const sha256 = await unchanged(begun, () => readDefinitions(side, schema, tables), subject);
+      await snapshot.same.checkAll(kept.filter(({ kind }) => kind === 'table')).catch((error: unknown) => {
+        throw serverError(error, 'source_failed', 'read table ids', subject);
+      });
       const engine: SourceFacts = {
         flavour: info.flavour,
         version: info.version,

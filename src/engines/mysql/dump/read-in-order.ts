@@ -4,16 +4,18 @@ import type { Session } from '../server/session.ts';
 /**
  * Reads parts of tables over several sessions at a time, and yields their bytes in the order of the parts: the
  * same data makes the same bytes. A session is free again, and its locks given back, as soon as the server has
- * sent a part. No more than two parts beyond the sessions' own are held.
+ * sent a part and `check` found nothing wrong with it. No more than two parts beyond the sessions' own are held.
  */
 export async function* readInOrder<Part>(
   sessions: readonly Session[],
   parts: AsyncIterator<Part>,
   start: (session: Session, part: Part) => RowStream,
+  check: (part: Part) => Promise<void>,
 ): AsyncGenerator<Buffer> {
   const free = [...sessions];
   const streams: RowStream[] = [];
   let planned = false;
+  let unchecked = 0;
   let stopped = false;
   let failure: unknown;
   let wake = () => {};
@@ -31,10 +33,12 @@ export async function* readInOrder<Part>(
     stopped = true;
     touch();
   };
-  const give = async (session: Session, stream: RowStream) => {
+  const give = async (session: Session, stream: RowStream, part: Part) => {
     await stream.sent;
+    await check(part);
     await session.run('ROLLBACK TO SAVEPOINT dguard');
     free.push(session);
+    unchecked--;
     touch();
   };
   const plan = async () => {
@@ -49,8 +53,9 @@ export async function* readInOrder<Part>(
       await session.run('SAVEPOINT dguard');
       const stream = start(session, next.value);
       streams.push(stream);
+      unchecked++;
       // A stream that fails tells its own reader, who comes first.
-      give(session, stream).catch(fail);
+      give(session, stream, next.value).catch(fail);
       touch();
     }
     planned = true;
@@ -65,7 +70,7 @@ export async function* readInOrder<Part>(
         streams.shift();
         touch();
       } else if (failure !== undefined) throw failure;
-      else if (planned) return;
+      else if (planned && unchecked === 0) return;
       else await changed;
     }
   } finally {

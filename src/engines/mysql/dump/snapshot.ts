@@ -13,6 +13,7 @@ import type { Tools } from '../server/tools.ts';
 import { noSchema, warnOfEngines } from './dump-preflight.ts';
 import type { RunningDump } from './dump-tool.ts';
 import { freezeServer } from './freeze.ts';
+import { knownTables, type SameTables, watchTables } from './same-tables.ts';
 
 /** How long commits may be held up for all sessions and tools to begin; it takes some milliseconds. */
 const MAX_FREEZE_MS = 10_000;
@@ -53,6 +54,7 @@ export interface Snapshot extends Moment {
   readonly locked: boolean;
   /** All began at the same moment. */
   readonly exact: boolean;
+  readonly same: SameTables;
   /** Dump tools that began at the moment. */
   readonly running: readonly RunningDump[];
   close(): Promise<void>;
@@ -100,7 +102,8 @@ export async function openSnapshot(
     if (defaults === undefined) throw noSchema(schema, subject);
     const tools = await server.tools(info);
     await refuseBlind(side, schema, info, subject);
-    const seen = await listTables(side, schema);
+    const known = await knownTables(side, info, schema);
+    const seen = known.tables;
     if (!source.options.lock_tables) warnOfEngines(seen, source, subject);
     const more: Session[] = [];
     if (request.parallelJobs > 1) for (let n = 0; n < request.parallelJobs; n++) more.push(await open());
@@ -145,7 +148,8 @@ export async function openSnapshot(
       // Only a lock that was there to the end made them begin at one moment.
       if (freeze && !(await freeze.release())) exact = false;
       if (!exact && readers.length > 1) throw tooSlow(subject);
-      return { ...moment, locked, exact: exact || running.length === 0, running, close };
+      const same = await watchTables(side, info, schema, subject, known);
+      return { ...moment, locked, exact: exact || running.length === 0, same, running, close };
     } finally {
       clearTimeout(timer);
       await freeze?.release();

@@ -102,21 +102,25 @@ async function* exportRows(
   const digest = createHash('sha256');
   let rows = 0;
   try {
-    const parts = readInOrder(readers, planChunks(session, schema, [exported]), (reader, part) =>
-      reader.stream(
-        rowsQuery(schema, part.table.name, part.columns, part.where),
-        (emit) => {
-          const encoder = jsonlEncoder(part.columns, pool, emit);
-          return {
-            row: encoder.row,
-            end() {
-              encoder.end();
-              rows += encoder.rows();
-            },
-          };
-        },
-        { maxBytes: MAX_PART_BYTES, pool },
-      ),
+    const parts = readInOrder(
+      readers,
+      planChunks(session, schema, [exported]),
+      (reader, part) =>
+        reader.stream(
+          rowsQuery(schema, part.table.name, part.columns, part.where),
+          (emit) => {
+            const encoder = jsonlEncoder(part.columns, pool, emit);
+            return {
+              row: encoder.row,
+              end() {
+                encoder.end();
+                rows += encoder.rows();
+              },
+            };
+          },
+          { maxBytes: MAX_PART_BYTES, pool },
+        ),
+      ({ table }) => snapshot.same.check(table),
     );
     for await (const chunk of parts) {
       digest.update(chunk);

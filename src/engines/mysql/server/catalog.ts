@@ -11,6 +11,8 @@ export interface TableInfo {
   readonly versioned: boolean;
   /** Of data, as the server estimates it. */
   readonly sizeBytes: number;
+  /** CREATE_TIME, in UTC: to the second. */
+  readonly created?: string;
 }
 
 /** What all tables of dguard's own begin with. */
@@ -29,7 +31,7 @@ export const SYSTEM_SCHEMAS: readonly string[] = [
 export async function listTables(session: Session, schema: string): Promise<TableInfo[]> {
   const rows = await session.rows<Record<string, string | null>>(
     `SELECT t.TABLE_NAME AS name, t.TABLE_TYPE AS kind, t.ENGINE AS engine, e.TRANSACTIONS AS transactions,
-      t.DATA_LENGTH AS size FROM information_schema.TABLES t
+      t.DATA_LENGTH AS size, t.CREATE_TIME AS created FROM information_schema.TABLES t
       LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = ${literal(schema)}`,
   );
   return rows
@@ -40,6 +42,7 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
       transactional: row['transactions'] === 'YES' || row['kind'] === 'VIEW',
       versioned: row['kind'] === 'SYSTEM VERSIONED',
       sizeBytes: Number(row['size'] ?? 0),
+      ...(row['created'] == null ? {} : { created: row['created'] }),
     }))
     .filter(({ name }) => !isOwnTable(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
