@@ -7,6 +7,18 @@ export interface ZstdBindings {
   compress(data: Uint8Array, level: number): Promise<Buffer>;
   decompress(data: Uint8Array): Promise<Buffer>;
 }
+/** zstd-napi: a context that is used again and a length that is known beforehand; blocks the thread it runs in. */
+export interface ZstdContexts {
+  readonly CCtx: new () => ZstdCompressor;
+  readonly DCtx: new () => { decompress(output: Uint8Array, frame: Uint8Array): number };
+  readonly CParameter: { readonly compressionLevel: number };
+  compressBound(length: number): number;
+}
+export interface ZstdCompressor {
+  setParameter(parameter: number, value: number): void;
+  /** One frame into `output`; its length. */
+  compress2(output: Uint8Array, data: Uint8Array): number;
+}
 export interface Lz4Bindings {
   compressFrame(data: Uint8Array, options?: { contentChecksum?: boolean }): Promise<Buffer>;
   decompressFrame(data: Uint8Array): Promise<Buffer>;
@@ -15,6 +27,20 @@ export interface Lz4Bindings {
 /** @mongodb-js/zstd's bindings: its `index.js` drops the level, so that every level would be 3. */
 export function loadZstd(): ZstdBindings {
   return load('@mongodb-js/zstd/bindings.js') as ZstdBindings;
+}
+
+let contexts: ZstdContexts | undefined | null;
+
+/** zstd-napi, where this machine has it: an optional dependency. */
+export function loadZstdContexts(): ZstdContexts | undefined {
+  if (contexts === undefined) {
+    try {
+      contexts = require('zstd-napi/binding') as ZstdContexts;
+    } catch {
+      contexts = null;
+    }
+  }
+  return contexts ?? undefined;
 }
 
 export function loadLz4(): Lz4Bindings {

@@ -1,7 +1,8 @@
 import { createHash, hash } from 'node:crypto';
 import type { Codec } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
-import type { ChunkerParameters } from './format.ts';
+import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
+import { createRing } from './ring.ts';
 
 /** Which block of which artifact of which backup. */
 export interface BlockRef {
@@ -38,8 +39,8 @@ export interface ArtifactTotals {
   readonly digest: string;
 }
 
-/** Bounds memory. Some eight blocks of the common size: quick ones wait for slow ones before them. */
-const BYTES_IN_FLIGHT = 8 * 1024 * 1024;
+/** Bounds memory. Some sixteen blocks of the common size: quick ones wait for slow ones before them. */
+const BYTES_IN_FLIGHT = 16 * 1024 * 1024;
 /** However large: fewer would leave cores idle. */
 const MIN_BLOCKS_IN_FLIGHT = 3;
 
@@ -55,7 +56,7 @@ export function createBlockPipeline(options: {
   /** "Is this block known?": where the chain holds it, or undefined. */
   readonly known: (name: string, length: number) => BlockRef | undefined;
 }) {
-  const pool = createBufferPool(BYTES_IN_FLIGHT);
+  const ring = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
   const cutter = createCutter(options.chunker, onBlock);
   let sink: ArtifactSink | undefined;
   let digest = createHash('sha256');
@@ -83,7 +84,7 @@ export function createBlockPipeline(options: {
     digest.update(name, 'hex');
     const number = count++;
     target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
-    const buffer = pool.take(length);
+    const buffer = ring.take(length);
     const compressed = options.codec.compress(buffer.subarray(0, view.copy(buffer)));
     compressed.catch(() => {});
     inFlight++;
@@ -98,7 +99,7 @@ export function createBlockPipeline(options: {
       })
       .catch(fail)
       .then(() => {
-        pool.giveBack(buffer);
+        ring.giveBack();
         inFlight--;
         bytesInFlight -= length;
         wake?.();
@@ -162,29 +163,6 @@ export function createBlockPipeline(options: {
     async quiesce(): Promise<void> {
       failure ??= new Error('given up');
       await tail;
-    },
-  };
-}
-
-/** Buffers for blocks, used again; their memory is touched only as far as blocks are long. */
-function createBufferPool(maxIdleBytes: number) {
-  const STEP = 512 * 1024;
-  const idle = new Map<number, Buffer[]>();
-  let idleBytes = 0;
-  return {
-    take(length: number): Buffer {
-      const size = Math.ceil(length / STEP) * STEP;
-      const found = idle.get(size)?.pop();
-      if (found === undefined) return Buffer.allocUnsafeSlow(size);
-      idleBytes -= size;
-      return found;
-    },
-    giveBack(buffer: Buffer): void {
-      if (idleBytes + buffer.length > maxIdleBytes) return;
-      idleBytes += buffer.length;
-      const others = idle.get(buffer.length);
-      if (others) others.push(buffer);
-      else idle.set(buffer.length, [buffer]);
     },
   };
 }

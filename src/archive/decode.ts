@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { type BlockPlace, readArtifact } from './chain.ts';
+import type { Codec, HashedBlock } from './codecs/types.ts';
 import { corrupt } from './format.ts';
 import { artifactObjects } from './objects.ts';
 
@@ -13,7 +14,7 @@ const REQUEST_BYTES = 4 * 1024 * 1024;
 /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
 const REQUEST_PLAIN_BYTES = 16 * 1024 * 1024;
 /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
-const WINDOW_BLOCKS = 6;
+const WINDOW_BLOCKS = 8;
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
@@ -23,7 +24,23 @@ export async function* decodeBlocks<T>(
   needs: AsyncIterable<Need<T>>,
   signal?: AbortSignal,
 ): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array }> {
-  const window: { need: Need<T>; bytes: Promise<Uint8Array> }[] = [];
+  for await (const { need, bytes } of decodeAll(needs, true, signal)) yield { need, bytes: bytes! };
+}
+
+/** As `decodeBlocks`, for those who want to know only that each block is what it should be. */
+export async function* proveBlocks<T>(
+  needs: AsyncIterable<Need<T>>,
+  signal?: AbortSignal,
+): AsyncGenerator<Need<T>> {
+  for await (const { need } of decodeAll(needs, false, signal)) yield need;
+}
+
+async function* decodeAll<T>(
+  needs: AsyncIterable<Need<T>>,
+  wanted: boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array | undefined }> {
+  const window: { need: Need<T>; bytes: Promise<Uint8Array | undefined> }[] = [];
   for await (const group of groupNeighbours(needs)) {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
@@ -37,7 +54,7 @@ export async function* decodeBlocks<T>(
     for (const need of group) {
       const { place } = need;
       const start = place.offset - first.offset;
-      const bytes = request.then((read) => decodeBlock(place, read.subarray(start, start + place.stored)));
+      const bytes = request.then((read) => decode(place, read.subarray(start, start + place.stored), wanted));
       bytes.catch(() => {});
       window.push({ need, bytes });
     }
@@ -49,20 +66,29 @@ export async function* decodeBlocks<T>(
   for (const { need, bytes } of window) yield { need, bytes: await bytes };
 }
 
-/** One block out of its stored bytes, checked. */
-export async function decodeBlock(place: BlockPlace, stored: Uint8Array): Promise<Uint8Array> {
+/** One block out of its stored bytes, checked; undefined where it is not wanted and need not lie here. */
+async function decode(
+  place: BlockPlace,
+  stored: Uint8Array,
+  wanted: boolean,
+): Promise<Uint8Array | undefined> {
   const { codec } = place.link;
   const subject = objectsOf(place);
-  let bytes: Uint8Array;
+  let block: HashedBlock;
   try {
-    bytes = await codec.decompress(stored, place.length);
+    block = await (codec.decompressHashed?.(stored, place.length, wanted) ?? hashed(codec, stored, place));
   } catch (cause) {
     throw corrupt(subject, `the block at byte ${place.offset} cannot be decompressed`, cause);
   }
-  if (bytes.length !== place.length || hash('sha256', bytes, 'hex') !== place.name) {
+  if (block.length !== place.length || block.sha256 !== place.name) {
     throw corrupt(subject, `the block at byte ${place.offset} has not the hash that is recorded for it`);
   }
-  return bytes;
+  return block.bytes;
+}
+
+async function hashed(codec: Codec, stored: Uint8Array, place: BlockPlace): Promise<HashedBlock> {
+  const bytes = await codec.decompress(stored, place.length);
+  return { bytes, length: bytes.length, sha256: hash('sha256', bytes, 'hex') };
 }
 
 /** The object that holds a block, or the parts that do. */

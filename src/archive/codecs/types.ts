@@ -12,4 +12,15 @@ export interface Codec {
    * error) for what is not exactly one frame of at most `maxBytes`.
    */
   decompress(stored: Uint8Array, maxBytes: number): Promise<Uint8Array>;
+  /**
+   * As `decompress`, with SHA-256 (hex) of the block; its bytes only where they are wanted. There where both
+   * are made beside this thread.
+   */
+  decompressHashed?(stored: Uint8Array, maxBytes: number, wanted: boolean): Promise<HashedBlock>;
+}
+
+export interface HashedBlock {
+  readonly bytes: Uint8Array | undefined;
+  readonly length: number;
+  readonly sha256: string;
 }

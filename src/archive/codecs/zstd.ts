@@ -1,21 +1,71 @@
-import { loadZstd } from '../../native.ts';
+import { loadZstd, loadZstdContexts } from '../../native.ts';
 import type { Codec } from './types.ts';
+import { createZstd } from './zstd-context.ts';
+import { zstdThreads } from './zstd-threads.ts';
+
+/** Up to so many bytes are quicker done here than handed to a thread. */
+const HERE_BYTES = 128 * 1024;
+
+let calls: ZstdCalls | undefined;
 
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
-  const zstd = loadZstd();
+  calls ??= zstdCalls();
+  const { compress, decompress, decompressHashed } = calls;
+  const assertBound = (stored: Uint8Array, maxBytes: number) => {
+    if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
+  };
   return {
     name: 'zstd',
     level,
     async compress(block) {
-      const frame = await zstd.compress(block, level);
+      const frame = await compress(block, level);
       // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
-      return frameBound(frame) <= outputCap(block.length) ? frame : zstd.compress(block, 15);
+      return frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
     },
     async decompress(stored, maxBytes) {
-      if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
-      return zstd.decompress(stored);
+      assertBound(stored, maxBytes);
+      return decompress(stored, maxBytes);
     },
+    ...(decompressHashed && {
+      async decompressHashed(stored: Uint8Array, maxBytes: number, wanted: boolean) {
+        assertBound(stored, maxBytes);
+        return decompressHashed(stored, maxBytes, wanted);
+      },
+    }),
+  };
+}
+
+type ZstdCalls = {
+  compress(block: Uint8Array, level: number): Promise<Uint8Array>;
+} & Pick<Codec, 'decompress' | 'decompressHashed'>;
+
+/**
+ * zstd-napi in threads of our own where it is there: on blocks of 1 MiB it takes a quarter (level 3) to two
+ * fifths (level 1) less CPU time than @mongodb-js/zstd, half as much to read, and its frames are 1 % smaller.
+ */
+function zstdCalls(): ZstdCalls {
+  const contexts = loadZstdContexts();
+  const inThread = contexts && zstdThreads();
+  if (contexts === undefined || inThread === undefined) return loadZstd();
+  const here = createZstd(contexts);
+  const room = Buffer.allocUnsafeSlow(here.bound(HERE_BYTES));
+  return {
+    async compress(block, level) {
+      if (block.length <= HERE_BYTES) return Buffer.from(room.subarray(0, here.compress(room, block, level)));
+      return inThread({ kind: 'compress', bytes: block, level }, ({ bytes }) => Buffer.from(bytes));
+    },
+    async decompress(stored, maxBytes) {
+      if (maxBytes <= HERE_BYTES)
+        return Buffer.from(room.subarray(0, here.decompress(room.subarray(0, maxBytes), stored)));
+      return inThread({ kind: 'decompress', bytes: stored, maxBytes }, ({ bytes }) => Buffer.from(bytes));
+    },
+    decompressHashed: (stored, maxBytes, wanted) =>
+      inThread({ kind: 'hash', bytes: stored, maxBytes }, ({ bytes, sha256 }) => ({
+        bytes: wanted ? Buffer.from(bytes) : undefined,
+        length: bytes.length,
+        sha256: sha256!,
+      })),
   };
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseBlockLine } from '../../archive/chain.ts';
-import { decodeBlocks, type Need } from '../../archive/decode.ts';
+import { type Need, proveBlocks } from '../../archive/decode.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
@@ -49,8 +49,8 @@ export async function checkContent(
     }
   }
   let done = 0;
-  for await (const { bytes } of decodeBlocks(ownBlocks(), runtime.signal)) {
-    done += bytes.length;
+  for await (const { place } of proveBlocks(ownBlocks(), runtime.signal)) {
+    done += place.length;
     runtime.emit({ type: 'progress', subject: manifest.id, bytesDone: done });
   }
   for (const [i, artifact] of own.artifacts.entries()) {

@@ -1,0 +1,64 @@
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { createZstdThreads, type ZstdAnswer } from '../../src/archive/codecs/zstd-threads.ts';
+import { loadZstdContexts } from '../../src/native.ts';
+
+/** A thread cannot run TypeScript: these are the threads of the build, as `npm test` makes it first. */
+const THREAD = new URL('../../dist/archive/codecs/zstd-thread.js', import.meta.url);
+const MIB = 1024 * 1024;
+
+const copy = (answer: Extract<ZstdAnswer, { bytes: Uint8Array }>) => Buffer.from(answer.bytes);
+
+function block(length: number): Buffer {
+  return Buffer.concat([randomBytes(length / 2), Buffer.alloc(length - Math.floor(length / 2), 'dguard ')]);
+}
+
+describe.skipIf(loadZstdContexts() === undefined)('zstd in threads (zstd-napi)', () => {
+  test('many blocks of all sizes at once come back as they were, each hashed, each by its own', async () => {
+    const run = createZstdThreads(THREAD);
+    const blocks = Array.from({ length: 40 }, (_, i) => block(1 + ((i * 7919 * 131) % (4 * MIB))));
+    const shared = blocks.map((bytes, i) => {
+      if (i % 2) return bytes;
+      const room = Buffer.from(new SharedArrayBuffer(bytes.length));
+      bytes.copy(room);
+      return room;
+    });
+    const frames = await Promise.all(
+      shared.map((bytes, i) => run({ kind: 'compress', bytes, level: i % 3 ? 1 : 3 }, copy)),
+    );
+    const back = await Promise.all(
+      frames.map((bytes, i) =>
+        run({ kind: 'hash', bytes, maxBytes: blocks[i]!.length }, (answer) => ({
+          bytes: copy(answer),
+          sha256: answer.sha256,
+        })),
+      ),
+    );
+    for (const [i, { bytes, sha256 }] of back.entries()) {
+      expect(bytes.equals(blocks[i]!)).toBe(true);
+      expect(sha256).toBe(createHash('sha256').update(blocks[i]!).digest('hex'));
+    }
+    const plain = execFileSync('zstd', ['-dc'], { input: frames[7]!, maxBuffer: 8 * MIB });
+    expect(plain.equals(blocks[7]!)).toBe(true);
+  });
+
+  test('a frame that holds more than it may, and what is no frame, fail alone', async () => {
+    const run = createZstdThreads(THREAD);
+    const bytes = await run({ kind: 'compress', bytes: Buffer.alloc(MIB), level: 3 }, copy);
+    const results = await Promise.allSettled([
+      run({ kind: 'decompress', bytes, maxBytes: MIB - 1 }, copy),
+      run({ kind: 'decompress', bytes: randomBytes(1000), maxBytes: MIB }, copy),
+      run({ kind: 'hash', bytes: bytes.subarray(0, bytes.length - 1), maxBytes: MIB }, copy),
+      run({ kind: 'decompress', bytes, maxBytes: MIB }, copy),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'fulfilled']);
+  });
+
+  test('a thread that cannot start fails its jobs, not the process', async () => {
+    const run = createZstdThreads(new URL('../../dist/archive/codecs/no-such-thread.js', import.meta.url));
+    await expect(run({ kind: 'compress', bytes: block(1000), level: 3 }, copy)).rejects.toThrow(
+      /no-such-thread/,
+    );
+  });
+});
