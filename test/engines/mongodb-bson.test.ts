@@ -1,16 +1,11 @@
 import { BSON, Decimal128 } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import {
-  checkDocument,
-  documentsOfStream,
-  elements,
-  field,
-  without,
-} from '../../src/engines/mongodb/bson/bson.ts';
+import { checkDocument, elements, field, without } from '../../src/engines/mongodb/bson/bson.ts';
 import { decimalText, parseDecimal } from '../../src/engines/mongodb/bson/decimal128.ts';
 import { jsonToDocument } from '../../src/engines/mongodb/bson/ejson-read.ts';
 import { documentToJson } from '../../src/engines/mongodb/bson/ejson-write.ts';
 import { createFingerprint } from '../../src/engines/mongodb/bson/fingerprint.ts';
+import { documentsOfPack, packDocuments } from '../../src/engines/mongodb/bson/pack.ts';
 import { metadataText, parseMetadata } from '../../src/engines/mongodb/server/metadata.ts';
 import {
   besideCollection,
@@ -150,15 +145,16 @@ describe('mongodb: BSON as bytes', () => {
   });
 
   it('documents of a stream that is cut anywhere', async () => {
+    const limits = { maxBytes: 100, maxDocuments: 3, room: 7 };
     const all = Buffer.concat(Object.values(ALL));
     for (const size of [1, 7, 4096]) {
       const found: string[] = [];
-      for await (const batch of documentsOfStream(cut(all, size)))
-        found.push(...batch.map((one) => one.toString('hex')));
+      for await (const pack of packDocuments(cut(all, size), limits))
+        found.push(...[...documentsOfPack(pack)].map((one) => one.toString('hex')));
       expect(found).toEqual(Object.values(ALL).map((one) => one.toString('hex')));
     }
     const read = async (bytes: Buffer) => {
-      for await (const _ of documentsOfStream(cut(bytes, 100)));
+      for await (const _ of packDocuments(cut(bytes, 100), limits));
     };
     await expect(read(all.subarray(0, -1))).rejects.toThrow(/cut short/);
     await expect(read(Buffer.alloc(10))).rejects.toThrow(/document of 0 bytes/);
@@ -179,12 +175,12 @@ describe('mongodb: BSON as bytes', () => {
   });
 });
 
-async function* cut(bytes: Buffer, size: number): AsyncGenerator<Uint8Array> {
+async function* cut(bytes: Buffer, size: number): AsyncGenerator<Uint8Array[]> {
   // One buffer, overwritten: a chunk is only valid until the next is asked for.
   const chunk = Buffer.alloc(size);
   for (let at = 0; at < bytes.length; at += size) {
     const length = bytes.copy(chunk, 0, at, at + size);
-    yield chunk.subarray(0, length);
+    yield [chunk.subarray(0, length)];
   }
 }
 

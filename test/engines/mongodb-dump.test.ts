@@ -7,7 +7,7 @@ import { BSON, type Db, Double, GridFSBucket, Int32 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
-import { rawDocuments, rawInsert } from '../../src/engines/mongodb/server/raw.ts';
+import { insertOf, rawDocuments, rawInsert } from '../../src/engines/mongodb/server/raw.ts';
 import type { BackupContent, StreamMember } from '../../src/engines/types.ts';
 import { noise } from '../archive/support.ts';
 import { mongoTools } from '../services/mongodb.mjs';
@@ -34,7 +34,7 @@ describeWithMongodb('mongodb: dump', (server) => {
   beforeAll(async () => {
     bench = await makeBench(server(), 'dgm_');
     db = bench.db('dgm_all');
-    await rawInsert(db, 'types', Object.values(DOCUMENTS));
+    await rawInsert(db, 'types', insertOf(Object.values(DOCUMENTS)));
     const many = db.collection<{ _id: number }>('Many Things');
     await many.insertMany(
       Array.from({ length: 3000 }, (_, i) => ({ _id: i, n: i % 7, t: `text ${i}`, at: [i % 100, i % 50] })),

@@ -8,6 +8,7 @@ import {
   type Bench,
   backUp,
   describeWithMongodb,
+  dumpRequest,
   errorOf,
   makeBench,
   ownNames,
@@ -314,6 +315,35 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(await ownNames(target)).toEqual(['__dg_new_unmarked']);
     // It has no mark: it is somebody's.
     expect((await backUp(bench.source('dgx_target'))).facts.tables_count).toBe(6);
+  });
+
+  it('no backup is made of collections while they are swapped, by whichever host', async () => {
+    const marks = target.collection<{ _id: string; [field: string]: unknown }>('__dguard');
+    const owner = { host: 'elsewhere', bootId: 'x', pid: 1 };
+    const leaseUntil = new Date(Date.now() + 60_000);
+    const moving = { dguard: 1, target: 'dgx_target', backupId: 'other', createdAt: '', owner, leaseUntil };
+    const refused = { code: 'locked', message: expect.stringContaining('other') };
+    const open = () => mongodbEngine.dump(bench.source('dgx_target'), dumpRequest());
+    for (const [role, parts] of [
+      ['swap', [{ name: 'a', copied: true }]],
+      ['revert', [{ name: 'a', copied: true }]],
+      ['new', [{ name: 'a', inPlace: true }]],
+    ] as const) {
+      await marks.insertOne({ _id: 'm', ...moving, role, parts });
+      expect(await errorOf(open()), role).toMatchObject(refused);
+      await marks.deleteOne({ _id: 'm' });
+    }
+    const dump = await open();
+    try {
+      for await (const member of dump.members()) {
+        if (member.kind !== 'stream') continue;
+        for await (const _ of member.open());
+      }
+      await marks.insertOne({ _id: 'm', ...moving, role: 'swap', parts: [] });
+      expect(await errorOf(dump.facts())).toMatchObject(refused);
+    } finally {
+      await dump.close();
+    }
   });
 
   it('a load that fails, and one that is stopped, leave nothing and touch nothing', async () => {

@@ -32,7 +32,7 @@ export const TYPE = {
 /** The largest document that a server stores, and what it allows beside that in its own answers. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 export const MAX_WIRE_DOCUMENT_BYTES = MAX_DOCUMENT_BYTES + 16 * 1024;
-const MIN_DOCUMENT_BYTES = 5;
+export const MIN_DOCUMENT_BYTES = 5;
 const MAX_DEPTH = 200;
 
 export interface Element {
@@ -134,35 +134,6 @@ export function without(bytes: Buffer, names: readonly string[]): Buffer {
   return document(kept.map(({ at, end }) => bytes.subarray(at, end)));
 }
 
-/** Documents that stand behind one another, as a stream of bytes that may be cut anywhere. Throws `corrupt`. */
-export async function* documentsOfStream(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer[]> {
-  let parts: Uint8Array[] = [];
-  let size = 0;
-  /** So many bytes are there before the first document is whole. */
-  let wanted = 4;
-  for await (const chunk of chunks) {
-    // It is only valid until the next one is asked for.
-    parts.push(size + chunk.length < wanted ? Buffer.from(chunk) : chunk);
-    size += chunk.length;
-    if (size < wanted) continue;
-    const bytes = Buffer.concat(parts, size);
-    const found: Buffer[] = [];
-    let at = 0;
-    for (wanted = 4; bytes.length - at >= wanted; wanted = 4) {
-      wanted = bytes.readInt32LE(at);
-      if (wanted < MIN_DOCUMENT_BYTES || wanted > MAX_WIRE_DOCUMENT_BYTES)
-        throw broken(`a document of ${wanted} bytes`, at);
-      if (bytes.length - at < wanted) break;
-      found.push(bytes.subarray(at, documentEnd(bytes, at, at + wanted)));
-      at += wanted;
-    }
-    parts = [Buffer.from(bytes.subarray(at))];
-    size -= at;
-    if (found.length > 0) yield found;
-  }
-  if (size > 0) throw broken('the last document is cut short', 0);
-}
-
 function valueLength(bytes: Buffer, type: number, at: number, end: number): number {
   const int = (offset = 0) => {
     if (at + offset + 4 > end) throw broken('a value is cut short', at);
@@ -225,6 +196,7 @@ function valueLength(bytes: Buffer, type: number, at: number, end: number): numb
   }
 }
 
-function broken(why: string, at: number): DguardError {
+/** What any bytes that are no BSON throw: `corrupt`. */
+export function broken(why: string, at: number): DguardError {
   return new DguardError('corrupt', `not BSON: ${why} (byte ${at})`, { operation: 'read documents' });
 }

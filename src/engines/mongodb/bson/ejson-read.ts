@@ -1,56 +1,67 @@
-import { checkDocument, document, element, TYPE } from './bson.ts';
+import { checkDocument, TYPE } from './bson.ts';
 import { parseDecimal } from './decimal128.ts';
 import { BYTES_KEY } from './ejson-write.ts';
 import { broken, type Node, parseJsonText } from './json-text.ts';
+import { BsonWriter } from './writer.ts';
 
 /**
  * Reads Extended JSON (canonical, and of the relaxed form plain numbers and dates) into the bytes of a document.
  */
 export function jsonToDocument(text: string): Buffer {
+  const out = new BsonWriter();
+  writeJson(out, text);
+  return out.written();
+}
+
+/** The same, behind what was written before. */
+export function writeJson(out: BsonWriter, text: string): void {
   const node = parseJsonText(text);
   if (node.kind !== 'object') throw broken('a line is no object', 0);
-  if (node.fields.length === 1 && node.fields[0]![0] === BYTES_KEY) return rawBytes(node.fields[0]![1]);
-  return encodeObject(node);
+  if (node.fields.length === 1 && node.fields[0]![0] === BYTES_KEY) writeRaw(out, node.fields[0]![1]);
+  else writeObject(out, node.fields);
 }
 
-function encodeObject(node: Extract<Node, { kind: 'object' }>): Buffer {
-  return document(node.fields.map(([name, value]) => encodeElement(name, value)));
+function writeObject(out: BsonWriter, fields: Iterable<readonly [string, Node]>): void {
+  const start = out.skip(4);
+  for (const [name, node] of fields) {
+    if (name.includes('\0')) throw broken('a field name holds a zero byte', 0);
+    const typeAt = out.skip(1);
+    out.cstring(name);
+    out.setByte(typeAt, writeValue(out, node));
+  }
+  out.byte(0);
+  out.setInt32(start, out.at - start);
 }
 
-function encodeElement(name: string, node: Node): Buffer {
-  if (name.includes('\0')) throw broken('a field name holds a zero byte', 0);
-  const { type, bytes } = encodeValue(node);
-  return element(type, name, bytes);
-}
-
-interface Value {
-  readonly type: number;
-  readonly bytes: Buffer;
-}
-
-const NOTHING = Buffer.alloc(0);
-
-function encodeValue(node: Node): Value {
+/** Writes a value, and returns its type. */
+function writeValue(out: BsonWriter, node: Node): number {
   switch (node.kind) {
     case 'string':
-      return { type: TYPE.string, bytes: textBytes(node.text) };
+      out.text(node.text);
+      return TYPE.string;
     case 'word':
-      if (node.value === null) return { type: TYPE.null, bytes: NOTHING };
-      return { type: TYPE.boolean, bytes: Buffer.from([node.value ? 1 : 0]) };
+      if (node.value === null) return TYPE.null;
+      out.byte(node.value ? 1 : 0);
+      return TYPE.boolean;
     case 'number':
-      return plainNumber(node.text);
+      return writeNumber(out, node.text);
     case 'array':
-      return {
-        type: TYPE.array,
-        bytes: document(node.items.map((item, at) => encodeElement(String(at), item))),
-      };
-    case 'object':
-      return wrapped(node) ?? { type: TYPE.document, bytes: encodeObject(node) };
+      writeObject(
+        out,
+        node.items.map((item, at) => [String(at), item] as const),
+      );
+      return TYPE.array;
+    case 'object': {
+      const type = writeWrapped(out, node);
+      if (type !== undefined) return type;
+      writeObject(out, node.fields);
+      return TYPE.document;
+    }
   }
 }
 
-/** An object of the notation's own, by its keys; undefined for an ordinary one. */
-function wrapped(node: Extract<Node, { kind: 'object' }>): Value | undefined {
+/** An object of the notation's own, by its keys; undefined, and nothing written, for an ordinary one. */
+function writeWrapped(out: BsonWriter, node: Extract<Node, { kind: 'object' }>): number | undefined {
   const [first, second] = node.fields;
   if (first === undefined || !first[0].startsWith('$')) return undefined;
   const [key, value] = first;
@@ -60,68 +71,82 @@ function wrapped(node: Extract<Node, { kind: 'object' }>): Value | undefined {
     second![0] === '$scope' &&
     second![1].kind === 'object'
   ) {
-    const body = Buffer.concat([textBytes(textOf(value, key)), encodeObject(second![1])]);
-    return { type: TYPE.codeWithScope, bytes: Buffer.concat([int32(body.length + 4), body]) };
+    const start = out.skip(4);
+    out.text(textOf(value, key));
+    writeObject(out, second![1].fields);
+    out.setInt32(start, out.at - start);
+    return TYPE.codeWithScope;
   }
   if (node.fields.length !== 1) return undefined;
   switch (key) {
     case '$numberDouble':
-      return { type: TYPE.double, bytes: double(textOf(value, key)) };
+      out.bytes(double(textOf(value, key)));
+      return TYPE.double;
     case '$numberInt':
-      return { type: TYPE.int32, bytes: int32(integer(textOf(value, key), key, -(2 ** 31), 2 ** 31 - 1)) };
+      out.int32(integer(textOf(value, key), key, -(2 ** 31), 2 ** 31 - 1));
+      return TYPE.int32;
     case '$numberLong':
-      return { type: TYPE.int64, bytes: int64(textOf(value, key)) };
+      out.bytes(int64(textOf(value, key)));
+      return TYPE.int64;
     case '$numberDecimal': {
       const bytes = parseDecimal(textOf(value, key));
       if (bytes === undefined) throw broken(`${textOf(value, key)} is no decimal`, 0);
-      return { type: TYPE.decimal128, bytes };
+      out.bytes(bytes);
+      return TYPE.decimal128;
     }
     case '$oid':
-      return { type: TYPE.objectId, bytes: objectId(value) };
+      out.bytes(objectId(value));
+      return TYPE.objectId;
     case '$date':
-      return { type: TYPE.date, bytes: date(value) };
+      out.bytes(date(value));
+      return TYPE.date;
     case '$timestamp': {
       const part = (name: string) => integer(numberOf(member(value, name), name), name, 0, 2 ** 32 - 1);
       const bytes = Buffer.alloc(8);
       bytes.writeUInt32LE(part('i'), 0);
       bytes.writeUInt32LE(part('t'), 4);
-      return { type: TYPE.timestamp, bytes };
+      out.bytes(bytes);
+      return TYPE.timestamp;
     }
     case '$binary':
-      return { type: TYPE.binary, bytes: binary(value) };
+      writeBinary(out, value);
+      return TYPE.binary;
     case '$regularExpression': {
       const part = (name: string) => {
         const text = textOf(member(value, name), name);
         if (text.includes('\0')) throw broken('a regular expression holds a zero byte', 0);
         return `${text}\0`;
       };
-      return { type: TYPE.regex, bytes: Buffer.from(part('pattern') + part('options')) };
+      out.bytes(Buffer.from(part('pattern') + part('options')));
+      return TYPE.regex;
     }
     case '$dbPointer':
-      return {
-        type: TYPE.dbPointer,
-        bytes: Buffer.concat([textBytes(textOf(member(value, '$ref'), '$ref')), oidOf(member(value, '$id'))]),
-      };
+      out.text(textOf(member(value, '$ref'), '$ref'));
+      out.bytes(oidOf(member(value, '$id')));
+      return TYPE.dbPointer;
     case '$code':
-      return { type: TYPE.code, bytes: textBytes(textOf(value, key)) };
+      out.text(textOf(value, key));
+      return TYPE.code;
     case '$symbol':
-      return { type: TYPE.symbol, bytes: textBytes(textOf(value, key)) };
+      out.text(textOf(value, key));
+      return TYPE.symbol;
     case '$undefined':
-      return { type: TYPE.undefined, bytes: NOTHING };
+      return TYPE.undefined;
     case '$minKey':
-      return { type: TYPE.minKey, bytes: NOTHING };
+      return TYPE.minKey;
     case '$maxKey':
-      return { type: TYPE.maxKey, bytes: NOTHING };
+      return TYPE.maxKey;
     default:
       return undefined;
   }
 }
 
-function rawBytes(node: Node): Buffer {
-  const bytes = Buffer.from(textOf(node, BYTES_KEY), 'base64');
+function writeRaw(out: BsonWriter, node: Node): void {
+  const start = out.at;
+  out.base64(textOf(node, BYTES_KEY));
+  const bytes = out.written(start);
   checkDocument(bytes);
   if (bytes.readInt32LE(0) !== bytes.length) throw broken('its bytes are more than a document', 0);
-  return bytes;
 }
 
 function oidOf(node: Node): Buffer {
@@ -141,14 +166,19 @@ function date(node: Node): Buffer {
   return int64(String(ms));
 }
 
-function binary(node: Node): Buffer {
-  const content = Buffer.from(textOf(member(node, 'base64'), 'base64'), 'base64');
+function writeBinary(out: BsonWriter, node: Node): void {
+  const content = textOf(member(node, 'base64'), 'base64');
   const subType = textOf(member(node, 'subType'), 'subType');
   if (!/^[0-9a-f]{1,2}$/i.test(subType)) throw broken('a binary value has no sub-type', 0);
   const type = Number.parseInt(subType, 16);
+  const lengthAt = out.skip(4);
+  out.byte(type);
+  const start = out.at;
   // Sub-type 2 has its length once more inside.
-  const bytes = type === 2 ? Buffer.concat([int32(content.length), content]) : content;
-  return Buffer.concat([int32(bytes.length), Buffer.from([type]), bytes]);
+  if (type === 2) out.skip(4);
+  out.base64(content);
+  if (type === 2) out.setInt32(start, out.at - start - 4);
+  out.setInt32(lengthAt, out.at - start);
 }
 
 function double(text: string): Buffer {
@@ -159,19 +189,18 @@ function double(text: string): Buffer {
   return bytes;
 }
 
-function plainNumber(text: string): Value {
+function writeNumber(out: BsonWriter, text: string): number {
   const value = Number(text);
-  if (/^-?\d+$/.test(text) && !Object.is(value, -0)) {
-    if (value >= -(2 ** 31) && value < 2 ** 31) return { type: TYPE.int32, bytes: int32(value) };
-    return { type: TYPE.int64, bytes: int64(text) };
+  if (!/^-?\d+$/.test(text) || Object.is(value, -0)) {
+    out.bytes(double(text));
+    return TYPE.double;
   }
-  return { type: TYPE.double, bytes: double(text) };
-}
-
-function int32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(value);
-  return bytes;
+  if (value >= -(2 ** 31) && value < 2 ** 31) {
+    out.int32(value);
+    return TYPE.int32;
+  }
+  out.bytes(int64(text));
+  return TYPE.int64;
 }
 
 function int64(text: string): Buffer {
@@ -188,11 +217,6 @@ function integer(text: string, name: string, min: number, max: number): number {
   if (!/^-?\d+$/.test(text) || value < min || value > max)
     throw broken(`${name} is out of range: ${text}`, 0);
   return value;
-}
-
-function textBytes(text: string): Buffer {
-  const bytes = Buffer.from(`${text}\0`);
-  return Buffer.concat([int32(bytes.length), bytes]);
 }
 
 function member(node: Node, name: string): Node {

@@ -4,7 +4,7 @@ import { DguardError } from '../../../errors.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../../types.ts';
 import { createFingerprint } from '../bson/fingerprint.ts';
 import type { MongodbOptions } from '../options.ts';
-import { ownCollections } from '../restore/marks.ts';
+import { isMoving, listMarks, type Mark, ownCollections } from '../restore/marks.ts';
 import { selectCollections } from '../restore/select.ts';
 import {
   type CollectionInfo,
@@ -48,6 +48,7 @@ export async function dumpDatabase(
     const { client } = server;
     const db = client.db(name);
     const info = await readServer(server);
+    await refuseMoving(db, subject);
     const own = await ownCollections(db);
     const all = (await listCollections(db)).filter((collection) => !own.has(collection.name));
     if (all.length === 0) await refuseMissing(server, name, subject);
@@ -182,6 +183,26 @@ export function identityOf({ connection }: Server, { setName, role }: ServerInfo
 }
 
 /**
+ * While a restore swaps collections, by whichever host, some are not there, or hold a part of what they will.
+ * Throws `locked`.
+ */
+async function refuseMoving(db: Db, subject: string): Promise<void> {
+  let marks: readonly Mark[];
+  try {
+    marks = await listMarks(db);
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'look for restores', subject);
+  }
+  const moving = marks.find(isMoving);
+  if (moving === undefined) return;
+  throw new DguardError('locked', `a restore of ${moving.backupId} is replacing collections`, {
+    operation: 'dump',
+    subject,
+    hint: 'run the backup again when it is done; one that was interrupted is ended by: dguard restore --recover',
+  });
+}
+
+/**
  * A collection that was dropped or made anew while it was read ends like one that was read to its end, on
  * some servers. What was only altered is as its metadata says, of the moment when the dump began.
  */
@@ -191,6 +212,7 @@ async function refuseChanged(
   subject: string,
   { warn }: EngineSource<MongodbOptions>,
 ): Promise<void> {
+  await refuseMoving(db, subject);
   let now: ReadonlyMap<string, CollectionInfo>;
   try {
     now = new Map((await listCollections(db)).map((one) => [one.name, one]));

@@ -136,10 +136,21 @@ function* toLines(documents: Buffer): Generator<Buffer> {
   for (let at = 0; at < documents.length; at = documentEnd(documents, at)) {
     text += `${documentToJson(documents, at)}\n`;
     if (text.length < TEXT_CHARS) continue;
-    yield Buffer.from(text);
+    yield* bytesOf(text);
     text = '';
   }
-  if (text !== '') yield Buffer.from(text);
+  yield* bytesOf(text);
+}
+
+/** UTF-8, in pieces: a line may be of one very large document. */
+function* bytesOf(text: string): Generator<Buffer> {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(from + 2 * TEXT_CHARS, text.length);
+    // Not between the two halves of a character.
+    if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to--;
+    yield Buffer.from(text.slice(from, to));
+    from = to;
+  }
 }
 
 function settle(dump: CollectionDump): void {

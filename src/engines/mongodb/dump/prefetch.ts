@@ -54,9 +54,10 @@ export function readAhead(source: () => AsyncGenerator<Uint8Array>, maxBytes: nu
       for (;;) {
         const chunk = queue.shift();
         if (chunk !== undefined) {
+          // Until it is done with: of very large ones not two are there at once.
+          yield chunk;
           queuedBytes -= chunk.length;
           wakeReader();
-          yield chunk;
         } else if (failure !== undefined) throw failure;
         else if (ended) return;
         else {

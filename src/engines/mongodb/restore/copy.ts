@@ -1,9 +1,10 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
-import { documentsOfStream, field } from '../bson/bson.ts';
+import { field } from '../bson/bson.ts';
 import { createFingerprint } from '../bson/fingerprint.ts';
+import { packDocuments } from '../bson/pack.ts';
 import { describeCollection, storedIn } from '../server/catalog.ts';
-import { type InsertOptions, rawInsert } from '../server/raw.ts';
+import { INSERT_LIMITS, type InsertOptions, rawInsert } from '../server/raw.ts';
 import { readCollection } from '../server/read.ts';
 import { buildIndexes, createCollection } from './load.ts';
 
@@ -30,8 +31,11 @@ export async function copyCollection(
   const bypassValidation = field(info.options, 'validator') !== undefined;
   const [read, written] = [createFingerprint(), createFingerprint()];
   const request = { signal: new AbortController().signal, subject: `${db.databaseName}.${from}` };
-  for await (const documents of documentsOfStream(readCollection(db, source, read, request)))
-    await rawInsert(db, target, documents, { ...options, bypassValidation });
+  async function* pieces() {
+    for await (const chunk of readCollection(db, source, read, request)) yield [chunk];
+  }
+  for await (const pack of packDocuments(pieces(), INSERT_LIMITS))
+    await rawInsert(db, target, pack, { ...options, bypassValidation });
   for await (const _ of readCollection(db, target, written, request));
   if (read.documents !== written.documents || read.sum() !== written.sum())
     throw failed(`${written.documents} of ${read.documents} documents came over unchanged`);

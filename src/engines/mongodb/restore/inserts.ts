@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import { document, elements } from '../bson/bson.ts';
-import { commandValue, type InsertOptions, rawDocuments, rawInsert } from '../server/raw.ts';
+import { documentsOfPack, type Pack } from '../bson/pack.ts';
+import { commandValue, type InsertOptions, insertOf, rawDocuments, rawInsert } from '../server/raw.ts';
 
 /** Messages under way at once, and their bytes, unless one is larger. */
 const INSERTS_AHEAD = 3;
@@ -19,7 +20,7 @@ export interface InsertsOptions extends Omit<InsertOptions, 'mayMeetIds'> {
 /** Messages to one collection, several under way at once. */
 export interface Inserts {
   /** Returns once there is room for more. Throws what an earlier message met. */
-  send(documents: readonly Buffer[], bytes: number): Promise<void>;
+  send(pack: Pack): Promise<void>;
   /** Waits for all that was sent. */
   finish(): Promise<void>;
   /** Waits until nothing is under way any more; never throws. */
@@ -27,10 +28,9 @@ export interface Inserts {
 }
 
 interface Message {
-  readonly documents: readonly Buffer[];
-  readonly bytes: number;
-  /** Those whose `_id` was taken. Never rejects. */
-  readonly refused: Promise<readonly Buffer[]>;
+  readonly pack: Pack;
+  /** Which of its documents have an `_id` that was taken. Never rejects. */
+  readonly refused: Promise<readonly number[]>;
 }
 
 /**
@@ -56,20 +56,21 @@ export function createInserts(db: Db, collection: string, options: InsertsOption
     await replaceOlder(db, collection, messages.splice(0), insert, onReplaced!);
   };
   return {
-    async send(documents, bytes) {
-      const isFull = () =>
-        messages.length >= ahead ||
-        (messages.length > 0 && messages.reduce((sum, one) => sum + one.bytes, bytes) > AHEAD_BYTES);
+    async send(pack) {
+      const bytes = () => messages.reduce((sum, one) => sum + one.pack.bytes.length, pack.bytes.length);
+      const isFull = () => messages.length >= ahead || (messages.length > 0 && bytes() > AHEAD_BYTES);
       while (isFull()) await advance();
       if (failure !== undefined) throw failure;
-      const refused = rawInsert(db, collection, documents, {
+      const refused = rawInsert(db, collection, pack, {
         ...insert,
         mayMeetIds: onReplaced !== undefined,
       }).catch((error: unknown) => {
         failure ??= error;
         return [];
       });
-      messages.push({ documents, bytes, refused });
+      messages.push({ pack, refused });
+      // The next one would be read meanwhile.
+      if (pack.bytes.length > AHEAD_BYTES) await advance();
     },
     async finish() {
       while (messages.length > 0) await advance();
@@ -89,12 +90,17 @@ async function replaceOlder(
   insert: InsertOptions,
   onReplaced: (old: Buffer) => void,
 ): Promise<void> {
-  const sent = messages.flatMap(({ documents }) => documents);
-  const refused = new Set((await Promise.all(messages.map((one) => one.refused))).flat());
+  const refused: number[] = [];
+  const sent: Buffer[] = [];
+  for (const message of messages) {
+    refused.push(...(await message.refused).map((index) => sent.length + index));
+    sent.push(...documentsOfPack(message.pack));
+  }
   const taken = new Map<string, number>();
-  for (const [at, one] of sent.entries()) if (!refused.has(one)) taken.set(idOf(one).toString('latin1'), at);
-  for (const [at, one] of sent.entries()) {
-    if (!refused.has(one)) continue;
+  const refusedAt = new Set(refused);
+  for (const [at, one] of sent.entries()) if (!refusedAt.has(at)) taken.set(idOf(one).toString('latin1'), at);
+  for (const at of refused.sort((a, b) => a - b)) {
+    const one = sent[at]!;
     const filter = { _id: { $eq: (await commandValue(document([idOf(one)]))).get('_id') } };
     const [there] = await rawDocuments(db, { find: collection, filter, limit: 1 });
     const id = there && idOf(there).toString('latin1');
@@ -106,7 +112,7 @@ async function replaceOlder(
       await db.command({ delete: collection, deletes: [{ q: filter, limit: 1 }] });
       onReplaced(there);
     }
-    await rawInsert(db, collection, [one], insert);
+    await rawInsert(db, collection, insertOf([one]), insert);
     taken.set(idOf(one).toString('latin1'), at);
   }
 }

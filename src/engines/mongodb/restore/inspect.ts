@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto';
 import { toBytes } from '../../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
-import { checkDocument, documentsOfStream } from '../bson/bson.ts';
-import { jsonToDocument } from '../bson/ejson-read.ts';
+import { checkDocument } from '../bson/bson.ts';
+import { writeJson } from '../bson/ejson-read.ts';
 import { createFingerprint } from '../bson/fingerprint.ts';
+import { documentsOfPack, packDocuments } from '../bson/pack.ts';
+import { BsonWriter } from '../bson/writer.ts';
 import { exportFacts, type Part, readParts } from '../dump/content.ts';
 import { JSONL_END, SCHEMA_END } from '../dump/members.ts';
 import type { MongodbOptions } from '../options.ts';
+import { INSERT_LIMITS } from '../server/raw.ts';
 import { linesOf } from './load.ts';
 
 /** Whether every document is one, and each collection holds those that were recorded. */
@@ -51,14 +54,24 @@ async function inspectPart(
     }
   }
   if (format === 'bson') {
-    for await (const documents of documentsOfStream(read())) {
-      for (const one of documents) {
+    const pieces = async function* () {
+      for await (const chunk of read()) yield [chunk];
+    };
+    for await (const pack of packDocuments(pieces(), INSERT_LIMITS)) {
+      for (const one of documentsOfPack(pack)) {
         checkDocument(one);
         print.add(one);
       }
     }
   } else {
-    for await (const lines of linesOf(read())) for (const line of lines) print.add(jsonToDocument(line));
+    const out = new BsonWriter();
+    for await (const lines of linesOf(read())) {
+      for (const line of lines) {
+        writeJson(out, line);
+        print.add(out.written());
+        out.clear();
+      }
+    }
   }
   const findings: string[] = [];
   if (dumped !== undefined && dumped.documents !== print.documents)

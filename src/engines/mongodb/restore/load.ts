@@ -1,22 +1,20 @@
+import { StringDecoder } from 'node:string_decoder';
 import type { Db } from 'mongodb';
+import { createCollector } from '../../../archive/heap.ts';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
-import { booleanField, documentsOfStream, elements, field, TYPE, textField, without } from '../bson/bson.ts';
-import { jsonToDocument } from '../bson/ejson-read.ts';
+import { booleanField, elements, field, TYPE, textField, without } from '../bson/bson.ts';
+import { writeJson } from '../bson/ejson-read.ts';
 import { createFingerprint, type Fingerprint } from '../bson/fingerprint.ts';
+import { documentsOfPack, packDocuments } from '../bson/pack.ts';
+import { BsonWriter } from '../bson/writer.ts';
 import type { Part } from '../dump/content.ts';
 import type { CollectionInfo } from '../server/catalog.ts';
-import { commandValue } from '../server/raw.ts';
+import { commandValue, INSERT_LIMITS } from '../server/raw.ts';
 import { createInserts } from './inserts.ts';
 
-/**
- * One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy, and the
- * driver copies each three times.
- */
-const INSERT_BYTES = 1024 * 1024;
-const INSERT_DOCUMENTS = 2000;
-/** Lines of JSON that are turned into documents at once. */
-const LINES = 256;
+/** Of documents that were made of lines, in one piece. */
+const PIECE_BYTES = 256 * 1024;
 /** Of what listCollections says, what `create` does not take, or what is the server's to decide. */
 const NOT_TO_CREATE = ['uuid', 'temp', 'flags', 'autoIndexId'];
 
@@ -49,6 +47,7 @@ export async function loadPart(
   request: LoadRequest,
 ): Promise<Fingerprint> {
   const print = createFingerprint();
+  const collect = createCollector();
   const { info, entry } = part;
   if (entry === undefined) return print;
   // What a scan without a snapshot met twice: deleted and made anew meanwhile.
@@ -62,24 +61,15 @@ export async function loadPart(
     inOrder: booleanField(info.options, 'capped') === true,
   });
   try {
-    let batch: Buffer[] = [];
-    let size = 0;
-    for await (const documents of documentsOf(content, part, request)) {
+    for await (const pack of packDocuments(piecesOf(content, part, request), INSERT_LIMITS)) {
       throwIfAborted(request.signal);
-      for (const one of documents) {
+      for (const one of documentsOfPack(pack)) {
         print.add(one);
         if (request.onEmptyTimestamp && hasEmptyTimestamp(one)) request.onEmptyTimestamp(info.name);
-        const full = size + one.length > INSERT_BYTES || batch.length === INSERT_DOCUMENTS;
-        if (full && batch.length > 0) {
-          await inserts.send(batch, size);
-          batch = [];
-          size = 0;
-        }
-        batch.push(one);
-        size += one.length;
       }
+      await inserts.send(pack);
+      collect(pack.bytes.length);
     }
-    if (batch.length > 0) await inserts.send(batch, size);
     await inserts.finish();
   } finally {
     await inserts.settled();
@@ -97,45 +87,58 @@ function hasEmptyTimestamp(bytes: Buffer): boolean {
   return false;
 }
 
-async function* documentsOf(
+/** Documents behind one another, in pieces. */
+async function* piecesOf(
   content: BackupContent,
   { entry, format }: Part,
   { onBytes }: LoadRequest,
-): AsyncGenerator<Buffer[]> {
+): AsyncGenerator<readonly Uint8Array[]> {
   async function* counted() {
     for await (const chunk of content.read(entry!)) {
       onBytes(chunk.length);
       yield chunk;
     }
   }
-  if (format === 'bson') return yield* documentsOfStream(counted());
+  if (format === 'bson') {
+    for await (const chunk of counted()) yield [chunk];
+    return;
+  }
+  const out = new BsonWriter();
   for await (const lines of linesOf(counted())) {
-    for (let at = 0; at < lines.length; at += LINES) yield lines.slice(at, at + LINES).map(jsonToDocument);
+    // None of them is held on to: they may be very large.
+    lines.reverse();
+    for (let line = lines.pop(); line !== undefined; line = lines.pop()) {
+      writeJson(out, line);
+      if (out.at < PIECE_BYTES) continue;
+      yield [out.written()];
+      out.clear();
+    }
+    yield [out.written()];
+    out.clear();
   }
 }
 
-const MAX_LINE_BYTES = 256 * 1024 * 1024;
+const MAX_LINE_CHARS = 256 * 1024 * 1024;
 
 /** Lines of UTF-8, in batches. */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
-  let rest: Buffer[] = [];
-  let restBytes = 0;
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
   for await (const chunk of chunks) {
-    const bytes = Buffer.from(chunk);
-    const last = bytes.lastIndexOf(10);
+    const text = decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+    const last = text.lastIndexOf('\n');
     if (last < 0) {
-      rest.push(bytes);
-      restBytes += bytes.length;
-      if (restBytes > MAX_LINE_BYTES)
+      rest += text;
+      if (rest.length > MAX_LINE_CHARS)
         throw new DguardError('corrupt', 'a line is too long', { operation: 'read documents' });
       continue;
     }
-    const text = Buffer.concat([...rest, bytes.subarray(0, last)]).toString('utf8');
-    rest = [bytes.subarray(last + 1)];
-    restBytes = rest[0]!.length;
-    yield text.split('\n');
+    const whole = rest + text.slice(0, last);
+    rest = text.slice(last + 1);
+    yield whole.split('\n');
   }
-  if (restBytes > 0) yield Buffer.concat(rest).toString('utf8').split('\n');
+  rest += decoder.end();
+  if (rest !== '') yield rest.split('\n');
 }
 
 /** What was read must be what was dumped. */

@@ -112,6 +112,12 @@ export async function ownCollections(db: Db): Promise<{ has(name: string): boole
   return { has: (name) => own.has(name) || strays.some((stray) => name.startsWith(stray)) };
 }
 
+/** Whether collections of the target itself may be missing, or hold a part of what they will. */
+export function isMoving({ role, parts }: Mark): boolean {
+  if (role === 'swap' || role === 'revert') return true;
+  return role === 'new' && parts.some(({ inPlace }) => inPlace === true);
+}
+
 /** Is somebody working on it? */
 export function isHeld(mark: Mark, host: HostFacts, serverNow: Date): boolean {
   const { owner, leaseUntil } = mark;

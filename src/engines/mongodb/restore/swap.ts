@@ -4,7 +4,7 @@ import type { Warning } from '../../types.ts';
 import { document, subdocument, textField } from '../bson/bson.ts';
 import { jsonToDocument } from '../bson/ejson-read.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
-import { type InsertOptions, rawDocuments, rawInsert } from '../server/raw.ts';
+import { type InsertOptions, insertOf, rawDocuments, rawInsert } from '../server/raw.ts';
 import { copyCollection } from './copy.ts';
 import { createCollection } from './load.ts';
 import { deleteMark, listMarks, type Mark, type MarkPart, updateMark } from './marks.ts';
@@ -212,7 +212,7 @@ async function copyBack(db: Db, names: Names, { name, undo }: MarkPart): Promise
 /** What was written while a collection was away, into that collection, as if it had been there. */
 async function putBack(db: Db, names: Names, stray: string, name: string): Promise<void> {
   for (const document of await rawDocuments(db, { find: stray })) {
-    await rawInsert(db, name, [document]).catch((error: unknown) => {
+    await rawInsert(db, name, insertOf([document])).catch((error: unknown) => {
       // It would have been refused then as well.
       if (!/E11000|duplicate key/i.test(errorText(error))) throw error;
     });

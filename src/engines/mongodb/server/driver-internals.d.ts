@@ -2,6 +2,7 @@
 declare module 'mongodb/lib/cmap/commands.js' {
   export class DocumentSequence {
     constructor(field: string);
-    push(document: object, bytes: Uint8Array): number;
+    /** The section as it is sent: kind, length, name, documents. */
+    toBin(): Uint8Array;
   }
 }

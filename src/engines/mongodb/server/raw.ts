@@ -1,6 +1,7 @@
 import type { Db, Document } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
 import { document, documentsOf, element, elements, TYPE } from '../bson/bson.ts';
+import { type Pack, type PackLimits, packOf } from '../bson/pack.ts';
 
 /** What the driver's cursor holds of its server's last answer; not part of its published types. */
 interface Answered {
@@ -8,7 +9,7 @@ interface Answered {
 }
 
 /**
- * The answers of a cursor, batch by batch, each a BSON array of documents, valid until the next is asked for. The
+ * The answers of a cursor, batch by batch, each a BSON array of documents. The
  * driver would hand out its documents one by one, and makes several objects of each.
  */
 export async function* rawBatches(
@@ -48,44 +49,72 @@ export interface InsertOptions {
   readonly bypassValidation?: boolean;
   /** A server puts its clock where a document says Timestamp(0, 0), unless it knows how to be told not to. */
   readonly keepEmptyTimestamps?: boolean;
-  /** Documents whose `_id` is taken are no error: they are what is returned. */
+  /** Documents whose `_id` is taken are no error: which ones is returned. */
   readonly mayMeetIds?: boolean;
 }
 
+/** What a message to the server has before its documents: kind, length, `documents`. */
+const SEQUENCE_ROOM = 1 + 4 + 'documents\0'.length;
+
 /**
- * Inserts documents as the bytes that they are. Throws for any that the server did not take, but returns those whose
- * `_id` was taken where they may be.
+ * One message to the server. It takes 48 MB and 100,000 documents; smaller ones keep it and us evenly busy, and the
+ * driver copies each twice.
+ */
+export const INSERT_LIMITS: PackLimits = {
+  maxBytes: 1024 * 1024,
+  maxDocuments: 2000,
+  room: SEQUENCE_ROOM,
+};
+
+/** A pack of few documents, to be inserted. */
+export function insertOf(documents: readonly Buffer[]): Pack {
+  return packOf(documents, SEQUENCE_ROOM);
+}
+
+/**
+ * Inserts documents as the bytes that they are. Throws for any that the server did not take, but returns which of
+ * them have an `_id` that was taken, where they may.
  *
  * The bytes go beside the command (OP_MSG, section kind 1), by a class that the driver has for its own bulk
- * writes and does not export: it has no other door for documents that are not to be encoded.
+ * writes and does not export: it has no other door for documents that are not to be encoded. The pack has
+ * the room of `INSERT_LIMITS`.
  */
 export async function rawInsert(
   db: Db,
   collection: string,
-  documents: readonly Buffer[],
+  pack: Pack,
   options: InsertOptions = {},
-): Promise<readonly Buffer[]> {
+): Promise<readonly number[]> {
   const { bypassValidation = false, keepEmptyTimestamps = false, mayMeetIds = false } = options;
-  const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
-  const sequence = new DocumentSequence('documents');
-  for (const one of documents) sequence.push({}, one);
+  const { bytes, count } = pack;
   const answer = await db.command({
     insert: collection,
     ordered: false,
     ...(bypassValidation ? { bypassDocumentValidation: true } : {}),
     ...(keepEmptyTimestamps ? { bypassEmptyTsReplacement: true } : {}),
-    documents: sequence,
+    documents: await sequenceOf(bytes),
   });
   const errors = (answer['writeErrors'] ?? []) as WriteError[];
   const concern = answer['writeConcernError'] as { errmsg: string } | undefined;
-  if (errors.length === 0 && concern === undefined && answer['n'] === documents.length) return [];
-  const isWhole = Number(answer['n']) + errors.length === documents.length && concern === undefined;
-  if (mayMeetIds && isWhole && errors.every(isSameId)) return errors.map(({ index }) => documents[index]!);
-  const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${documents.length} were taken`;
+  if (errors.length === 0 && concern === undefined && answer['n'] === count) return [];
+  const isWhole = Number(answer['n']) + errors.length === count && concern === undefined;
+  if (mayMeetIds && isWhole && errors.every(isSameId)) return errors.map(({ index }) => index);
+  const why = errors[0]?.errmsg ?? concern?.errmsg ?? `${answer['n']} of ${count} were taken`;
   throw new DguardError('target_failed', `the server refused documents of ${collection}: ${why}`, {
     operation: 'insert documents',
     subject: `${db.databaseName}.${collection}`,
   });
+}
+
+/** The driver would put the section together once more, out of an object for each document. */
+async function sequenceOf(section: Buffer): Promise<object> {
+  const { DocumentSequence } = await import('mongodb/lib/cmap/commands.js');
+  section.writeUInt8(1, 0);
+  section.writeInt32LE(section.length - 1, 1);
+  section.write('documents\0', 5, 'latin1');
+  const sequence = new DocumentSequence('documents');
+  sequence.toBin = () => section;
+  return sequence;
 }
 
 interface WriteError {

@@ -1,4 +1,5 @@
 import type { Db, Timestamp } from 'mongodb';
+import { createCollector } from '../../../archive/heap.ts';
 import { throwIfAborted } from '../../../errors.ts';
 import { documentEnd } from '../bson/bson.ts';
 import type { Fingerprint } from '../bson/fingerprint.ts';
@@ -31,6 +32,7 @@ export async function* readCollection(
   print: Fingerprint,
   { at, averageBytes, signal, subject }: ReadRequest,
 ): AsyncGenerator<Uint8Array> {
+  const collect = createCollector();
   try {
     const average = averageBytes ?? (await collectionSize(db, collection))?.averageBytes ?? 1024;
     const batchSize = Math.max(1, Math.min(MAX_BATCH_DOCUMENTS, Math.round(BATCH_BYTES / average)));
@@ -43,6 +45,7 @@ export async function* readCollection(
     for await (const batch of rawBatches(db, command, { batchSize })) {
       throwIfAborted(signal);
       yield* pack(batch, print);
+      collect(batch.length);
     }
   } catch (error) {
     throwIfAborted(signal);
@@ -61,9 +64,20 @@ function* pack(array: Buffer, print: Fingerprint): Generator<Uint8Array> {
     const start = array.indexOf(0, at) + 1;
     const end = documentEnd(array, start, arrayEnd);
     const size = end - start;
+    if (size > CHUNK_BYTES) {
+      if (filled > 0) yield chunk.subarray(0, filled);
+      filled = 0;
+      const one = array.subarray(start, end);
+      print.add(one);
+      // No copy: the driver lets go of an answer once it was read.
+      yield one;
+      chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, arrayEnd - end));
+      at = end;
+      continue;
+    }
     if (filled + size > chunk.length) {
       if (filled > 0) yield chunk.subarray(0, filled);
-      chunk = Buffer.allocUnsafeSlow(Math.max(size, Math.min(CHUNK_BYTES, arrayEnd - start)));
+      chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, arrayEnd - start));
       filled = 0;
     }
     array.copy(chunk, filled, start, end);
