@@ -4,7 +4,17 @@ import { listDatabases } from './databases.ts';
 import type { MysqlOptions } from './options.ts';
 import { besideName, listMarked } from './restore/marks.ts';
 import { listTables, readSchema } from './server/catalog.ts';
-import { account, maySetDefiner, type Privileges, readPrivileges } from './server/privileges.ts';
+import {
+  account,
+  escaped,
+  grantRoutines,
+  grantToDump,
+  maySetDefiner,
+  type Privileges,
+  readPrivileges,
+  seesRoutines,
+  TO_DUMP,
+} from './server/privileges.ts';
 import { openServer } from './server/server.ts';
 import { readServer, type ServerInfo } from './server/server-info.ts';
 import { identifier, literal, type Session } from './server/session.ts';
@@ -73,28 +83,7 @@ async function serverFindings(
       fix: { by: 'sql', lines: [`GRANT PROCESS ON *.* TO ${who}`] },
     });
   }
-  if (!(await seesRoutines(session, info, privileges))) {
-    const grant = info.flavour === 'mysql' ? 'SHOW_ROUTINE ON *.*' : 'SELECT ON mysql.proc';
-    findings.push({
-      severity: 'warning',
-      topic: 'privileges',
-      message: `${who} may not read procedures and functions of others: a backup leaves them out`,
-      fix: { by: 'sql', lines: [`GRANT ${grant} TO ${who}`] },
-    });
-  }
   return [...findings, ...(await transactionFindings(session))];
-}
-
-/**
- * Whoever may not read a routine does not even see it in a list.
- * https://dev.mysql.com/doc/refman/8.4/en/information-schema-routines-table.html
- */
-async function seesRoutines(session: Session, info: ServerInfo, privileges: Privileges): Promise<boolean> {
-  if (info.flavour === 'mysql') return privileges.has(['SHOW_ROUTINE', 'SELECT']) !== false;
-  return session.rows('SELECT 1 AS one FROM mysql.proc LIMIT 1').then(
-    () => true,
-    () => false,
-  );
 }
 
 /** What has been open for long holds up whoever alters a table, and all that come after. */
@@ -113,7 +102,6 @@ async function transactionFindings(session: Session): Promise<Finding[]> {
   }));
 }
 
-const TO_DUMP = ['SELECT', 'SHOW VIEW', 'TRIGGER', 'EVENT'];
 const TO_RESTORE = [
   'CREATE',
   'DROP',
@@ -148,7 +136,32 @@ async function schemaFindings(
       topic: 'privileges',
       subject: schema,
       message: `${who} lacks ${unseen.join(', ')}: a backup fails, as it would leave out what it cannot see`,
-      fix: { by: 'sql', lines: [`GRANT ${unseen.join(', ')} ON ${on(escaped(schema))} TO ${who}`] },
+      fix: { by: 'sql', lines: [grantToDump(unseen, schema, info, privileges)] },
+    });
+  }
+  if (!(await seesRoutines(session, info, privileges, schema))) {
+    findings.push({
+      severity: 'warning',
+      topic: 'privileges',
+      subject: schema,
+      message: `${who} may not see procedures and functions of others: if there are any, a backup lacks them, and it is partial`,
+      fix: { by: 'sql', lines: [grantRoutines(info)] },
+    });
+  }
+  const unreadable = await session.rows<{ name: string }>(
+    `SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES
+      WHERE ROUTINE_SCHEMA = ${literal(schema)} AND ROUTINE_DEFINITION IS NULL AND ROUTINE_BODY = 'SQL' ORDER BY ROUTINE_NAME`,
+  );
+  if (unreadable.length > 0) {
+    findings.push({
+      severity: 'problem',
+      topic: 'privileges',
+      subject: schema,
+      message: `${who} may not read the text of procedures and functions (${unreadable
+        .slice(0, 5)
+        .map(({ name }) => name)
+        .join(', ')}): a backup fails`,
+      fix: { by: 'sql', lines: [grantRoutines(info)] },
     });
   }
   if ((await readSchema(session, schema)) === undefined && unseen.length === 0) {
@@ -176,11 +189,6 @@ async function schemaFindings(
     ...(await engineFindings(session, schema)),
     ...(await definerFindings(session, schema, info, privileges)),
   ];
-}
-
-/** In a grant `_` and `%` of a schema's name are patterns. */
-function escaped(schema: string): string {
-  return schema.replace(/[\\_%]/g, '\\$&');
 }
 
 async function engineFindings(session: Session, schema: string): Promise<Finding[]> {

@@ -101,7 +101,7 @@ export async function openSnapshot(
     const defaults = await readSchema(session, schema);
     if (defaults === undefined) throw noSchema(schema, subject);
     const tools = await server.tools(info);
-    await refuseBlind(side, schema, info, subject);
+    await refuseBlind(side, schema, info, subject, source.warn);
     const known = await knownTables(side, info, schema);
     const seen = known.tables;
     if (!source.options.lock_tables) warnOfEngines(seen, source, subject);

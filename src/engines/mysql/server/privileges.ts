@@ -1,11 +1,14 @@
 import { DguardError } from '../../../errors.ts';
+import type { Warning } from '../../types.ts';
 import type { ServerInfo } from './server-info.ts';
-import type { Session } from './session.ts';
+import { identifier, type Session } from './session.ts';
 
 /** What an account may, as far as SHOW GRANTS tells. */
 export interface Privileges {
   /** It has one of these, for all schemas or for this one; undefined: roles may give it, which are not told. */
   has(names: readonly string[], schema?: string): boolean | undefined;
+  /** The pattern whose privileges the account has on a schema; undefined: it has only global ones, or none. */
+  pattern(schema: string): string | undefined;
 }
 
 export async function readPrivileges(session: Session): Promise<Privileges> {
@@ -18,16 +21,37 @@ export async function readPrivileges(session: Session): Promise<Privileges> {
     return [{ names, schema: match[2]!.replace(/^[`'"]|[`'"]$/g, '') }];
   });
   const roles = rows.some((row) => / ON /.test(Object.values(row)[0] ?? '') === false);
+  const pattern = (schema: string) =>
+    mostSpecific(
+      grants.map((grant) => grant.schema),
+      schema,
+    );
   return {
+    pattern,
     has(names, schema) {
+      const place = schema === undefined ? undefined : pattern(schema);
       const given = grants.some(
         (grant) =>
-          (grant.schema === '*' || (schema !== undefined && likeMatches(grant.schema, schema))) &&
+          (grant.schema === '*' || grant.schema === place) &&
           grant.names.some((name) => name === 'ALL PRIVILEGES' || names.includes(name)),
       );
       return given || (roles ? undefined : false);
     },
   };
+}
+
+/**
+ * Of patterns that match a schema the server takes one, that whose first wildcard comes last, and no privilege of the
+ * others. https://dev.mysql.com/doc/refman/8.4/en/request-access.html
+ */
+export function mostSpecific(patterns: readonly string[], schema: string): string | undefined {
+  const matching = patterns.filter((pattern) => pattern !== '*' && likeMatches(pattern, schema));
+  return matching.sort((a, b) => firstWildcard(b) - firstWildcard(a))[0];
+}
+
+function firstWildcard(pattern: string): number {
+  const at = pattern.replace(/\\[\s\S]/g, '  ').search(/[%_]/);
+  return at < 0 ? Number.POSITIVE_INFINITY : at;
 }
 
 /** Privileges on a schema are by LIKE patterns: `app\_%`. */
@@ -40,26 +64,79 @@ function likeMatches(pattern: string, schema: string): boolean {
   return new RegExp(`^${source}$`, 's').test(schema);
 }
 
-/** Without these a dump tool sees less, says nothing and ends well: refused before anything is written. */
+/**
+ * Without these a dump tool sees less, says nothing and ends well: refused before anything is written. Routines of
+ * others need more than an account has as a rule, and may not be there: the backup is partial.
+ */
 export async function refuseBlind(
   session: Session,
   schema: string,
   info: ServerInfo,
   subject: string,
+  warn: (warning: Warning) => void,
 ): Promise<void> {
   const privileges = await readPrivileges(session);
-  const needed = ['SELECT', 'SHOW VIEW', 'TRIGGER', 'EVENT'];
-  const missing = needed.filter((name) => privileges.has([name], schema) === false);
-  if (missing.length === 0) return;
+  const missing = TO_DUMP.filter((name) => privileges.has([name], schema) === false);
+  if (missing.length === 0) {
+    if (await seesRoutines(session, info, privileges, schema)) return;
+    const message = `the account may not see procedures and functions of others: if there are any, this backup lacks them; ${grantRoutines(info)}`;
+    warn({ message, subject, partial: true });
+    return;
+  }
   throw new DguardError(
     'source_failed',
     `the account lacks ${missing.join(', ')}: a dump would leave out what it cannot see`,
     {
       operation: 'dump',
       subject,
-      hint: `GRANT ${missing.join(', ')} ON ${'`'}${schema}${'`'}.* TO ${account(info.user)}`,
+      hint: grantToDump(missing, schema, info, privileges),
     },
   );
+}
+
+/** What an account needs on a schema for a whole dump, routines of others aside. */
+export const TO_DUMP = ['SELECT', 'SHOW VIEW', 'TRIGGER', 'EVENT'];
+
+/** On the pattern that counts already: one of the schema alone would take its place, and what it gives. */
+export function grantToDump(
+  missing: readonly string[],
+  schema: string,
+  info: ServerInfo,
+  privileges: Privileges,
+): string {
+  const place = privileges.pattern(schema) ?? escaped(schema);
+  return `GRANT ${missing.join(', ')} ON ${identifier(place)}.* TO ${account(info.user)}`;
+}
+
+/** In a grant `_` and `%` of a schema's name are patterns. */
+export function escaped(schema: string): string {
+  return schema.replace(/[\\_%]/g, '\\$&');
+}
+
+/**
+ * Whether an account learns of every procedure and function of a schema: whoever may not read one does not even see it
+ * in a list. With a privilege on the schema's routines it does, and a dump of one that it may not read fails.
+ * https://dev.mysql.com/doc/refman/8.4/en/information-schema-routines-table.html
+ */
+export async function seesRoutines(
+  session: Session,
+  info: ServerInfo,
+  privileges: Privileges,
+  schema: string,
+): Promise<boolean> {
+  const listed = ['EXECUTE', 'ALTER ROUTINE', 'CREATE ROUTINE', 'SHOW CREATE ROUTINE'];
+  if (privileges.has(listed, schema) === true) return true;
+  if (info.flavour === 'mysql') return privileges.has(['SHOW_ROUTINE', 'SELECT']) !== false;
+  return session.rows('SELECT 1 AS one FROM mysql.proc LIMIT 1').then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The statement that lets an account see them. */
+export function grantRoutines(info: ServerInfo): string {
+  const grant = info.flavour === 'mysql' ? 'SHOW_ROUTINE ON *.*' : 'SELECT ON mysql.proc';
+  return `GRANT ${grant} TO ${account(info.user)}`;
 }
 
 export function account(user: string): string {
