@@ -16,16 +16,22 @@ import { type Moment, restOf, type Snapshot } from './snapshot.ts';
 /** How many bytes of one part wait for their turn. */
 const MAX_PART_BYTES = 4 * 1024 * 1024;
 
+/** Between these statements every INSERT may be carried out by another session that has the same settings. */
+export const ROWS_BEGIN =
+  "SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0";
+export const ROWS_END =
+  'SET time_zone = @dguard_zone, sql_mode = @dguard_mode, unique_checks = @dguard_unique';
+
 /** What a session of the dump tool's own sets before it writes rows, and sets back. */
 export const BEFORE_ROWS = `
 SET @dguard_names = @@character_set_client, @dguard_zone = @@time_zone, @dguard_mode = @@sql_mode;
 SET @dguard_unique = @@unique_checks, @dguard_keys = @@foreign_key_checks;
 SET NAMES utf8mb4;
-SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0;
+${ROWS_BEGIN};
 
 `;
 export const AFTER_ROWS = `
-SET time_zone = @dguard_zone, sql_mode = @dguard_mode, unique_checks = @dguard_unique;
+${ROWS_END};
 SET foreign_key_checks = @dguard_keys, character_set_client = @dguard_names;
 
 `;

@@ -1,10 +1,13 @@
 import { openChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
+import { ROWS_BEGIN, ROWS_END } from '../dump/dump-stream.ts';
 import type { Server } from '../server/server.ts';
 import { identifier } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
+import { clientMarks } from './client-marks.ts';
 import type { Script } from './content.ts';
 import { type CodeKind, createdKind, isWord, rewriteCode } from './rewrite.ts';
+import { openRowLoaders } from './row-loaders.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 
@@ -29,8 +32,11 @@ export interface Loaded {
   readonly definers: ReadonlySet<string>;
 }
 
+/** Less than that is loaded before several connections have begun. */
+const PARALLEL_BYTES = 8 * 1024 * 1024;
+
 /**
- * Loads a dump with the client, its statements looked at on their way: each must be one that a dump of one
+ * Loads a dump with the client, rows of a large one over several connections meanwhile; its statements looked at on their way: each must be one that a dump of one
  * schema has. Throws `corrupt` for others, `target_failed` for what the server refuses.
  */
 export async function loadScript(script: Script, request: LoadRequest): Promise<Loaded> {
@@ -49,26 +55,33 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
     '--binary-mode',
     '--comments',
     '--batch',
+    // Its answer to a mark comes at once.
+    '--unbuffered',
     '--default-character-set=utf8mb4',
     '--max-allowed-packet=1073741824',
     `--database=${request.schema}`,
   ];
-  const child = await openChild(argv, {
-    env: server.env,
-    signal: request.signal,
-    redact: server.secrets,
-    stdin: scanStatements(read(), dumpHandler(request, seen)),
-    failure: {
-      code: 'target_failed',
-      operation: 'load',
-      subject: request.schema,
-      hint: 'the target was not touched; solve what the client names, then restore again',
-    },
-  });
+  const loaders =
+    script.sizeBytes < PARALLEL_BYTES ? undefined : await openRowLoaders(server, request.schema);
+  const marks = clientMarks();
   try {
-    for await (const _ of child.stdout);
+    const handler = dumpHandler({ ...request, aside: loaders !== undefined }, seen);
+    const child = await openChild(argv, {
+      env: server.env,
+      signal: request.signal,
+      redact: server.secrets,
+      chunkBytes: 1,
+      stdin: scanStatements(read(), handler, loaders && { ...loaders, mark: marks.mark }),
+      failure: {
+        code: 'target_failed',
+        operation: 'load',
+        subject: request.schema,
+        hint: 'the target was not touched; solve what the client names, then restore again',
+      },
+    });
+    await marks.watch(child.stdout);
     const { stdinCutShort } = await child.done;
-    if (stdinCutShort) {
+    if (stdinCutShort || marks.missed()) {
       throw new DguardError('target_failed', `${tools.name}'s client ended before it had read the dump`, {
         operation: 'load',
         subject: request.schema,
@@ -76,16 +89,24 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
     }
   } catch (error) {
     throw explained(error, request.schema);
+  } finally {
+    await loaders?.close();
   }
   return seen;
 }
 
 /** What a dump of one schema consists of; everything else is refused. */
 export function dumpHandler(
-  request: Pick<LoadRequest, 'schema' | 'definer' | 'chosen'>,
+  request: Pick<LoadRequest, 'schema' | 'definer' | 'chosen'> & {
+    /** Rows may be loaded in any order by others. */
+    readonly aside?: boolean;
+  },
   seen: { events: Record<string, string>; definers: Set<string> },
 ): StatementHandler {
   const { chosen } = request;
+  let inRows = false;
+  /** Without a primary key rows are kept in the order in which they come. */
+  const inOrder = new Set<string>();
   const wanted = (token: Token | undefined) =>
     chosen === undefined || (token !== undefined && chosen(utf8(nameOf(token))));
   const only = (text: string, token: Token | undefined) => (wanted(token) ? text : undefined);
@@ -100,6 +121,8 @@ export function dumpHandler(
         case 'SET':
           if (words.some((token) => isWord(token, 'GLOBAL') || /^PERSIST/i.test(token.text)))
             throw foreign(text);
+          if (text.trim() === ROWS_BEGIN) inRows = request.aside === true;
+          else if (text.trim() === ROWS_END) inRows = false;
           return text;
         case 'UNLOCK':
         case 'COMMIT':
@@ -136,17 +159,22 @@ export function dumpHandler(
     insert(head) {
       const tokens = tokenize(head);
       const name = tokens.find(({ type }) => type === 'name');
-      return wanted(name) ? 'pass' : 'skip';
+      if (!wanted(name)) return 'skip';
+      return inRows && name !== undefined && !inOrder.has(nameOf(name)) ? 'aside' : 'pass';
     },
   };
 
   function created(text: string, tokens: readonly Token[], words: readonly Token[]): string | undefined {
     const kind = createdKind(tokens);
-    if (kind === 'TABLE' || kind === 'SEQUENCE')
-      return only(
-        text,
-        words.find(({ type }) => type === 'name'),
-      );
+    if (kind === 'TABLE' || kind === 'SEQUENCE') {
+      const name = words.find(({ type }) => type === 'name');
+      if (
+        name !== undefined &&
+        !words.some((word, at) => isWord(word, 'PRIMARY') && isWord(words[at + 1], 'KEY'))
+      )
+        inOrder.add(nameOf(name));
+      return only(text, name);
+    }
     if (!CODE.includes(kind as CodeKind)) throw foreign(text);
     // A function of a shared library: code for the server's own process.
     if (isWord(words.at(-2), 'SONAME')) throw foreign(text);

@@ -1,7 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 
-/** What becomes of a statement. */
-export type Verdict = 'pass' | 'skip';
+/** What becomes of a statement; `aside`: it is carried out by somebody else than the reader of the script. */
+export type Verdict = 'pass' | 'skip' | 'aside';
 
 export interface StatementHandler {
   /**
@@ -13,8 +13,20 @@ export interface StatementHandler {
   insert(head: string): Verdict;
 }
 
+/** Who carries out statements beside the script. */
+export interface Aside {
+  takes(statement: Buffer): boolean;
+  insert(statement: Buffer): Promise<void>;
+  /** All of them are carried out: the script may go on. */
+  settled(): Promise<void>;
+  /** A statement to be sent, and whether the reader of the script has come to it; false: it never will. */
+  mark(): { readonly statement: Buffer; readonly reached: Promise<boolean> };
+}
+
 /** Beyond that a statement is none of a dump tool's; an INSERT is not held. */
 const MAX_STATEMENT_BYTES = 64 * 1024 * 1024;
+/** An INSERT that is larger than a dump's, for one large row, is not held to go aside. */
+const MAX_ASIDE_BYTES = 8 * 1024 * 1024;
 /** No sign that has to be seen as a whole is longer: `/*`, a delimiter. */
 const LOOKAHEAD_BYTES = 16;
 
@@ -32,7 +44,7 @@ const M = 0x4d;
 const OPEN = 0x28;
 
 /** head: what it is is not known yet; hold: to its end; line: a command of the client, to the end of its line. */
-type Mode = 'head' | 'hold' | 'insert' | 'pass' | 'skip' | 'line';
+type Mode = 'head' | 'hold' | 'insert' | 'pass' | 'skip' | 'aside' | 'line';
 
 /**
  * Walks through a dump as the client does, statement by statement, minding strings, identifiers, comments and
@@ -42,6 +54,7 @@ type Mode = 'head' | 'hold' | 'insert' | 'pass' | 'skip' | 'line';
 export async function* scanStatements(
   chunks: AsyncIterable<Uint8Array>,
   handler: StatementHandler,
+  aside?: Aside,
 ): AsyncGenerator<Uint8Array> {
   let carry: Buffer = Buffer.alloc(0);
   let mode: Mode = 'head';
@@ -51,7 +64,7 @@ export async function* scanStatements(
   let held: Buffer[] = [];
   let heldBytes = 0;
   let word = '';
-  let out: Uint8Array[] = [];
+  let out: (Uint8Array | Statement)[] = [];
 
   /** The bytes from `start` to `end` of the current statement: kept, sent on or dropped. */
   const take = (data: Buffer, start: number, end: number) => {
@@ -61,6 +74,12 @@ export async function* scanStatements(
       held.push(data.subarray(start, end));
       heldBytes += end - start;
       if (heldBytes > MAX_STATEMENT_BYTES) throw tooLong();
+      if (mode === 'aside' && heldBytes > MAX_ASIDE_BYTES) {
+        mode = 'pass';
+        out.push(...held);
+        held = [];
+        heldBytes = 0;
+      }
     }
   };
   const release = () => {
@@ -131,7 +150,13 @@ export async function* scanStatements(
         take(data, start, at);
         const end = at + delimiter.length;
         if (mode === 'pass') out.push(data.subarray(at, end));
-        else if (mode !== 'skip') {
+        else if (mode === 'aside') {
+          const bytes = Buffer.concat(held);
+          held = [];
+          heldBytes = 0;
+          if (aside?.takes(bytes)) out.push({ bytes });
+          else out.push(bytes, data.subarray(at, end));
+        } else if (mode !== 'skip') {
           const text = release();
           const sent = text.trim() === '' ? text : handler.statement(text);
           if (sent !== undefined) out.push(Buffer.from(sent, 'latin1'), data.subarray(at, end));
@@ -164,6 +189,10 @@ export async function* scanStatements(
         const head = release();
         mode = handler.insert(head);
         if (mode === 'pass') out.push(Buffer.from(head, 'latin1'));
+        else if (mode === 'aside') {
+          held = [Buffer.from(head, 'latin1')];
+          heldBytes = head.length;
+        }
       }
       at++;
     }
@@ -172,6 +201,32 @@ export async function* scanStatements(
     // A backslash at the very end looked one byte too far.
     return at;
   };
+
+  let wasAside = false;
+  /** True where the reader of the script has gone away. */
+  async function* send(): AsyncGenerator<Uint8Array, boolean> {
+    const items = out;
+    out = [];
+    let pieces: Uint8Array[] = [];
+    for (const item of items) {
+      if (item instanceof Uint8Array) {
+        if (wasAside) await aside?.settled();
+        wasAside = false;
+        pieces.push(item);
+        continue;
+      }
+      if (!wasAside) {
+        const mark = aside!.mark();
+        yield Buffer.concat([...pieces, mark.statement]);
+        pieces = [];
+        if (!(await mark.reached)) return true;
+        wasAside = true;
+      }
+      await aside!.insert(item.bytes);
+    }
+    if (pieces.length > 0) yield Buffer.concat(pieces);
+    return false;
+  }
 
   let skipBytes = 0;
   for await (const chunk of chunks) {
@@ -186,15 +241,19 @@ export async function* scanStatements(
     carry = Buffer.from(data.subarray(at));
     // What is held points into the chunk, which is the reader's again.
     held = held.map((piece) => Buffer.from(piece));
-    if (out.length > 0) yield Buffer.concat(out);
-    out = [];
+    if (yield* send()) return;
   }
   skipBytes = walk(carry, carry.length) - carry.length;
-  if (out.length > 0) yield Buffer.concat(out);
+  if (yield* send()) return;
+  if (wasAside) await aside?.settled();
   const rest = release();
   const open = mode !== 'head' || word !== '' || skipBytes > 0;
   if (open || (inside !== 0 && inside !== NEWLINE)) throw broken('ends within a statement');
   if (rest !== '') yield Buffer.from(rest, 'latin1');
+}
+
+interface Statement {
+  readonly bytes: Buffer;
 }
 
 function matches(data: Buffer, at: number, wanted: Buffer): boolean {

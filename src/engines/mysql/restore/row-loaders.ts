@@ -1,0 +1,107 @@
+import { isUtf8 } from 'node:buffer';
+import { availableParallelism } from 'node:os';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { serverError, serverErrorNumber } from '../server/failures.ts';
+import type { Server } from '../server/server.ts';
+import type { Session } from '../server/session.ts';
+
+/** INSERT statements over several connections at a time, while the client stands still. */
+export interface RowLoaders {
+  /** Whether a statement can be sent here: the driver takes text, and one packet of the protocol. */
+  takes(statement: Buffer): boolean;
+  /** Waits for a free connection. Throws what an earlier statement failed with. */
+  insert(statement: Buffer): Promise<void>;
+  /** All of them are carried out. Throws what one failed with. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const MAX_CONNECTIONS = 4;
+/** On each connection: one that runs, and one that need not be waited for then. */
+const MAX_PENDING = 2;
+const MAX_STATEMENT_BYTES = 15 * 1024 * 1024;
+const MAX_TRIES = 5;
+/** ER_LOCK_DEADLOCK: the statement was undone as a whole. */
+const DEADLOCK = 1213;
+
+/** As the dump's own `BEFORE_ROWS` has them. */
+const SETTINGS =
+  "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0";
+
+/** Undefined where the server gives us no more than one connection: then the client loads the rows, too. */
+export async function openRowLoaders(server: Server, schema: string): Promise<RowLoaders | undefined> {
+  const wanted = Math.min(MAX_CONNECTIONS, Math.max(2, availableParallelism()));
+  const loaders: { readonly session: Session; pending: number }[] = [];
+  const close = async () => {
+    for (const { session } of loaders) await session.close();
+  };
+  try {
+    while (loaders.length < wanted) {
+      const session = await server.open(schema);
+      loaders.push({ session, pending: 0 });
+      await session.run(SETTINGS);
+    }
+  } catch {
+    await close();
+    throwIfAborted(server.source.signal);
+    return undefined;
+  }
+  let failure: unknown;
+  let wake = () => {};
+  const changed = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  const carryOut = async (session: Session, sql: string) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await session.run(sql);
+      } catch (error) {
+        if (serverErrorNumber(error) !== DEADLOCK || tries === MAX_TRIES) throw error;
+      }
+    }
+  };
+  const check = () => {
+    if (failure !== undefined) throw loadError(failure, schema);
+  };
+  return {
+    takes: (statement) => statement.length <= MAX_STATEMENT_BYTES && isUtf8(statement),
+    async insert(statement) {
+      for (;;) {
+        check();
+        const loader = loaders.reduce((least, other) => (other.pending < least.pending ? other : least));
+        if (loader.pending >= MAX_PENDING) {
+          await changed();
+          continue;
+        }
+        loader.pending++;
+        carryOut(loader.session, statement.toString('utf8'))
+          .catch((error: unknown) => {
+            failure ??= error;
+          })
+          .finally(() => {
+            loader.pending--;
+            wake();
+          });
+        return;
+      }
+    },
+    async settled() {
+      while (failure === undefined && loaders.some(({ pending }) => pending > 0)) await changed();
+      check();
+    },
+    close,
+  };
+}
+
+/** In the words of the client, for the same hints. */
+function loadError(error: unknown, schema: string): DguardError {
+  const number = serverErrorNumber(error);
+  if (number === undefined) return serverError(error, 'target_failed', 'load', schema);
+  return new DguardError('target_failed', `ERROR ${number}: ${errorText(error)}`, {
+    operation: 'load',
+    subject: schema,
+    hint: 'the target was not touched; solve what the server names, then restore again',
+    cause: error,
+  });
+}
