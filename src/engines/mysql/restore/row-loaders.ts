@@ -97,7 +97,15 @@ export async function openRowLoaders(server: Server, schema: string): Promise<Ro
 /** In the words of the client, for the same hints. */
 function loadError(error: unknown, schema: string): DguardError {
   const number = serverErrorNumber(error);
-  if (number === undefined) return serverError(error, 'target_failed', 'load', schema);
+  if (number === undefined) {
+    const { message, hint } = serverError(error, 'target_failed', 'load', schema);
+    return new DguardError('target_failed', message, {
+      operation: 'load',
+      subject: schema,
+      hint: `the target was not touched${hint === undefined ? '' : `; ${hint}`}`,
+      cause: error,
+    });
+  }
   return new DguardError('target_failed', `ERROR ${number}: ${errorText(error)}`, {
     operation: 'load',
     subject: schema,

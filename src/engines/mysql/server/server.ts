@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openChild } from '../../../child.ts';
-import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { DguardError, errnoOf, errorText, throwIfAborted } from '../../../errors.ts';
 import type { EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import {
@@ -107,11 +107,30 @@ async function placeOptionFile(
     return { path, remove: () => run('rm -f "$0"', undefined, new AbortController().signal).catch(() => {}) };
   }
   // Another user cannot look into a folder within temp_dir, which is ours alone.
-  const folder = await mkdtemp(join(user === undefined ? source.tempDir || tmpdir() : tmpdir(), 'mysql-'));
-  const path = join(folder, 'client.cnf');
-  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+  const place = user === undefined ? source.tempDir || tmpdir() : tmpdir();
+  const { folder, path } = await writeOptionFile(place, text).catch((error: unknown) => {
+    if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
+    throw new DguardError('storage_full', `the option file for client tools: ${errorText(error)}`, {
+      operation: 'prepare client tools',
+      subject: place,
+      hint: user === undefined ? 'point temp_dir at a disk with room' : `make room in ${place}`,
+      cause: error,
+    });
+  });
   if (user !== undefined) await handTo(user, folder, path, source);
   return { path, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+async function writeOptionFile(place: string, text: string): Promise<{ folder: string; path: string }> {
+  const folder = await mkdtemp(join(place, 'mysql-'));
+  const path = join(folder, 'client.cnf');
+  try {
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+  return { folder, path };
 }
 
 async function* onceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
