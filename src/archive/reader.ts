@@ -130,6 +130,47 @@ export async function openContent(
     if (place && uses.length > 0) yield { place, uses };
   }
 
+  async function parts(entry: ContentEntry, cuts: readonly number[]): Promise<ContentEntry[]> {
+    if (entry.type === 'table') throw new TypeError('a table has no bytes');
+    const found: ContentEntry[] = [];
+    let slices: Slice[] = [];
+    let start = 0;
+    let position = 0;
+    const end = () => {
+      found.push({ ...entry, size: position - start, slices });
+      slices = [];
+      start = position;
+    };
+    for (const slice of entry.slices) {
+      let { block, offset, length } = slice;
+      while (length > 0) {
+        while (cuts[found.length] === position) end();
+        const room = (cuts[found.length] ?? Number.POSITIVE_INFINITY) - position;
+        let take = length;
+        let next = { block, offset };
+        if (room < length) {
+          // Where in this run of blocks the cut is, only their lengths tell.
+          take = 0;
+          next = { block, offset };
+          while (take < room) {
+            const { length: blockLength } = await chain.place(slice.origin, slice.artifact, next.block);
+            const left = blockLength - next.offset;
+            if (left <= 0) throw corrupt(subject, 'a slice begins behind the end of its block');
+            if (take + left > room) next = { block: next.block, offset: next.offset + room - take };
+            else next = { block: next.block + 1, offset: 0 };
+            take = Math.min(take + left, room);
+          }
+        }
+        slices.push({ ...slice, block, offset, length: take });
+        position += take;
+        length -= take;
+        ({ block, offset } = next);
+      }
+    }
+    while (found.length <= cuts.length) end();
+    return found;
+  }
+
   async function* readAll(
     wanted: AsyncIterable<ContentEntry> | Iterable<ContentEntry>,
   ): AsyncGenerator<ContentChunk> {
@@ -153,6 +194,7 @@ export async function openContent(
       for await (const entry of lines()) if (entry.path === path) return entry;
       return undefined;
     },
+    parts,
     async *read(entry) {
       for await (const chunk of readAll([entry])) yield chunk.bytes;
     },

@@ -349,6 +349,8 @@ export interface BackupContent {
   entry(path: string): Promise<ContentEntry | undefined>;
   /** The bytes of a file or stream entry, in order, each chunk at most 4 MiB. */
   read(entry: ContentEntry): AsyncIterable<Uint8Array>;
+  /** A file or stream cut at these positions of its content, ascending: entries to be read by themselves. */
+  parts(entry: ContentEntry, cuts: readonly number[]): Promise<readonly ContentEntry[]>;
   /**
    * The bytes of many entries in the order given, decoded ahead in parallel: chunks carry which entry they
    * are of and where in it they belong. Empty files make no chunk.

@@ -349,6 +349,9 @@ export function memoryContent(
       const bytes = bytesOf(entry);
       for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
     },
+    parts() {
+      throw new Error('files are not restored in parts');
+    },
     async *readAll(wanted) {
       for await (const entry of wanted) {
         const bytes = bytesOf(entry);

@@ -128,6 +128,9 @@ function memoryBackup(facts: DumpFacts, members: Map<string, Buffer>, all: Conte
     },
     entry: async (path) => all.find((entry) => entry.path === path),
     read: (entry) => readMember(members, entry),
+    parts: () => {
+      throw new Error('an SQLite restore reads its members whole');
+    },
     readAll: () => {
       throw new Error('an SQLite restore reads its members one by one');
     },

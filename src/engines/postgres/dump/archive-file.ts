@@ -1,4 +1,4 @@
-import { open, statfs } from 'node:fs/promises';
+import { mkdtemp, open, statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { readChild } from '../../../child.ts';
@@ -6,12 +6,20 @@ import { DguardError, throwIfAborted } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
 import type { Archive, StreamEntry } from '../restore/content.ts';
 import type { Tools } from '../server/tools.ts';
-import { createOffsetScanner, type OffsetScanner } from './archive-offsets.ts';
+import { archiveAsDirectory } from './archive-directory.ts';
+import { createOffsetScanner, type DataBlock, type OffsetScanner } from './archive-offsets.ts';
+import type { DataPipe } from './data-pipes.ts';
 import { DIRECTORY_PREFIX } from './directory.ts';
 
 /** An archive as pg_restore gets it: a path, for several connections at once, or by its stdin. */
 export type Readable =
-  | { readonly kind: 'path'; readonly path: string; readonly jobs: number }
+  | {
+      readonly kind: 'path';
+      readonly path: string;
+      readonly jobs: number;
+      /** Files of it that have to be fed while pg_restore runs. */
+      readonly pipes?: readonly DataPipe[];
+    }
   | { readonly kind: 'stdin'; open(): AsyncIterable<Uint8Array> };
 
 export interface ReadRequest {
@@ -24,25 +32,44 @@ export interface ReadRequest {
 /** Below this size several connections gain nothing over one. */
 const PARALLEL_BYTES = 64 * 1024 * 1024;
 const MAX_JOBS = 4;
+/** How a custom archive is made readable for several connections at once. */
+export interface ParallelRequest extends ReadRequest {
+  /** Where in it large data lie. */
+  readonly known: readonly DataBlock[];
+  /** Numbers of the entries that are restored; undefined: all. */
+  readonly wanted?: ReadonlySet<number>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
 const TOC_MAX_BYTES = 256 * 1024 * 1024;
 
 /**
- * Makes an archive readable. Only a file can be restored in parallel, so a large one is staged where
- * temp_dir has room; a folder always is. Throws `storage_full` where a folder has none.
+ * Makes an archive readable. Only files can be restored in parallel: a large archive becomes a folder, with
+ * pipes for the large data whose place is known, and files for the rest where temp_dir has room; a folder always
+ * is one of files. Throws `storage_full` where a folder has no room.
  */
 export async function readableArchive(
   content: BackupContent,
   archive: Archive,
-  request: ReadRequest,
+  request: ParallelRequest,
   shared: boolean,
 ): Promise<Readable> {
   const { bavail, bsize } = await statfs(request.tempDir);
-  const fits = bavail * bsize > archive.sizeBytes * 1.05;
+  const roomBytes = (bavail * bsize) / 1.05;
+  const fits = archive.sizeBytes < roomBytes;
   const jobs = Math.min(MAX_JOBS, availableParallelism());
   if (archive.kind === 'custom') {
-    if (!shared || !fits || jobs < 2 || archive.entry.size < PARALLEL_BYTES) {
-      return { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
-    }
+    const stdin: Readable = { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
+    if (!shared || jobs < 2 || archive.entry.size < PARALLEL_BYTES) return stdin;
+    const folder = await mkdtemp(join(request.tempDir, 'dump-'));
+    const pipes = await archiveAsDirectory(content, archive.entry, {
+      ...request,
+      folder,
+      roomBytes,
+      counted: (chunks) => counted(chunks, request),
+    });
+    if (pipes !== undefined) return { kind: 'path', path: folder, jobs, pipes };
+    if (!fits) return stdin;
     const path = join(request.tempDir, 'restore.dump');
     await stage(content, archive.entry, path, request, createOffsetScanner());
     return { kind: 'path', path, jobs };

@@ -1,15 +1,25 @@
+import { type ArchiveContents, type ContentsEntry, readContents } from './archive-toc.ts';
+
 /**
- * Where the data of each entry of a custom archive begins. pg_dump writes that into its table of contents only
- * where it can seek; without it every worker of a parallel pg_restore reads the whole archive, and none knows
- * which table is the largest. Found while the archive is written to a file, it is patched in afterwards: nothing
- * else of the archive changes, and what this does not understand stays as it was.
- *
- * Format: src/bin/pg_dump/pg_backup_archiver.c (WriteHead, WriteToc) and pg_backup_custom.c of PostgreSQL 12 to 18.
+ * Where the data of each entry of a custom archive lies. pg_dump writes that into its table of contents only
+ * where it can seek. Found while the archive passes by; what this does not understand has no blocks.
  */
 export interface OffsetScanner {
   push(chunk: Uint8Array): void;
-  /** After the last chunk; empty where there is nothing to patch, or nothing that is understood. */
+  /** After the last chunk, in their order: they fill the archive from its head to its end. */
+  blocks(): readonly DataBlock[];
+  /**
+   * What makes the archive one that pg_dump could seek in, once it lies in a file: without it every worker of
+   * a parallel pg_restore reads all of it, and none knows which table is the largest.
+   */
   patches(): readonly OffsetPatch[];
+}
+
+/** The data of one entry, as it lies in the archive: a head, pieces, an end. */
+export interface DataBlock {
+  readonly entry: number;
+  readonly start: number;
+  readonly end: number;
 }
 
 export interface OffsetPatch {
@@ -17,9 +27,7 @@ export interface OffsetPatch {
   readonly bytes: Uint8Array;
 }
 
-const MAGIC = Buffer.from('PGDMP');
-const CUSTOM_FORMAT = 1;
-const [POSITION_UNKNOWN, POSITION_KNOWN] = [1, 2];
+const POSITION_KNOWN = 2;
 const [DATA_BLOCK, BLOBS_BLOCK] = [1, 3];
 const INT_BYTES = 5;
 const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
@@ -27,13 +35,16 @@ const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
 export function createOffsetScanner(): OffsetScanner {
   let head: Buffer | undefined = Buffer.alloc(0);
   let tryAt = 0;
-  /** Position of the offset of each entry that has data, by its dump id. */
-  let places: ReadonlyMap<number, number> | undefined;
-  const patches: OffsetPatch[] = [];
+  let sizeBytes = 0;
+  let entries: ReadonlyMap<number, ContentsEntry> = new Map();
+  const starts: { readonly entry: number; readonly start: number }[] = [];
   let walk: ((chunk: Uint8Array) => boolean) | undefined;
   let lost = false;
+  // One that was not understood to its end may have been misunderstood before.
+  const understood = () => !lost && head === undefined && walk!(new Uint8Array(0));
   return {
     push(chunk) {
+      sizeBytes += chunk.length;
       if (lost) return;
       if (head === undefined) {
         lost = !walk!(chunk);
@@ -41,7 +52,7 @@ export function createOffsetScanner(): OffsetScanner {
       }
       head = Buffer.concat([head, chunk]);
       if (head.length < tryAt) return;
-      const contents = readContents(head);
+      const contents: ArchiveContents | string = readContents(head);
       if (contents === 'more' && head.length < MAX_CONTENTS_BYTES) {
         tryAt = head.length * 2;
         return;
@@ -50,82 +61,32 @@ export function createOffsetScanner(): OffsetScanner {
         lost = true;
         return;
       }
-      places = contents.places;
-      walk = walkBlocks(contents.end, (id, position) => {
-        const place = places!.get(id);
-        if (place === undefined) return false;
-        const bytes = Buffer.alloc(9);
-        bytes[0] = POSITION_KNOWN;
-        bytes.writeBigUInt64LE(BigInt(position), 1);
-        patches.push({ position: place, bytes });
+      entries = new Map(
+        contents.entries.flatMap((entry) => (entry.data === 'somewhere' ? [[entry.id, entry]] : [])),
+      );
+      walk = walkBlocks(contents.end, (entry, start) => {
+        if (!entries.has(entry)) return false;
+        starts.push({ entry, start });
         return true;
       });
       const rest = head.subarray(contents.end);
       head = undefined;
       lost = !walk(rest);
     },
-    // One that was not understood to its end may have been misunderstood before.
-    patches: () => (lost || head !== undefined || !walk!(new Uint8Array(0)) ? [] : patches),
+    blocks() {
+      if (!understood()) return [];
+      return starts.map((block, index) => ({ ...block, end: starts[index + 1]?.start ?? sizeBytes }));
+    },
+    patches() {
+      if (!understood()) return [];
+      return starts.map(({ entry, start }) => {
+        const bytes = Buffer.alloc(9);
+        bytes[0] = POSITION_KNOWN;
+        bytes.writeBigUInt64LE(BigInt(start), 1);
+        return { position: entries.get(entry)!.place, bytes };
+      });
+    },
   };
-}
-
-/** The places of offsets in the table of contents, and where it ends. */
-function readContents(bytes: Buffer): { places: Map<number, number>; end: number } | 'more' | 'unknown' {
-  const more = Symbol('more');
-  let at = 0;
-  const byte = (): number => {
-    if (at >= bytes.length) throw more;
-    return bytes[at++]!;
-  };
-  const int = (): number => {
-    const negative = byte() !== 0;
-    if (at + 4 > bytes.length) throw more;
-    at += 4;
-    const value = bytes.readUInt32LE(at - 4);
-    return negative ? -value : value;
-  };
-  const text = (): string | undefined => {
-    const length = int();
-    if (length < 0) return undefined;
-    if (at + length > bytes.length) throw more;
-    at += length;
-    return bytes.toString('latin1', at - length, at);
-  };
-  const times = (count: number, read: () => unknown) => {
-    for (let i = 0; i < count; i++) read();
-  };
-  try {
-    for (const expected of MAGIC) if (byte() !== expected) return 'unknown';
-    const version = byte() * 100 + byte();
-    byte();
-    const [intBytes, offsetBytes, format] = [byte(), byte(), byte()];
-    if (version < 114 || version > 116 || intBytes !== 4 || offsetBytes !== 8 || format !== CUSTOM_FORMAT)
-      return 'unknown';
-    // How it is compressed: an algorithm, once a level.
-    if (version >= 115) byte();
-    else int();
-    times(7, int);
-    times(3, text);
-    const places = new Map<number, number>();
-    for (let left = int(); left > 0; left--) {
-      const id = int();
-      int();
-      times(4, text);
-      int();
-      times(6, text);
-      if (version >= 116) int();
-      times(2, text);
-      while (text() !== undefined);
-      const place = at;
-      const state = byte();
-      times(8, byte);
-      if (state === POSITION_UNKNOWN) places.set(id, place);
-    }
-    return { places, end: at };
-  } catch (thrown) {
-    if (thrown === more) return 'more';
-    throw thrown;
-  }
 }
 
 /**

@@ -11,6 +11,7 @@ import { schemaHash } from '../server/schema-hash.ts';
 import { openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
+import type { DataBlock } from './archive-offsets.ts';
 import { dumpMembers } from './members.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
@@ -30,6 +31,8 @@ export interface Snapshot {
   readonly sizeBytes?: number;
   /** What the tools said, for the manifest. */
   readonly said: string[];
+  /** Where in the dump large data lie, once it was read. */
+  readonly largeData: DataBlock[];
 }
 
 /** Opens a snapshot of one database and offers it as a dump of PostgreSQL's own, and its globals. */
@@ -98,6 +101,7 @@ export async function dumpDatabase(
       keptSchemas: (await listKept(session)).map(({ name }) => name),
       ...(size === undefined ? {} : { sizeBytes: size }),
       said: [],
+      largeData: [],
     };
     let counting: Promise<readonly TableFact[]> | undefined;
     // While pg_dump works.
@@ -134,7 +138,7 @@ export async function dumpDatabase(
             ? {}
             : { rows: counted.reduce((sum, { rows }) => sum + rows!, 0) }),
           ...(output === '' ? {} : { engine_output: output }),
-          engine: { ...facts },
+          engine: { ...facts, large_data: snapshot.largeData },
         };
       },
       close,
@@ -193,7 +197,7 @@ async function readFacts(
   tables: readonly TableInfo[],
   withoutRows: readonly TableInfo[],
   rowCounts: SourceFacts['row_counts'],
-): Promise<SourceFacts> {
+): Promise<Omit<SourceFacts, 'large_data'>> {
   const facts = (await readDatabase(session, database)) as DatabaseFacts;
   return {
     server_version_num: versionNum,

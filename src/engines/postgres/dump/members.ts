@@ -1,6 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { DumpRequest, Member, TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
+import { createOffsetScanner, type DataBlock } from './archive-offsets.ts';
 import { directoryMembers } from './directory.ts';
 import type { Snapshot } from './dump.ts';
 
@@ -9,6 +10,10 @@ export const GLOBALS_MEMBER = 'globals.sql';
 
 /** The first bytes of pg_dump's custom format (pg_backup_archiver.c). */
 const MAGIC = Buffer.from('PGDMP');
+
+const LARGE_BYTES = 4 * 1024 * 1024;
+/** The manifest names them, and a restore makes a pipe for each. */
+const MAX_LARGE = 200;
 
 /** The members of a native dump: the database, in one stream or one per file, then the globals. */
 export async function* dumpMembers(
@@ -50,6 +55,7 @@ async function* customDump(
   const child = await startTool(snapshot, [...(await dumpArguments(snapshot)), '--format=custom'], subject);
   count().catch(() => {});
   let first = true;
+  const scanner = createOffsetScanner();
   try {
     for await (const chunk of child.stdout) {
       if (first && !MAGIC.equals(chunk.subarray(0, MAGIC.length))) {
@@ -60,6 +66,7 @@ async function* customDump(
         });
       }
       first = false;
+      scanner.push(chunk);
       yield chunk;
     }
   } catch (error) {
@@ -67,6 +74,16 @@ async function* customDump(
   }
   if (first) throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
   await finishTool(snapshot, child, subject);
+  snapshot.largeData.push(...largest(scanner.blocks()));
+}
+
+/** The blocks that are worth to be found again by themselves, in their order. */
+function largest(blocks: readonly DataBlock[]): readonly DataBlock[] {
+  return blocks
+    .filter(({ start, end }) => end - start >= LARGE_BYTES)
+    .sort((a, b) => b.end - b.start - (a.end - a.start))
+    .slice(0, MAX_LARGE)
+    .sort((a, b) => a.start - b.start);
 }
 
 /** Roles and tablespaces; passwords only where they can be read. */

@@ -2,6 +2,7 @@ import { DguardError } from '../../../errors.ts';
 import { OWN_SCHEMA, ownObjects } from '../server/catalog.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Session } from '../server/session.ts';
+import type { DataBlock } from './archive-offsets.ts';
 
 /** What a restore has to know of where a dump came from: `facts.engine` of the manifest. */
 export interface SourceFacts {
@@ -24,6 +25,8 @@ export interface SourceFacts {
   readonly event_triggers: readonly string[];
   /** Of partitions and children: the tables that they are one of, by `schema.table`. */
   readonly parents: Readonly<Record<string, readonly string[]>>;
+  /** Where in the stream of the dump the data of large tables lie, so that several can be read at once. */
+  readonly large_data: readonly DataBlock[];
 }
 
 export type ServerVersion = { readonly num: number; readonly text: string; readonly major: number };
@@ -72,6 +75,7 @@ export async function readSurroundings(
     | 'without_rows'
     | 'parents'
     | 'row_counts'
+    | 'large_data'
   >
 > {
   const names = async (sql: string) => (await session.rows<{ n: string }>(sql)).map(({ n }) => n);
@@ -175,5 +179,19 @@ export function sourceFacts(engine: Readonly<Record<string, unknown>> | undefine
     parents: Object.fromEntries(
       Object.entries(engine?.['parents'] ?? {}).map(([name, list]) => [name, texts(list)]),
     ),
+    large_data: blocksOf(facts.large_data),
   };
+}
+
+/** Blocks of data, each behind the one before; none where they are no such thing. */
+function blocksOf(list: unknown): readonly DataBlock[] {
+  if (!Array.isArray(list)) return [];
+  let last = 0;
+  const blocks = list.map((item: Partial<DataBlock> | null) => {
+    const [entry, start, end] = [item?.entry, item?.start, item?.end].map(Number) as [number, number, number];
+    const fits = [entry, start, end].every(Number.isSafeInteger) && start >= last && end > start;
+    last = end;
+    return fits ? { entry, start, end } : undefined;
+  });
+  return blocks.every((block) => block !== undefined) ? blocks : [];
 }

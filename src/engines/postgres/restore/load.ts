@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { openChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
-import { definitionsOf, type ReadRequest, readableArchive } from '../dump/archive-file.ts';
+import {
+  definitionsOf,
+  type ParallelRequest,
+  type ReadRequest,
+  readableArchive,
+} from '../dump/archive-file.ts';
+import type { DataBlock } from '../dump/archive-offsets.ts';
+import { feedPipes } from '../dump/data-pipes.ts';
+import { parseToc } from '../dump/toc.ts';
 import type { Server } from '../server/server.ts';
 import type { Tools } from '../server/tools.ts';
 import type { Archive } from './content.ts';
@@ -16,6 +24,8 @@ export interface LoadRequest {
   /** `--use-list`; undefined: everything. */
   readonly list?: string;
   readonly read: ReadRequest;
+  /** Where in the archive large data lie. */
+  readonly known: readonly DataBlock[];
   /** Definitions alone, of an archive that was staged or comes by stdin: by one connection. */
   readonly serial?: true;
 }
@@ -30,7 +40,7 @@ export async function loadArchive(
   const single = request.flags.includes('--single-transaction') || request.serial;
   const readable =
     request.serial === undefined
-      ? await readableArchive(content, archive, read, !server.connection.viaTools)
+      ? await readableArchive(content, archive, parallelRequest(request), !server.connection.viaTools)
       : definitionsOf(content, archive, read);
   const argv = [
     ...tools.argv('pg_restore'),
@@ -55,9 +65,10 @@ export async function loadArchive(
     if (!single) argv.push(`--jobs=${readable.jobs}`);
     argv.push(readable.path);
   }
+  const stop = new AbortController();
   const child = await openChild(argv, {
     env: server.env,
-    signal: read.signal,
+    signal: AbortSignal.any([read.signal, stop.signal]),
     redact: server.secrets,
     ...(readable.kind === 'stdin' ? { stdin: readable.open() } : {}),
     failure: {
@@ -67,10 +78,22 @@ export async function loadArchive(
       hint: 'the target was not touched; solve what pg_restore names, then restore again',
     },
   });
+  if (readable.kind === 'path' && readable.pipes !== undefined) {
+    await feedPipes(readable.pipes, {
+      readers: readable.jobs,
+      gone: child.done,
+      stop: (error) => stop.abort(error),
+    });
+  }
   for await (const _ of child.stdout);
   const { stderr } = await child.done;
   // With --exit-on-error it never is, but should a version disagree: a restore with errors is none.
   if (/errors ignored on restore: [1-9]/.test(stderr)) {
     throw new DguardError('target_failed', stderr, { operation: 'load', subject: database });
   }
+}
+
+function parallelRequest({ read, known, list, server }: LoadRequest): ParallelRequest {
+  const wanted = list === undefined ? undefined : new Set(parseToc(list).map(({ id }) => Number(id)));
+  return { ...read, known, env: server.env, ...(wanted === undefined ? {} : { wanted }) };
 }

@@ -44,6 +44,7 @@ export async function load(
     flags: [...work.fit.flags, ...flags],
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
+    known: work.facts.large_data,
   };
   if (!isExport(work)) {
     await loadArchive(work.content, work.archive, request);

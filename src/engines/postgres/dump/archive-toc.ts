@@ -1,0 +1,119 @@
+/**
+ * The head of a custom archive: its table of contents, before the data.
+ * Format: src/bin/pg_dump/pg_backup_archiver.c (WriteHead, WriteToc), pg_backup_custom.c and
+ * pg_backup_directory.c of PostgreSQL 12 to 18.
+ */
+export interface ArchiveContents {
+  readonly entries: readonly ContentsEntry[];
+  /** Where the head ends and the data begin. */
+  readonly end: number;
+}
+
+export interface ContentsEntry {
+  /** The dump's own number of it. */
+  readonly id: number;
+  /** `TABLE DATA`, `BLOBS`, … */
+  readonly kind: string;
+  readonly start: number;
+  /** Where the archive says where its data is: the last 9 bytes of the entry. */
+  readonly place: number;
+  /** Whether it has data, and whether the archive says where. */
+  readonly data: 'none' | 'somewhere' | 'known';
+}
+
+const MAGIC = Buffer.from('PGDMP');
+const FORMAT_AT = 10;
+const CUSTOM_FORMAT = 1;
+/** What a directory's table of contents says: pg_dump gives both the same. */
+const TAR_FORMAT = 3;
+const PLACE_BYTES = 9;
+const DATA_STATES = new Map([
+  [1, 'somewhere'],
+  [2, 'known'],
+  [3, 'none'],
+] as const);
+
+/** Reads the head of an archive out of its first bytes; `more` where they are not all of it yet. */
+export function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown' {
+  const more = Symbol('more');
+  let at = 0;
+  const byte = (): number => {
+    if (at >= bytes.length) throw more;
+    return bytes[at++]!;
+  };
+  const int = (): number => {
+    const negative = byte() !== 0;
+    if (at + 4 > bytes.length) throw more;
+    at += 4;
+    const value = bytes.readUInt32LE(at - 4);
+    return negative ? -value : value;
+  };
+  const text = (): string | undefined => {
+    const length = int();
+    if (length < 0) return undefined;
+    if (at + length > bytes.length) throw more;
+    at += length;
+    return bytes.toString('latin1', at - length, at);
+  };
+  const times = (count: number, read: () => unknown) => {
+    for (let i = 0; i < count; i++) read();
+  };
+  try {
+    for (const expected of MAGIC) if (byte() !== expected) return 'unknown';
+    const version = byte() * 100 + byte();
+    byte();
+    const [intBytes, offsetBytes, format] = [byte(), byte(), byte()];
+    if (version < 114 || version > 116 || intBytes !== 4 || offsetBytes !== 8 || format !== CUSTOM_FORMAT)
+      return 'unknown';
+    // How it is compressed: an algorithm, once a level.
+    const compression = version >= 115 ? byte() : int();
+    if (compression !== 0) return 'unknown';
+    times(7, int);
+    times(3, text);
+    const entries: ContentsEntry[] = [];
+    for (let left = int(); left > 0; left--) {
+      const start = at;
+      const id = int();
+      int();
+      times(3, text);
+      const kind = text() ?? '';
+      int();
+      times(6, text);
+      if (version >= 116) int();
+      times(2, text);
+      while (text() !== undefined);
+      const place = at;
+      const data = DATA_STATES.get(byte() as 1 | 2 | 3);
+      if (data === undefined) return 'unknown';
+      times(PLACE_BYTES - 1, byte);
+      entries.push({ id, kind, start, place, data });
+    }
+    return { entries, end: at };
+  } catch (thrown) {
+    if (thrown === more) return 'more';
+    throw thrown;
+  }
+}
+
+/** What the file of an entry's data is called in a directory. */
+export function dataFileName(id: number): string {
+  return `${id}.dat`;
+}
+
+/** The table of contents of a directory (`toc.dat`) that has what the archive has: files instead of places. */
+export function directoryContents(head: Buffer, { entries, end }: ArchiveContents): Buffer {
+  const first = Buffer.from(head.subarray(0, entries[0]?.start ?? end));
+  first[FORMAT_AT] = TAR_FORMAT;
+  const parts: Buffer[] = [first];
+  for (const { id, start, place, data } of entries) {
+    parts.push(head.subarray(start, place), fileNameText(data === 'none' ? '' : dataFileName(id)));
+  }
+  return Buffer.concat(parts);
+}
+
+function fileNameText(name: string): Buffer {
+  const text = Buffer.alloc(5 + name.length);
+  text.writeUInt32LE(name.length, 1);
+  text.write(name, 5, 'latin1');
+  return text;
+}

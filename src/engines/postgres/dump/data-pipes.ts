@@ -1,0 +1,122 @@
+import { constants, openSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readChild } from '../../../child.ts';
+import { errnoOf, throwIfAborted } from '../../../errors.ts';
+
+/** A named pipe in the place of a file that a program is going to read once, from its begin to its end. */
+export interface DataPipe {
+  readonly path: string;
+  /** What is written into it, once. */
+  data(): AsyncIterable<Uint8Array>;
+}
+
+/** How often is looked whether somebody waits at another pipe: nothing tells. */
+const LOOK_MS = 15;
+const PATHS_AT_ONCE = 100;
+
+/** Makes named pipes by mkfifo(1); false where that cannot be (no such program, a disk that holds none): then there are none. */
+export async function makePipes(
+  paths: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    for (let at = 0; at < paths.length; at += PATHS_AT_ONCE) {
+      const some = paths.slice(at, at + PATHS_AT_ONCE);
+      await readChild(['mkfifo', '-m', '600', ...some], { env, signal, maxBytes: 1000 });
+    }
+    return true;
+  } catch {
+    throwIfAborted(signal);
+    for (const path of paths) await rm(path, { force: true });
+    return false;
+  }
+}
+
+/**
+ * Writes into each pipe once its reader opens it, into no more than `readers` at a time, until `gone` settles:
+ * the reader's end. When the data of one fail, `stop` ends the reader before a pipe is closed, as it would take
+ * the end of the pipe for the end of the data; the error is thrown.
+ */
+export async function feedPipes(
+  pipes: readonly DataPipe[],
+  reader: { readonly readers: number; readonly gone: Promise<unknown>; stop(error: unknown): void },
+): Promise<void> {
+  let isGone = false;
+  const gone = reader.gone.then(
+    () => undefined,
+    () => undefined,
+  );
+  void gone.then(() => {
+    isGone = true;
+  });
+  let failure: { readonly error: unknown } | undefined;
+  const waiting = new Set(pipes);
+  const fed = new Set<Promise<void>>();
+  while (!isGone && waiting.size > 0) {
+    for (const pipe of waiting) {
+      if (fed.size >= reader.readers) break;
+      const descriptor = openIfRead(pipe.path);
+      if (descriptor === undefined) continue;
+      waiting.delete(pipe);
+      const feeding = feed(pipe, descriptor, async (error) => {
+        failure ??= { error };
+        reader.stop(error);
+        await gone;
+      }).finally(() => fed.delete(feeding));
+      fed.add(feeding);
+    }
+    if (fed.size >= reader.readers) await Promise.race([gone, ...fed]);
+    else await Promise.race([gone, sleep(LOOK_MS)]);
+  }
+  await Promise.all(fed);
+  await gone;
+  if (failure) throw failure.error;
+}
+
+/** A descriptor to write to a pipe with, or undefined while nobody has it open to read. */
+function openIfRead(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENXIO') return undefined;
+    throw error;
+  }
+}
+
+async function feed(
+  pipe: DataPipe,
+  descriptor: number,
+  failed: (error: unknown) => Promise<void>,
+): Promise<void> {
+  const socket = new Socket({ fd: descriptor, readable: false, writable: true });
+  let closed = false;
+  let wake = () => {};
+  const close = () => {
+    closed = true;
+    wake();
+  };
+  socket
+    .on('error', close)
+    .on('close', close)
+    .on('drain', () => wake());
+  const until = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  try {
+    for await (const chunk of pipe.data()) {
+      if (!closed && !socket.write(chunk)) await until();
+      // The reader's own end tells why.
+      if (closed) return;
+    }
+    socket.end();
+    while (!closed) await until();
+  } catch (error) {
+    await failed(error);
+  } finally {
+    socket.destroy();
+  }
+}
