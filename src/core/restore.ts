@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { collectLessOften } from '../archive/heap.ts';
 import { openContent } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types.ts';
 import { createEngine } from '../engines/registry.ts';
@@ -61,6 +62,7 @@ export async function restoreCopy(
   }
   runtime.emit({ type: 'stage', subject: manifest.id, stage: 'restore', totalBytes: manifest.size_bytes });
   const engine = await createEngine(manifest.datasource.type, manifest.id);
+  collectLessOften(300);
   const content = await openContent(stored, resolver(all, copy), runtime.signal);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-restore-'));
   const warnings: Warning[] = [];

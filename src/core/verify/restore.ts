@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
@@ -21,6 +22,7 @@ export async function checkRestore(
 ): Promise<void> {
   const stored = asStored(copy);
   const { manifest } = stored;
+  collectLessOften(300);
   const content = await openContent(stored, resolver(all, copy), runtime.signal);
   const engine = await createEngine(manifest.datasource.type, manifest.id);
   const toFolder = engine.capabilities.targets.includes('path');

@@ -21,18 +21,25 @@ export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
   /** Bytes of a piece that are still to come. */
   let left = 0;
   /** What came of a head that the chunk before ended in. */
-  const head = Buffer.alloc(INT_BYTES + 1);
+  const head = new Uint8Array(INT_BYTES + 1);
   let headBytes = 0;
   for await (const chunk of chunks) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    const data = Buffer.allocUnsafeSlow(bytes.length);
+    // A piece is a row: what is done for each must make no garbage. So they move together in a copy of the chunk.
+    const bytes = new Uint8Array(chunk);
     let filled = 0;
     let from = 0;
     let at = 0;
     while (at < bytes.length) {
+      if (entry !== undefined && left === 0 && headBytes === 0) {
+        const moved = moveWhole(bytes, at, filled);
+        filled += moved.bytes;
+        at += moved.bytes + INT_BYTES * moved.pieces;
+        if (at === bytes.length) break;
+      }
       if (left > 0) {
         const take = Math.min(left, bytes.length - at);
-        filled += bytes.copy(data, filled, at, at + take);
+        bytes.copyWithin(filled, at, at + take);
+        filled += take;
         at += take;
         left -= take;
         continue;
@@ -44,7 +51,7 @@ export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
         at += wanted;
       } else {
         const take = Math.min(wanted - headBytes, bytes.length - at);
-        bytes.copy(head, headBytes, at, at + take);
+        head.set(bytes.subarray(at, at + take), headBytes);
         headBytes += take;
         at += take;
         if (headBytes < wanted) break;
@@ -54,18 +61,36 @@ export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
       if (entry === undefined) entry = value;
       else if (value > 0) left = value;
       else {
-        yield { entry, bytes: data.subarray(from, filled), end: true };
+        yield { entry, bytes: bytes.subarray(from, filled), end: true };
         from = filled;
         entry = undefined;
       }
     }
-    if (entry !== undefined && filled > from) yield { entry, bytes: data.subarray(from, filled), end: false };
+    if (entry !== undefined && filled > from)
+      yield { entry, bytes: bytes.subarray(from, filled), end: false };
   }
   if (entry !== undefined || headBytes > 0) throw notOfTables();
 }
 
+/** Moves the pieces that lie whole at `from`, without their heads, to `to`. */
+function moveWhole(bytes: Uint8Array, from: number, to: number): { pieces: number; bytes: number } {
+  let at = from;
+  let put = to;
+  let pieces = 0;
+  const last = bytes.length - INT_BYTES;
+  while (at <= last && bytes[at] === 0) {
+    const length = bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24);
+    if (length <= 0 || length > last - at) break;
+    bytes.copyWithin(put, at + INT_BYTES, at + INT_BYTES + length);
+    put += length;
+    at += INT_BYTES + length;
+    pieces++;
+  }
+  return { pieces, bytes: put - to };
+}
+
 /** A length, or, where a block begins, its kind and entry. */
-function readHead(bytes: Buffer, at: number, length: number): number {
+function readHead(bytes: Uint8Array, at: number, length: number): number {
   const int = at + length - INT_BYTES;
   const isBlock = length > INT_BYTES;
   if (bytes[int] !== 0 || (isBlock && bytes[at] !== DATA_BLOCK)) throw notOfTables();
