@@ -101,6 +101,28 @@ describe('a backup of any members', () => {
       settings(60),
     );
   });
+
+  test('a stream cut anywhere is the same bytes, part by part', MINUTES, async () => {
+    const shares = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(content, shares, options, async (bytes, at, how) => {
+        const opened = await openContent(
+          await writeBackup([streamMember('before', bytes), streamMember('stream', bytes)], how),
+          async () => undefined,
+        );
+        const cuts = at.map((share) => Math.round(share * bytes.length)).sort((a, b) => a - b);
+        const parts = await opened.parts((await opened.entry('stream'))!, cuts);
+        expect(parts).toHaveLength(cuts.length + 1);
+        for (const [index, part] of parts.entries()) {
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of opened.read(part)) chunks.push(chunk);
+          const expected = bytes.subarray(cuts[index - 1] ?? 0, cuts[index] ?? bytes.length);
+          expect(Buffer.concat(chunks).equals(expected)).toBe(true);
+        }
+      }),
+      settings(60),
+    );
+  });
 });
 
 /** One change of an object's bytes; the number is a share of its length. */
