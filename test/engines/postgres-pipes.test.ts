@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { DataBlock } from '../../src/engines/postgres/dump/archive-offsets.ts';
 import { dataOf } from '../../src/engines/postgres/dump/archive-rows.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
@@ -15,7 +16,7 @@ const rows = (count: number) =>
 describeWithEachPostgres('postgres: a large dump is decoded while it is loaded', (server) => {
   let bench: Bench;
   let content: BackupContent;
-  const blocks = () => content.facts.engine!['large_data'] as { entry: number; start: number; end: number }[];
+  const blocks = () => content.facts.engine!['large_data'] as DataBlock[];
   const lying = (large_data: unknown): BackupContent => ({
     ...content,
     facts: { ...content.facts, engine: { ...content.facts.engine, large_data } },
@@ -122,7 +123,7 @@ describeWithEachPostgres('postgres: a large dump is decoded while it is loaded',
   });
 
   it('places that are wrong are corrupt, and nothing is swapped', async () => {
-    const [first, second] = blocks() as [{ entry: number; start: number; end: number }, typeof first];
+    const [first, second] = blocks() as [DataBlock, DataBlock];
     for (const wrong of [
       [{ ...first, start: first.start + 3 }, second],
       [{ ...first, end: first.end - 1 }],
