@@ -27,6 +27,11 @@ export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** The driver's own socket, which its types do not mention. TLS puts another one into its place. */
+interface Wired {
+  readonly connection: { readonly stream: { destroy(): void } };
+}
+
 /** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
 export async function openDriverSession(
   connection: Connection,
@@ -49,8 +54,17 @@ export async function openDriverSession(
     });
     // A connection that breaks while nothing is asked fails the next query, not the process.
     client.on('error', () => {});
-    await client.connect();
-    return client;
+    // A server that says nothing would keep an abort waiting for as long as it may take to connect.
+    const destroy = () => void (client as unknown as Wired).connection.stream.destroy();
+    signal.addEventListener('abort', destroy, { once: true });
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      throw signal.aborted ? abortError(signal) : error;
+    } finally {
+      signal.removeEventListener('abort', destroy);
+    }
   };
   const ssl = await sslOptions(connection);
   const client = await connect(ssl).catch((error: unknown) => {
@@ -58,10 +72,7 @@ export async function openDriverSession(
     if (connection.ssl === 'prefer' && refused) return connect(false);
     throw error;
   });
-  const destroy = () => {
-    const { connection: wire } = client as unknown as { connection: { stream: { destroy(): void } } };
-    wire.stream.destroy();
-  };
+  const destroy = () => void (client as unknown as Wired).connection.stream.destroy();
   signal.addEventListener('abort', destroy, { once: true });
   if (signal.aborted) destroy();
   const query = async (sql: string) => {
