@@ -111,7 +111,7 @@ complete -c dguard -n '__dguard_at restore' -l at -r -d 'the newest good one not
 complete -c dguard -n '__dguard_at restore' -l datasource -r -f -a '(__dguard_names datasources)' -d 'only this datasource (repeatable)'
 complete -c dguard -n '__dguard_at restore' -l only -r -d 'only this path or table (repeatable)'
 complete -c dguard -n '__dguard_at restore' -l to-path -r -F -d 'restore there'
-complete -c dguard -n '__dguard_at restore' -l to -r -f -a '(__dguard_names datasources)' -d 'to another datasource\'s place, of the same type'
+complete -c dguard -n '__dguard_at restore' -l to -r -f -a '(__dguard_names datasources)' -d 'to another datasource\'s place; of another type: plain tables of a JSONL export'
 complete -c dguard -n '__dguard_at restore' -l to-database -r -f -a '(__dguard_names names)' -d 'to a database of this name'
 complete -c dguard -n '__dguard_at restore' -l overwrite -d 'replace what is there; the old is kept for --undo'
 complete -c dguard -n '__dguard_at restore' -l delete-extra -d 'also remove (keep for --undo) what the backup does not hold, after showing it'

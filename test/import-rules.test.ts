@@ -51,7 +51,7 @@ it('imports go down only: nobody imports the command line, core sees no adapter'
 });
 
 /** Rooms of what several engines have in common: each of them may use it, it knows none of them. */
-const COMMON = ['jsonl'];
+const COMMON = ['jsonl', 'plain'];
 
 it('adapters never import each other, and what they share imports none of them', () => {
   const adapter = (path: string) => path.split('/')[1]!;

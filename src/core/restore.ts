@@ -11,6 +11,7 @@ import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
 import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
+import { translateBackup } from './translate.ts';
 
 export interface RestoreOptions {
   /** Where to; undefined is the datasource's own place, which then must be configured. */
@@ -34,8 +35,8 @@ export interface RestoreOptions {
 
 /**
  * Restores one copy of one backup, under the target's lock. Everything is read and proven block by block
- * before it is used; a restore that throws leaves the target as it was. Errors: those of the engine,
- * `corrupt` for bad bytes, `locked`.
+ * before it is used; a restore that throws leaves the target as it was. To a datasource of another type its tables
+ * are translated. Errors: those of the engine, `corrupt` for bad bytes, `locked`.
  */
 export async function restoreCopy(
   copy: CatalogEntry,
@@ -61,9 +62,11 @@ export async function restoreCopy(
     });
   }
   runtime.emit({ type: 'stage', subject: manifest.id, stage: 'restore', totalBytes: manifest.size_bytes });
-  const engine = await createEngine(manifest.datasource.type, manifest.id);
+  const from = await createEngine(manifest.datasource.type, manifest.id);
+  const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
+  const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;
   collectLessOften(300);
-  const content = await openContent(stored, resolver(all, copy), runtime.signal);
+  const stock = await openContent(stored, resolver(all, copy), runtime.signal);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-restore-'));
   const warnings: Warning[] = [];
   const warn = (warning: Warning) => warnings.push(warning);
@@ -72,15 +75,20 @@ export async function restoreCopy(
   const lock = options.dryRun ? undefined : await lockTarget(target, 'restore', runtime);
   const reading = options.dryRun ? undefined : await holdReadLease(copy, all, 'restore', runtime);
   try {
-    if (options.toOther) refuseOtherPlaces(content, options);
+    if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
     const common = targetRequest(target, tempDir, runtime, warn);
+    const { overwrite, only } = options;
+    const { content, prove } = crosses
+      ? await translateBackup(stock, { from, to: engine, only, overwrite, subject: manifest.id }, common)
+      : { content: stock, prove: undefined };
     if (!options.dryRun) {
       for (const message of (await engine.swaps?.recover(common)) ?? []) warn({ message, partial: false });
     }
     const request = {
       ...common,
       ownPaths: options.ownPaths ?? [],
-      only: options.only,
+      // Of a translated backup the chosen tables are all.
+      only: crosses ? [] : options.only,
       overwrite: options.overwrite,
       deleteExtra: options.deleteExtra === true,
       scratch: false,
@@ -88,6 +96,7 @@ export async function restoreCopy(
       privileged: options.privileged,
       roles: options.roles === true,
       safety: async () => options.safety?.(),
+      ...(prove === undefined ? {} : { prove }),
       backupId: manifest.id,
       onProgress(bytesDone: number, filesDone: number) {
         const now = performance.now();

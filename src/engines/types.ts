@@ -1,5 +1,6 @@
 import type { DatasourceType } from '../config/types.ts';
 import type { HostFacts } from '../runtime.ts';
+import type { PlainForm } from './plain/types.ts';
 
 /**
  * The contract of an engine: it turns a datasource into members (streams or trees) inside one snapshot,
@@ -38,6 +39,9 @@ export interface Engine<Options = unknown> {
 
   /** The databases that a datasource names (a list, or `all`), each to be a backup of its own. */
   databases?(source: EngineSource<Options>): Promise<readonly string[]>;
+
+  /** How its JSONL exports are tables that another engine can hold, and back; absent where it has none such. */
+  readonly plain?: PlainForm;
 
   /** How a replaced target is kept and taken back; absent where the engine replaces nothing. */
   readonly swaps?: TargetSwaps<Options>;
@@ -420,9 +424,20 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
    * Its id, or undefined where the user wants none. Throws: then nothing may be replaced.
    */
   readonly safety?: () => Promise<string | undefined>;
+  /**
+   * Looks at what was loaded, once it was compared with the backup's records and before it takes the target's place.
+   * Throws: then the target stays as it is.
+   */
+  readonly prove?: (loaded: LoadedPlace) => Promise<void>;
   /** The backup's id, for names and marks of staging and undo copies. */
   readonly backupId: string;
   readonly onProgress: (bytesDone: number, filesDone: number) => void;
+}
+
+/** Where a restore has loaded to, for the time being. */
+export interface LoadedPlace {
+  readonly database?: string;
+  readonly path?: string;
 }
 
 export interface RestoreOutcome {

@@ -1,10 +1,10 @@
 import { BSON, Decimal128 } from 'mongodb';
 import { describe, expect, it } from 'vitest';
+import { createFingerprint } from '../../src/engines/jsonl/fingerprint.ts';
 import { checkDocument, elements, field, without } from '../../src/engines/mongodb/bson/bson.ts';
 import { decimalText, parseDecimal } from '../../src/engines/mongodb/bson/decimal128.ts';
 import { jsonToDocument } from '../../src/engines/mongodb/bson/ejson-read.ts';
 import { documentToJson } from '../../src/engines/mongodb/bson/ejson-write.ts';
-import { createFingerprint } from '../../src/engines/mongodb/bson/fingerprint.ts';
 import { documentsOfPack, packDocuments } from '../../src/engines/mongodb/bson/pack.ts';
 import { metadataText, parseMetadata } from '../../src/engines/mongodb/server/metadata.ts';
 import {

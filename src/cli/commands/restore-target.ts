@@ -108,7 +108,8 @@ async function targetsOf(context: Context, name: string, options: Options): Prom
   }
   return chosen.map((each) => {
     const datasource = config?.datasources[options.to ?? each.name];
-    const toPath = targetOf(options.toPath, each, chosen.length);
+    const type = datasource?.type ?? each.type;
+    const toPath = targetOf(options.toPath, { name: each.name, type }, chosen.length);
     if (datasource === undefined && toPath === undefined) {
       throw new DguardError('usage', `which target? ${options.to ?? each.name} is not configured here`, {
         operation: 'restore',
@@ -118,6 +119,7 @@ async function targetsOf(context: Context, name: string, options: Options): Prom
     }
     return {
       ...each,
+      type,
       ...(datasource === undefined ? {} : { datasource }),
       ...(toPath === undefined ? {} : { toPath }),
       ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),

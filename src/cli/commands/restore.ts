@@ -146,7 +146,9 @@ function safetyOf(
   { datasource, toDatabase }: Pick<RestoreOptions, 'datasource' | 'toDatabase'>,
   config: Config | undefined,
 ): Promise<string> {
-  const database = toDatabase ?? manifest!.database;
+  // The name of a database of another type's server says nothing of this one's.
+  const own = datasource?.type === manifest!.datasource.type ? manifest!.database : undefined;
+  const database = toDatabase ?? own;
   context.note('what is there now cannot be kept for undo: a safety backup of it is taken first');
   return takeSafetyBackup(
     {
@@ -162,7 +164,7 @@ function safetyOf(
   );
 }
 
-/** Where a copy goes. Errors: usage, where nothing says it or it is of another type. */
+/** Where a copy goes. Errors: usage, where nothing says it. */
 function placeFor(
   copy: CatalogEntry,
   count: number,
@@ -170,9 +172,9 @@ function placeFor(
   options: Options,
 ): Pick<RestoreOptions, 'toPath' | 'toDatabase' | 'datasource' | 'toOther'> {
   const { datasource: of, id } = copy.manifest!;
-  const toPath = targetOf(options.toPath, of, count);
   const datasource =
     options.to === undefined ? datasourceOf(config, copy.manifest!) : other(config, options.to, of.type, id);
+  const toPath = targetOf(options.toPath, { name: of.name, type: datasource?.type ?? of.type }, count);
   if (toPath === undefined && !datasource) {
     throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
       operation: 'restore',
@@ -196,13 +198,10 @@ function placeFor(
 }
 
 function other(config: Config | undefined, name: string, type: string, id: string): DatasourceConfig {
-  const found = config?.datasources[name];
-  if (found?.type === type) return found;
-  const why =
-    found === undefined
-      ? 'is not configured here'
-      : `is a ${found.type} datasource, and the backup is of ${type}`;
-  throw new DguardError(found === undefined ? 'unknown_name' : 'usage', `${name} ${why}`, {
+  const found =
+    config !== undefined && Object.hasOwn(config.datasources, name) ? config.datasources[name] : undefined;
+  if (found !== undefined) return found;
+  throw new DguardError('unknown_name', `${name} is not configured here`, {
     operation: 'restore',
     subject: id,
     hint: `it has: ${Object.values(config?.datasources ?? {})

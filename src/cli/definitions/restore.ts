@@ -14,7 +14,10 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
       { flags: '--datasource <datasource>', description: 'only this datasource (repeatable)', value: 'list' },
       { flags: '--only <pattern>', description: 'only this path or table (repeatable)', value: 'list' },
       { flags: '--to-path <path>', description: 'restore there' },
-      { flags: '--to <datasource>', description: "to another datasource's place, of the same type" },
+      {
+        flags: '--to <datasource>',
+        description: "to another datasource's place; of another type: plain tables of a JSONL export",
+      },
       { flags: '--to-database <name>', description: 'to a database of this name' },
       { flags: '--overwrite', description: 'replace what is there; the old is kept for --undo' },
       {

@@ -3,6 +3,7 @@ import { listDatabases } from './databases.ts';
 import { diagnoseServer } from './diagnose.ts';
 import { dumpDatabase } from './dump/dump.ts';
 import type { MysqlOptions } from './options.ts';
+import { mysqlPlain } from './plain/form.ts';
 import { probeServer } from './probe.ts';
 import { inspectBackup } from './restore/inspect.ts';
 import { restoreBackup } from './restore/restore.ts';
@@ -21,4 +22,5 @@ export const mysqlEngine: Engine<MysqlOptions> = {
   restore: restoreBackup,
   inspect: inspectBackup,
   swaps: mysqlSwaps,
+  plain: mysqlPlain,
 };

@@ -3,6 +3,7 @@ import { listDatabases } from './databases.ts';
 import { diagnoseServer } from './diagnose.ts';
 import { dumpDatabase } from './dump/dump.ts';
 import type { PostgresOptions } from './options.ts';
+import { postgresPlain } from './plain/form.ts';
 import { probeServer } from './probe.ts';
 import { inspectBackup } from './restore/inspect.ts';
 import { restoreBackup } from './restore/restore.ts';
@@ -21,4 +22,5 @@ export const postgresEngine: Engine<PostgresOptions> = {
   restore: restoreBackup,
   inspect: inspectBackup,
   swaps: postgresSwaps,
+  plain: postgresPlain,
 };

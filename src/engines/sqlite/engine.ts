@@ -8,6 +8,7 @@ import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
 import { locateSource } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
+import { sqlitePlain } from './plain-write.ts';
 import { restoreBackup } from './restore.ts';
 import { withSource } from './source.ts';
 import { sqliteSwaps } from './swaps.ts';
@@ -26,6 +27,7 @@ export const sqliteEngine: Engine<SqliteOptions> = {
   restore: restoreBackup,
   inspect: inspectBackup,
   swaps: sqliteSwaps,
+  plain: sqlitePlain,
 };
 
 async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {

@@ -47,6 +47,7 @@ export async function restoreBackup(
     unit = createUnit([{ path: fromText(target.path), place: 'beside' }], request.backupId, request.now());
     const staged = newPath(unit);
     let tables = await stageAndProve(content, staged, recorded, request);
+    await request.prove?.({ path: staged });
     if (isMerge) {
       throwIfAborted(request.signal);
       const chosen = `${staged}-chosen`;

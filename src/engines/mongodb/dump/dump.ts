@@ -1,8 +1,8 @@
 import type { Db, Timestamp } from 'mongodb';
 import { compareEntryPaths } from '../../../archive/paths.ts';
 import { DguardError } from '../../../errors.ts';
+import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, Member } from '../../types.ts';
-import { createFingerprint } from '../bson/fingerprint.ts';
 import type { MongodbOptions } from '../options.ts';
 import { isMoving, listMarks, type Mark, ownCollections } from '../restore/marks.ts';
 import { selectCollections } from '../restore/select.ts';

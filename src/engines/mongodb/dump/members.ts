@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { compareEntryPaths, fromText } from '../../../archive/paths.ts';
+import type { Fingerprint } from '../../jsonl/fingerprint.ts';
 import type { StreamMember, TableFact } from '../../types.ts';
 import { documentEnd } from '../bson/bson.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
-import type { Fingerprint } from '../bson/fingerprint.ts';
 import { type CollectionInfo, storedIn } from '../server/catalog.ts';
 import { type DumpedFacts, metadataText } from '../server/metadata.ts';
 import { fileStem, memberPath } from '../server/names.ts';

@@ -1,8 +1,8 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
+import { createFingerprint, type Fingerprint } from '../../jsonl/fingerprint.ts';
 import type { TableFact } from '../../types.ts';
 import { field } from '../bson/bson.ts';
-import { createFingerprint, type Fingerprint } from '../bson/fingerprint.ts';
 import type { Part } from '../dump/content.ts';
 import { type CollectionInfo, catalogHash, listCollections } from '../server/catalog.ts';
 import { readCollection } from '../server/read.ts';

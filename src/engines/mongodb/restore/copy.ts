@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
+import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import { field } from '../bson/bson.ts';
-import { createFingerprint } from '../bson/fingerprint.ts';
 import { packDocuments } from '../bson/pack.ts';
 import { describeCollection, storedIn } from '../server/catalog.ts';
 import { INSERT_LIMITS, type InsertOptions, rawInsert } from '../server/raw.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { toBytes } from '../../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { checkDocument } from '../bson/bson.ts';
 import { writeJson } from '../bson/ejson-read.ts';
-import { createFingerprint } from '../bson/fingerprint.ts';
 import { documentsOfPack, packDocuments } from '../bson/pack.ts';
 import { BsonWriter } from '../bson/writer.ts';
 import { exportFacts, type Part, readParts } from '../dump/content.ts';

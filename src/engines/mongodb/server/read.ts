@@ -1,8 +1,8 @@
 import type { Db, Timestamp } from 'mongodb';
 import { createCollector } from '../../../archive/heap.ts';
 import { throwIfAborted } from '../../../errors.ts';
+import type { Fingerprint } from '../../jsonl/fingerprint.ts';
 import { documentEnd } from '../bson/bson.ts';
-import type { Fingerprint } from '../bson/fingerprint.ts';
 import { collectionSize } from './catalog.ts';
 import { serverError } from './failures.ts';
 import { rawBatches } from './raw.ts';

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { lineFields } from '../../jsonl/line.ts';
 import { tableLines } from '../../jsonl/lines.ts';
 import type { BackupContent } from '../../types.ts';
 import { AFTER_ROWS, BEFORE_ROWS } from '../dump/dump-stream.ts';
@@ -55,101 +56,47 @@ async function* insertStatements(content: BackupContent, table: TableDocument): 
   if (text !== '') yield Buffer.from(`${text};\n`);
 }
 
-interface Token {
-  readonly sign?: string;
-  /** With its quotes. */
-  readonly string?: string;
-  readonly plain?: string;
-}
-
-const PLAIN = /[\w.+-]+/y;
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-
-/** The tokens of a line of JSON. Strings may be megabytes: they are searched, not matched. */
-function tokensOf(line: string): { next(): Token | undefined; rest(): string } {
-  let at = 0;
-  return {
-    rest: () => line.slice(at),
-    next() {
-      while (line[at] === ' ') at++;
-      const char = line[at];
-      if (char === undefined) return undefined;
-      if ('{}:,'.includes(char)) {
-        at++;
-        return { sign: char };
-      }
-      if (char === '"') {
-        const end = stringEnd(line, at);
-        if (end < 0) return undefined;
-        const string = line.slice(at, end + 1);
-        at = end + 1;
-        return { string };
-      }
-      PLAIN.lastIndex = at;
-      const plain = PLAIN.exec(line)?.[0];
-      if (plain === undefined) return undefined;
-      at += plain.length;
-      return { plain };
-    },
-  };
-}
-
-/** Where the string that begins at `from` has its last quote; -1: nowhere. */
-function stringEnd(line: string, from: number): number {
-  for (let end = line.indexOf('"', from + 1); end >= 0; end = line.indexOf('"', end + 1)) {
-    let backslashes = 0;
-    while (line[end - 1 - backslashes] === '\\') backslashes++;
-    if (backslashes % 2 === 0) return end;
-  }
-  return -1;
-}
 
 /**
  * The SQL values of one line, in the order of the columns, whatever the order of its keys; undefined for a line
  * that is none. Numbers are taken as they stand: as JavaScript's, they would lose digits.
  */
 export function parseLine(line: string, columns: TableDocument['columns']): string[] | undefined {
-  const { next, rest } = tokensOf(line);
-  const found = new Map<string, string>();
-  const forms = new Map(columns.map(({ name, form }) => [name, form]));
-  if (next()?.sign !== '{') return undefined;
-  for (;;) {
-    const name = parsed(next()?.string);
-    if (name === undefined || next()?.sign !== ':') return undefined;
-    const value = next();
-    const form = forms.get(name);
-    if (value === undefined || form === undefined || found.has(name)) return undefined;
-    const sql = sqlValue(value, form);
+  const fields = lineFields(line);
+  if (fields === undefined || fields.size !== columns.length) return undefined;
+  const values: string[] = [];
+  for (const { name, form } of columns) {
+    const json = fields.get(name);
+    const sql = json === undefined ? undefined : sqlValue(json, form);
     if (sql === undefined) return undefined;
-    found.set(name, sql);
-    const sign = next()?.sign;
-    if (sign === '}') break;
-    if (sign !== ',') return undefined;
+    values.push(sql);
   }
-  if (rest().trim() !== '' || found.size !== columns.length) return undefined;
-  return columns.map(({ name }) => found.get(name)!);
+  return values;
 }
 
-function parsed(text: string | undefined): string | undefined {
+function sqlValue(json: string, form: string): string | undefined {
+  if (json === 'null') return 'NULL';
+  if (form === 'number' || form === 'float') {
+    if (!NUMBER.test(json)) return undefined;
+    // -0 as a literal would be 0.
+    return form === 'float' ? `'${json}'` : json;
+  }
+  const text = parsedString(json);
   if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text) as string;
-  } catch {
-    return undefined;
-  }
-}
-
-function sqlValue({ string, plain }: Token, form: string): string | undefined {
-  if (plain === 'null') return 'NULL';
-  // -0 as a literal would be 0.
-  if (plain !== undefined && NUMBER.test(plain))
-    return form === 'float' ? `'${plain}'` : form === 'number' ? plain : undefined;
-  const text = parsed(string);
-  if (text === undefined || form === 'number' || form === 'float') return undefined;
   if (form === 'text') return `'${text.replace(/[\0\n\r\x1a"'\\]/g, (char) => ESCAPED[char]!)}'`;
   const bytes = Buffer.from(text, 'base64');
   if (bytes.toString('base64') !== text) return undefined;
   return bytes.length === 0 ? "''" : `0x${bytes.toString('hex')}`;
+}
+
+function parsedString(json: string): string | undefined {
+  if (!json.startsWith('"')) return undefined;
+  try {
+    return JSON.parse(json) as string;
+  } catch {
+    return undefined;
+  }
 }
 
 const ESCAPED: Readonly<Record<string, string>> = {

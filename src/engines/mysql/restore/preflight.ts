@@ -15,7 +15,8 @@ export function refuseBadFit(
 ): void {
   const tell = (message: string) => warn({ message, subject: target, partial: false });
   const title = { mysql: 'MySQL', mariadb: 'MariaDB' };
-  if (facts.flavour !== info.flavour) {
+  // Tables of another engine are of no version.
+  if (facts.version !== '' && facts.flavour !== info.flavour) {
     tell(
       `the backup is of ${title[facts.flavour]} ${facts.version}, the target is ${title[info.flavour]} ${info.version}: collations, JSON and routines may not carry over`,
     );

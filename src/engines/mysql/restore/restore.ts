@@ -47,6 +47,7 @@ async function restoreToNew(work: Work): Promise<RestoreOutcome> {
   try {
     const loaded = await load(work, target);
     const tables = await compare(work, target, false);
+    await work.request.prove?.({ database: target });
     await setEvents(work, target, loaded.events);
     await session.run(`DROP TABLE ${identifier(target)}.${identifier(MARK_TABLE)}`);
     done = true;
@@ -64,6 +65,7 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
   try {
     const loaded = await load(work, name);
     const tables = await compare(work, name, false);
+    await request.prove?.({ database: name });
     await writeMark(session, name, { ...mark, events: loaded.events });
     const also = merge && request.deleteExtra ? await mergeExtras(session, target, work.tables) : [];
     const undo = await swapSchemas(

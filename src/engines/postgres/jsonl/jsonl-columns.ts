@@ -25,6 +25,10 @@ export interface ColumnDocument {
   readonly default?: string;
   /** Of an array: the type of its elements. */
   readonly element?: string;
+  /** Of a domain: the type that it is made of. */
+  readonly base?: string;
+  /** Its values are the labels of an enum. */
+  readonly enumerated?: true;
 }
 
 /** What the words of `form` mean, for readers of the files. */
@@ -35,6 +39,9 @@ export const VALUE_ENCODING: Readonly<Record<ColumnForm, string>> = {
   array: "an array, or the text '{…}' in a string where it has several dimensions or does not begin at 1",
   text: "PostgreSQL's text of the value in a string",
 };
+
+/** As the server makes it: what is not there is null. */
+type Nulls<T> = { readonly [Key in keyof T]: T[Key] | (undefined extends T[Key] ? null : never) };
 
 interface Row {
   readonly oid: string;
@@ -50,9 +57,9 @@ export async function listColumns(
   if (tables.length === 0) return columns;
   // A domain is what it is made of, through any number of domains.
   const rows = await session.rows<Row>(`
-    WITH RECURSIVE base (oid, base) AS (
-      SELECT t.oid, t.oid FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
-      UNION ALL SELECT t.oid, b.base FROM pg_catalog.pg_type t JOIN base b ON t.typtype = 'd' AND t.typbasetype = b.oid)
+    WITH RECURSIVE base (oid, base, mod) AS (
+      SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
+      UNION ALL SELECT t.oid, b.base, CASE WHEN b.oid = b.base THEN t.typtypmod ELSE b.mod END FROM pg_catalog.pg_type t JOIN base b ON t.typtype = 'd' AND t.typbasetype = b.oid)
     SELECT a.attrelid::pg_catalog.text AS oid, pg_catalog.jsonb_build_object(
       'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
       'form', CASE
@@ -67,6 +74,7 @@ export async function listColumns(
       'primary_key', coalesce((SELECT pg_catalog.array_position(x.indkey::pg_catalog.int2[], a.attnum) + 1
         FROM pg_catalog.pg_index x WHERE x.indrelid = a.attrelid AND x.indisprimary), 0),
       'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+      'base', CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, b.mod) END, 'enumerated', t.typtype = 'e',
       'element', CASE WHEN t.typelem <> 0 THEN pg_catalog.format_type(t.typelem, a.atttypmod) END) AS "column"
     FROM pg_catalog.pg_attribute a JOIN base b ON b.oid = a.atttypid JOIN pg_catalog.pg_type t ON t.oid = b.base
     LEFT JOIN base eb ON eb.oid = t.typelem LEFT JOIN pg_catalog.pg_type e ON e.oid = eb.base
@@ -74,15 +82,13 @@ export async function listColumns(
     WHERE a.attrelid = ANY (${literal(`{${tables.map(({ oid }) => oid).join(',')}}`)}::pg_catalog.oid[])
       AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`);
   for (const { oid, column } of rows) {
-    const {
-      default: value,
-      element,
-      ...rest
-    } = column as ColumnDocument & { default: string | null; element: string | null };
+    const { default: value, element, base, enumerated, ...rest } = column as Nulls<ColumnDocument>;
     columns.get(oid)?.push({
       ...rest,
       ...(value === null || value === undefined ? {} : { default: value }),
-      ...(element === null || element === undefined || rest.form !== 'array' ? {} : { element }),
+      ...(element == null || rest.form !== 'array' ? {} : { element }),
+      ...(base == null ? {} : { base }),
+      ...(enumerated ? { enumerated } : {}),
     });
   }
   return columns;

@@ -57,7 +57,7 @@ export async function dressDatabase(
     const message = `roles that the database was owned by, or granted to, are not at the target: ${[...new Set(lost)].join(', ')}`;
     warn({ message, subject: name, partial: false });
   }
-  const owner = known(facts.owner) ? facts.owner : powers.role;
+  const owner = facts.owner !== '' && known(facts.owner) ? facts.owner : powers.role;
   const statements = dressStatements(name, {
     ...facts,
     owner,

@@ -50,7 +50,9 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
   const { request, admin, target, existing, facts, powers, fit } = work;
   const choice = await choose(work);
   const mark = { role: 'new', backupId: request.backupId, createdAt: request.now().toISOString() } as const;
-  const name = await createBeside(admin, target, facts.database, mark, work.version.major);
+  // Tables of another engine know no locale: theirs is that of what they replace, if it can hold them.
+  const like = facts.database.collate === '' && existing?.encoding === 'UTF8' ? existing : facts.database;
+  const name = await createBeside(admin, target, like, mark, work.version.major);
   let swapped = false;
   try {
     // An open session says that somebody still works on it: nothing that cleans up takes it away.
@@ -60,6 +62,7 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
       await load(work, name, choice, [], guard);
       await guard.run('ANALYZE');
       tables = await compare(work, guard, choice, 'tell');
+      await work.request.prove?.({ database: name });
     } finally {
       await guard.close();
     }

@@ -111,9 +111,10 @@ export function createStatement(name: string, facts: DatabaseFacts, serverMajor:
   const parts = [
     `CREATE DATABASE ${identifier(name)} TEMPLATE template0`,
     `ENCODING ${literal(facts.encoding)}`,
-    `LC_COLLATE ${literal(facts.collate)}`,
-    `LC_CTYPE ${literal(facts.ctype)}`,
   ];
+  // Of no database: as the server makes them.
+  if (facts.collate === '') return parts.join(' ');
+  parts.push(`LC_COLLATE ${literal(facts.collate)}`, `LC_CTYPE ${literal(facts.ctype)}`);
   if (serverMajor >= 15 && facts.provider !== 'libc') {
     parts.push(`LOCALE_PROVIDER ${facts.provider}`);
     const option = facts.provider === 'icu' ? 'ICU_LOCALE' : 'BUILTIN_LOCALE';
