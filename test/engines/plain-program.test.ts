@@ -170,139 +170,131 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
       }, 120_000);
 
       // Nothing in what follows asks which of the two it is.
-      it.runIf(first)(
-        'a target with something in it is kept for undo, and only replaced when asked to',
-        async () => {
-          await my.database('dgx_copy', 'CREATE TABLE precious (n INT)');
-          const error = await refused('restore', 'lite', '--to', 'my_copy', '--yes');
-          expect(error).toMatchObject({ code: 'target_refused', exit: 1 });
-          const planned = await good('restore', 'lite', '--to', 'my_copy', '--overwrite', '--dry-run');
-          expect(planned).toMatch(/would: .*dgx_copy/);
-          expect(await my.sql('dgx_copy', 'SHOW TABLES')).toHaveLength(1);
-          await good('restore', 'lite', '--to', 'my_copy', '--overwrite', '--yes');
-          expect(await my.sql('dgx_copy', 'SHOW TABLES')).toHaveLength(2);
-          await good('restore', '--undo', 'lite', '--to', 'my_copy', '--yes');
-          expect(await my.sql('dgx_copy', 'SHOW TABLES')).toEqual([{ Tables_in_dgx_copy: 'precious' }]);
-          await good(
-            'restore',
-            'lite',
-            '--to',
-            'my',
-            '--to-database',
-            'dgx_named',
-            '--only',
-            'people',
-            '--yes',
-          );
-          expect(await my.sql('dgx_named', 'SHOW TABLES')).toEqual([{ Tables_in_dgx_named: 'people' }]);
-          await good(
-            'restore',
-            'pg',
-            '--to',
-            'lite',
-            '--to-path',
-            'other.db',
-            '--only',
-            'public.peo*',
-            '--yes',
-          );
-          expect(await select('lite', 'other.db', 'SELECT count(*) AS n FROM people')).toEqual([{ n: 4 }]);
-          const part = await refused(
-            'restore',
-            'pg',
-            '--to',
-            'lite',
-            '--only',
-            'people',
-            '--overwrite',
-            '--yes',
-          );
-          expect(part).toMatchObject({
-            code: 'target_refused',
-            exit: 1,
-            message: expect.stringContaining('not merged'),
-          });
-        },
-        120_000,
-      );
+      it('a target with something in it is kept for undo, and only replaced when asked to', async () => {
+        await my.database('dgx_copy', 'CREATE TABLE precious (n INT)');
+        const error = await refused('restore', 'lite', '--to', 'my_copy', '--yes');
+        expect(error).toMatchObject({ code: 'target_refused', exit: 1 });
+        const planned = await good('restore', 'lite', '--to', 'my_copy', '--overwrite', '--dry-run');
+        expect(planned).toMatch(/would: .*dgx_copy/);
+        expect(await my.sql('dgx_copy', 'SHOW TABLES')).toHaveLength(1);
+        await good('restore', 'lite', '--to', 'my_copy', '--overwrite', '--yes');
+        expect(await my.sql('dgx_copy', 'SHOW TABLES')).toHaveLength(2);
+        await good('restore', '--undo', 'lite', '--to', 'my_copy', '--yes');
+        expect(await my.sql('dgx_copy', 'SHOW TABLES')).toEqual([{ Tables_in_dgx_copy: 'precious' }]);
+        await good(
+          'restore',
+          'lite',
+          '--to',
+          'my',
+          '--to-database',
+          'dgx_named',
+          '--only',
+          'people',
+          '--yes',
+        );
+        expect(await my.sql('dgx_named', 'SHOW TABLES')).toEqual([{ Tables_in_dgx_named: 'people' }]);
+        await good(
+          'restore',
+          'pg',
+          '--to',
+          'lite',
+          '--to-path',
+          'other.db',
+          '--only',
+          'public.peo*',
+          '--yes',
+        );
+        expect(await select('lite', 'other.db', 'SELECT count(*) AS n FROM people')).toEqual([{ n: 4 }]);
+        const part = await refused(
+          'restore',
+          'pg',
+          '--to',
+          'lite',
+          '--only',
+          'people',
+          '--overwrite',
+          '--yes',
+        );
+        expect(part).toMatchObject({
+          code: 'target_refused',
+          exit: 1,
+          message: expect.stringContaining('not merged'),
+        });
+      }, 120_000);
 
-      it.runIf(first)(
-        'what the target cannot hold is refused before anything is loaded, by table, line and column',
-        async () => {
-          const databases = async () => [await my.names(), await pg.names()];
-          await pg.database(
-            'odd',
-            "CREATE TABLE n (id int PRIMARY KEY, f float8); INSERT INTO n VALUES (1, 1), (2, 'NaN'); CREATE TABLE minus (f float8); INSERT INTO minus VALUES ('-0')",
-          );
-          await pg.sql('odd', 'CREATE TABLE a (id int, tags text[], r int4range); CREATE TABLE p (at point)');
-          await my.database('dgx_odd', 'CREATE TABLE z (id INT PRIMARY KEY, d DATE, t TEXT)');
-          await my.sql(
-            'dgx_odd',
-            "SET sql_mode = ''; INSERT INTO z VALUES (1, '2024-01-01', 'a'), (2, '0000-00-00', 'b')",
-          );
-          const config = JSON.parse(readFileSync(join(folder, 'backup.yaml'), 'utf8'));
-          config.datasources.pg_odd = { ...config.datasources.pg, database: 'odd' };
-          config.datasources.my_odd = { ...config.datasources.my, database: 'dgx_odd' };
-          config.jobs.pg_odd = { ...config.jobs.pg, datasources: ['pg_odd'] };
-          config.jobs.my_odd = { ...config.jobs.my, datasources: ['my_odd'] };
-          writeFileSync(join(folder, 'backup.yaml'), JSON.stringify(config), { mode: 0o600 });
-          await good('backup', 'pg_odd');
-          await good('backup', 'my_odd');
-          await good('backup', 'native');
-          const before = await databases();
-          const types = await refused('restore', 'pg_odd', '--to', 'my', '--to-database', 'dgx_new', '--yes');
-          expect(types).toMatchObject({ code: 'unsupported', exit: 2 });
-          expect(types.message).toContain(
-            'public.a: column tags is text[]; public.a: column r is int4range; public.p: column at is point',
-          );
-          const nan = await refused(
-            'restore',
-            'pg_odd',
-            '--only',
-            'n',
-            '--to',
-            'my',
-            '--to-database',
-            'dgx_new',
-            '--yes',
-          );
-          expect(nan).toMatchObject({ code: 'target_refused', exit: 1 });
-          expect(nan.message).toMatch(/public\.n, line 2 of .*, column f: NaN/);
-          const lite = await refused(
-            'restore',
-            'pg_odd',
-            '--only',
-            'n',
-            '--to',
-            'lite',
-            '--to-path',
-            'nan.db',
-            '--yes',
-          );
-          expect(lite.message).toMatch(/public\.n, line 2 of .*, column f: NaN.*NULL/);
-          const zero = await refused('restore', 'my_odd', '--to', 'pg', '--to-database', 'new', '--yes');
-          expect(zero.message).toMatch(/^z, line 2 of z\.jsonl, column d: 0000-00-00/);
-          const native = await refused('restore', 'native', '--to', 'pg', '--to-database', 'new', '--yes');
-          expect(native).toMatchObject({
-            code: 'unsupported',
-            exit: 2,
-            message: expect.stringContaining('JSONL'),
-          });
-          const files = await refused('restore', 'lite', '--to', 'uploads', '--yes');
-          expect(files).toMatchObject({
-            code: 'usage',
-            exit: 2,
-            message: expect.stringContaining('nothing is translated to files'),
-          });
-          const minus = ['restore', 'pg_odd', '--only', 'minus', '--yes', '--to'];
-          expect((await refused(...minus, 'lite', '--to-path', 'nan.db')).message).toMatch(/column f: -0/);
-          expect(await databases()).toEqual(before);
-          expect(existsSync(join(folder, 'nan.db'))).toBe(false);
-          await good(...minus, 'my', '--to-database', 'dgx_new');
-          expect(await my.sql('dgx_new', 'SELECT CAST(f AS CHAR) AS f FROM minus')).toEqual([{ f: '-0' }]);
-        },
-        120_000,
-      );
+      it('what the target cannot hold is refused before anything is loaded, by table, line and column', async () => {
+        const databases = async () => [await my.names(), await pg.names()];
+        await pg.database(
+          'odd',
+          "CREATE TABLE n (id int PRIMARY KEY, f float8); INSERT INTO n VALUES (1, 1), (2, 'NaN'); CREATE TABLE minus (f float8); INSERT INTO minus VALUES ('-0')",
+        );
+        await pg.sql('odd', 'CREATE TABLE a (id int, tags text[], r int4range); CREATE TABLE p (at point)');
+        await my.database('dgx_odd', 'CREATE TABLE z (id INT PRIMARY KEY, d DATE, t TEXT)');
+        await my.sql(
+          'dgx_odd',
+          "SET sql_mode = ''; INSERT INTO z VALUES (1, '2024-01-01', 'a'), (2, '0000-00-00', 'b')",
+        );
+        const config = JSON.parse(readFileSync(join(folder, 'backup.yaml'), 'utf8'));
+        config.datasources.pg_odd = { ...config.datasources.pg, database: 'odd' };
+        config.datasources.my_odd = { ...config.datasources.my, database: 'dgx_odd' };
+        config.jobs.pg_odd = { ...config.jobs.pg, datasources: ['pg_odd'] };
+        config.jobs.my_odd = { ...config.jobs.my, datasources: ['my_odd'] };
+        writeFileSync(join(folder, 'backup.yaml'), JSON.stringify(config), { mode: 0o600 });
+        await good('backup', 'pg_odd');
+        await good('backup', 'my_odd');
+        await good('backup', 'native');
+        const before = await databases();
+        const types = await refused('restore', 'pg_odd', '--to', 'my', '--to-database', 'dgx_new', '--yes');
+        expect(types).toMatchObject({ code: 'unsupported', exit: 2 });
+        expect(types.message).toContain(
+          'public.a: column tags is text[]; public.a: column r is int4range; public.p: column at is point',
+        );
+        const nan = await refused(
+          'restore',
+          'pg_odd',
+          '--only',
+          'n',
+          '--to',
+          'my',
+          '--to-database',
+          'dgx_new',
+          '--yes',
+        );
+        expect(nan).toMatchObject({ code: 'target_refused', exit: 1 });
+        expect(nan.message).toMatch(/public\.n, line 2 of .*, column f: NaN/);
+        const lite = await refused(
+          'restore',
+          'pg_odd',
+          '--only',
+          'n',
+          '--to',
+          'lite',
+          '--to-path',
+          'nan.db',
+          '--yes',
+        );
+        expect(lite.message).toMatch(/public\.n, line 2 of .*, column f: NaN.*NULL/);
+        const zero = await refused('restore', 'my_odd', '--to', 'pg', '--to-database', 'new', '--yes');
+        expect(zero.message).toMatch(/^z, line 2 of z\.jsonl, column d: 0000-00-00/);
+        const native = await refused('restore', 'native', '--to', 'pg', '--to-database', 'new', '--yes');
+        expect(native).toMatchObject({
+          code: 'unsupported',
+          exit: 2,
+          message: expect.stringContaining('JSONL'),
+        });
+        const files = await refused('restore', 'lite', '--to', 'uploads', '--yes');
+        expect(files).toMatchObject({
+          code: 'usage',
+          exit: 2,
+          message: expect.stringContaining('nothing is translated to files'),
+        });
+        const minus = ['restore', 'pg_odd', '--only', 'minus', '--yes', '--to'];
+        expect((await refused(...minus, 'lite', '--to-path', 'nan.db')).message).toMatch(/column f: -0/);
+        expect(await databases()).toEqual(before);
+        expect(existsSync(join(folder, 'nan.db'))).toBe(false);
+        await good(...minus, 'my', '--to-database', 'dgx_new');
+        expect(await my.sql('dgx_new', 'SELECT CAST(f AS CHAR) AS f FROM minus')).toEqual([{ f: '-0' }]);
+      }, 120_000);
     });
   }
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
 import { memberName } from '../jsonl/member-name.ts';
 import { uniqueName } from '../plain/names.ts';
@@ -14,7 +15,7 @@ import {
 import { decimalText, digitsOf, requireDigits, requireRange, shown } from '../plain/values.ts';
 import { quoteName, type SchemaObject } from './catalog.ts';
 import { readTables } from './plain-read.ts';
-import { SCHEMA_FORMAT, type SchemaDocument } from './schema-document.ts';
+import { SCHEMA_FORMAT, type SchemaDocument, type TableDocument } from './schema-document.ts';
 import { encodeValue, VALUE_ENCODING } from './values.ts';
 
 /** So many decimal digits come out of a double as they went in. */
@@ -135,6 +136,7 @@ function describe(written: readonly WrittenTable[]) {
       };
     }),
   ]);
+  const counters = countersTable(written);
   const document: SchemaDocument = {
     format: SCHEMA_FORMAT,
     version: 1,
@@ -146,30 +148,69 @@ function describe(written: readonly WrittenTable[]) {
     application_id: 0,
     journal_mode: 'delete',
     value_encoding: VALUE_ENCODING,
-    tables: written.map(({ table, planned, recorded }) => ({
-      name: table.name,
-      ...recorded,
-      kind: 'table',
-      columns: table.columns.map(({ name, notNull }, at) => ({
-        name,
-        type: planned.columns[at]!.type,
-        not_null: notNull,
-        primary_key: table.primaryKey.indexOf(name) + 1,
-        generated: false,
-      })),
-      foreign_keys: [],
-      indexes: [],
-    })),
+    tables: [
+      ...counters.map(({ document: counter }) => counter),
+      ...written.map(
+        ({ table, planned, recorded }): TableDocument => ({
+          name: table.name,
+          ...recorded,
+          kind: 'table',
+          columns: table.columns.map(({ name, notNull }, at) => ({
+            name,
+            type: planned.columns[at]!.type,
+            not_null: notNull,
+            primary_key: table.primaryKey.indexOf(name) + 1,
+            generated: false,
+          })),
+          foreign_keys: [],
+          indexes: [],
+        }),
+      ),
+    ],
     objects,
   };
   return {
-    files: [{ path: DOCUMENT_MEMBER, bytes: Buffer.from(`${JSON.stringify(document)}\n`), format: 'json' }],
+    files: [
+      { path: DOCUMENT_MEMBER, bytes: Buffer.from(`${JSON.stringify(document)}\n`), format: 'json' },
+      ...counters.map(({ document: { member }, bytes }) => ({ path: member, bytes, format: 'jsonl' })),
+    ],
     facts: {
       consistency: 'snapshot' as const,
       tables_count: written.length,
       rows: written.reduce((sum, { recorded }) => sum + recorded.rows, 0),
     },
   };
+}
+
+/** SQLite's own table of the last numbers that AUTOINCREMENT has given; none where nothing counts. */
+function countersTable(
+  written: readonly WrittenTable[],
+): { readonly document: TableDocument; readonly bytes: Buffer }[] {
+  const counting = written.filter(
+    ({ table, next }) => next !== undefined && next <= MAX_INTEGER && isCounter(table),
+  );
+  if (counting.length === 0) return [];
+  const lines = counting.map(
+    ({ table, next }) =>
+      `{"name":${JSON.stringify(table.name)},"seq":${encodeValue((next ?? 1n) - 1n, false)}}\n`,
+  );
+  const bytes = Buffer.from(lines.join(''));
+  const column = (name: string) => ({ name, type: '', not_null: false, primary_key: 0, generated: false });
+  const document: TableDocument = {
+    name: 'sqlite_sequence',
+    member: 'sqlite_sequence.jsonl',
+    kind: 'internal',
+    rows: counting.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    columns: [column('name'), column('seq')],
+    foreign_keys: [],
+    indexes: [],
+  };
+  return [{ document, bytes }];
+}
+
+function isCounter(table: PlainTable): boolean {
+  return table.serial !== undefined && isRowid(table, table.serial.column);
 }
 
 function list(columns: readonly string[]): string {
@@ -185,7 +226,7 @@ function createTable(
     const parts = [quoteName(name), columns[at]!.type];
     if (isRowid(table, name)) {
       parts.push('PRIMARY KEY');
-      if (table.serial?.column === name) parts.push('AUTOINCREMENT');
+      if (isCounter(table)) parts.push('AUTOINCREMENT');
     }
     if (notNull) parts.push('NOT NULL');
     return parts.join(' ');
