@@ -44,9 +44,11 @@ export function writtenContent<Written extends Sized>(
       rows: recorded.rows,
     };
   });
+  const ranges = new WeakMap<ContentEntry, readonly [number, number]>();
   const read = (entry: ContentEntry): AsyncIterable<Uint8Array> => {
     const reader = readers.get(entry.path);
-    if (reader !== undefined) return reader();
+    const range = ranges.get(entry);
+    if (reader !== undefined) return range === undefined ? reader() : cutOut(reader(), ...range);
     throw new DguardError('corrupt', `the backup has no ${entry.path}`, { operation: 'read backup' });
   };
   return {
@@ -59,6 +61,15 @@ export function writtenContent<Written extends Sized>(
     },
     entry: async (path) => streams.find((entry) => entry.path === path),
     read,
+    async parts(entry, cuts) {
+      const size = entry.type === 'stream' ? entry.size : 0;
+      return [...cuts, size].map((to, at): ContentEntry => {
+        const from = cuts[at - 1] ?? 0;
+        const part = { ...entry, ...(entry.type === 'stream' ? { size: to - from } : {}) } as ContentEntry;
+        ranges.set(part, [from, to]);
+        return part;
+      });
+    },
     async *readAll(entries): AsyncGenerator<ContentChunk> {
       for await (const entry of entries) {
         let held: ContentChunk | undefined;
@@ -72,6 +83,21 @@ export function writtenContent<Written extends Sized>(
       }
     },
   };
+}
+
+/** The bytes of a stream from one position to another. */
+async function* cutOut(
+  chunks: AsyncIterable<Uint8Array>,
+  from: number,
+  to: number,
+): AsyncGenerator<Uint8Array> {
+  let at = 0;
+  for await (const chunk of chunks) {
+    const part = chunk.subarray(Math.max(0, from - at), Math.max(0, to - at));
+    if (part.length > 0) yield part;
+    at += chunk.length;
+    if (at >= to) return;
+  }
 }
 
 const MEDIA: Readonly<Record<string, string>> = {

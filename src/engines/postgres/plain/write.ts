@@ -197,6 +197,7 @@ function describe(written: readonly WrittenTable[]) {
     row_counts: 'exact',
     event_triggers: [],
     parents: {},
+    large_data: [],
   };
   return {
     files: [
