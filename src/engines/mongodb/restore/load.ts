@@ -13,7 +13,7 @@ import type { CollectionInfo } from '../server/catalog.ts';
 import { commandValue, INSERT_LIMITS } from '../server/raw.ts';
 import { createInserts } from './inserts.ts';
 
-/** Of documents that were made of lines, in one piece. */
+/** Of lines that are read, and of documents that were made of them, at once. */
 const PIECE_BYTES = 256 * 1024;
 /** Of what listCollections says, what `create` does not take, or what is the server's to decide. */
 const NOT_TO_CREATE = ['uuid', 'temp', 'flags', 'autoIndexId'];
@@ -125,17 +125,20 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   const decoder = new StringDecoder('utf8');
   let rest = '';
   for await (const chunk of chunks) {
-    const text = decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
-    const last = text.lastIndexOf('\n');
-    if (last < 0) {
-      rest += text;
-      if (rest.length > MAX_LINE_CHARS)
-        throw new DguardError('corrupt', 'a line is too long', { operation: 'read documents' });
-      continue;
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
+      const text = decoder.write(bytes.subarray(from, from + PIECE_BYTES));
+      const last = text.lastIndexOf('\n');
+      if (last < 0) {
+        rest += text;
+        if (rest.length > MAX_LINE_CHARS)
+          throw new DguardError('corrupt', 'a line is too long', { operation: 'read documents' });
+        continue;
+      }
+      const whole = rest + text.slice(0, last);
+      rest = text.slice(last + 1);
+      yield whole.split('\n');
     }
-    const whole = rest + text.slice(0, last);
-    rest = text.slice(last + 1);
-    yield whole.split('\n');
   }
   rest += decoder.end();
   if (rest !== '') yield rest.split('\n');
