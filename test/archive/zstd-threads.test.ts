@@ -55,6 +55,31 @@ describe.skipIf(loadZstdContexts() === undefined)('zstd in threads (zstd-napi)',
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'fulfilled']);
   });
 
+  test('a job that cannot be handed over fails alone: every other has its own answer', async () => {
+    const run = createZstdThreads(THREAD);
+    const huge = { buffer: new ArrayBuffer(0), length: 2 ** 52 } as unknown as Uint8Array;
+    const failed = run({ kind: 'compress', bytes: huge, level: 1 }, copy);
+    const blocks = Array.from({ length: 16 }, (_, i) => randomBytes(1000 + i));
+    const frames = blocks.map((bytes) => run({ kind: 'compress', bytes, level: 1 }, copy));
+    await expect(failed).rejects.toThrow(/allocation/);
+    for (const [i, frame] of frames.entries()) {
+      const back = execFileSync('zstd', ['-dc'], { input: await frame });
+      expect(back.equals(blocks[i]!)).toBe(true);
+    }
+  });
+
+  test('a thread that ends within a job fails it, and others begin anew', async () => {
+    const file = `import { parentPort } from 'node:worker_threads';
+      parentPort.on('message', ({ bytes }) => (bytes.length === 1 ? process.exit(3) : parentPort.postMessage({ bytes })));`;
+    const run = createZstdThreads(new URL(`data:text/javascript,${encodeURIComponent(file)}`));
+    const jobs = [1, 1, 1, 1, 1, 1].map((length) =>
+      run({ kind: 'compress', bytes: Buffer.alloc(length), level: 1 }, copy),
+    );
+    const results = await Promise.allSettled(jobs);
+    expect(results.map(({ status }) => status)).toEqual(jobs.map(() => 'rejected'));
+    expect(await run({ kind: 'compress', bytes: Buffer.alloc(7), level: 1 }, copy)).toHaveLength(7);
+  });
+
   test('a thread that cannot start fails its jobs, not the process', async () => {
     const run = createZstdThreads(new URL('../../dist/archive/codecs/no-such-thread.js', import.meta.url));
     await expect(run({ kind: 'compress', bytes: block(1000), level: 3 }, copy)).rejects.toThrow(

@@ -54,11 +54,14 @@ export function createZstdThreads(file: URL) {
       else reject(new Error(answer.failure));
       handOut();
     });
-    worker.on('error', (error) => {
-      threads.splice(threads.indexOf(thread), 1);
+    const gone = (error: Error) => {
+      const at = threads.indexOf(thread);
+      if (at >= 0) threads.splice(at, 1);
       for (const { reject } of thread.jobs.splice(0)) reject(error);
       handOut();
-    });
+    };
+    worker.on('error', gone);
+    worker.on('exit', (code) => gone(new Error(`a thread for zstd ended with code ${code}`)));
     threads.push(thread);
     return thread;
   }
@@ -74,9 +77,15 @@ export function createZstdThreads(file: URL) {
       const thread = idlest();
       if (thread === undefined || thread.jobs.length >= JOBS_PER_THREAD) return;
       const waiting = queue.shift()!;
+      try {
+        thread.worker.postMessage({ ...waiting.job, bytes: share(thread, waiting.job.bytes) });
+      } catch (error) {
+        // No memory. It must not stand among the jobs: each answer would go to the one before.
+        waiting.reject(error);
+        continue;
+      }
       thread.jobs.push(waiting);
       thread.worker.ref();
-      thread.worker.postMessage({ ...waiting.job, bytes: share(thread, waiting.job.bytes) });
     }
   }
 
