@@ -24,7 +24,7 @@ export interface RowStream {
 export interface RowStreamOptions {
   readonly maxBytes: number;
   /** We closed the connection ourselves, of which the driver tells nobody. */
-  readonly gone: Promise<void>;
+  readonly gone: AbortSignal;
   /** Where chunks go once the next one is asked for. */
   readonly pool: BufferPool;
 }
@@ -55,8 +55,10 @@ export function streamRows(
     wake();
   });
   const sent = new Promise<void>((resolve) => {
+    const stop = () => end(new Error('the connection was closed'));
     const end = (error: unknown) => {
       if (ended) return;
+      gone.removeEventListener('abort', stop);
       failure = error ?? undefined;
       if (failure === undefined) encoder.end();
       ended = true;
@@ -64,7 +66,8 @@ export function streamRows(
       wake();
     };
     takeRows(client.query({ sql }, end), encoder);
-    gone.then(() => end(new Error('the connection was closed')));
+    if (gone.aborted) stop();
+    else gone.addEventListener('abort', stop, { once: true });
   });
   return {
     sent,

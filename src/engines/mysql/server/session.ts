@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { Connection as Driver } from 'mysql2';
 import type { ConnectionOptions, SslOptions } from 'mysql2/promise';
@@ -69,25 +70,31 @@ export async function openSession(
   // A connection that breaks while nothing is asked fails the next query, not the process.
   client.on('error', () => {});
   // The driver does not tell a query of ours that the connection was broken by us.
-  let broken = () => {};
-  const gone = new Promise<void>((resolve) => {
-    broken = resolve;
-  });
+  const broken = new AbortController();
+  const gone = broken.signal;
+  // Any number of queries may wait for their turn.
+  setMaxListeners(0, gone);
   const destroy = () => {
     client.destroy();
-    broken();
+    broken.abort();
   };
   signal.addEventListener('abort', destroy, { once: true });
   if (signal.aborted) destroy();
   const query = async (sql: string) => {
+    let stop = () => {};
     try {
-      const stopped = gone.then(() => {
-        throw new Error('the connection was closed');
+      return await new Promise<unknown>((resolve, reject) => {
+        stop = () => reject(new Error('the connection was closed'));
+        if (gone.aborted) return stop();
+        gone.addEventListener('abort', stop, { once: true });
+        client.query(sql).then(([result]) => resolve(result), reject);
       });
-      return (await Promise.race([client.query(sql), stopped]))[0];
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
       throw error;
+    } finally {
+      // A session lives for long: nothing of a query may hang on it.
+      gone.removeEventListener('abort', stop);
     }
   };
   // Behind its promises, which its types do not mention.
