@@ -1,7 +1,6 @@
 import { constants, openSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readChild } from '../../../child.ts';
 import { errnoOf, throwIfAborted } from '../../../errors.ts';
 
@@ -37,40 +36,55 @@ export async function makePipes(
 
 /**
  * Writes into each pipe once its reader opens it, into no more than `readers` at a time, until `gone` settles:
- * the reader's end. When the data of one fail, `stop` ends the reader before a pipe is closed, as it would take
- * the end of the pipe for the end of the data; the error is thrown.
+ * the reader's end. When the data of one fail, or it cannot be opened, `stop` ends the reader before a pipe is
+ * closed, as it would take the end of the pipe for the end of the data; the error is thrown.
  */
 export async function feedPipes(
   pipes: readonly DataPipe[],
   reader: { readonly readers: number; readonly gone: Promise<unknown>; stop(error: unknown): void },
 ): Promise<void> {
   let isGone = false;
-  const gone = reader.gone.then(
-    () => undefined,
-    () => undefined,
-  );
-  void gone.then(() => {
+  let wake = () => {};
+  /** Until something ends, or for so long. No race with `gone`, which would keep each of them. */
+  const pause = (ms?: number) =>
+    new Promise<void>((resolve) => {
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  const end = () => {
     isGone = true;
-  });
+    wake();
+  };
+  const gone = reader.gone.then(end, end);
   let failure: { readonly error: unknown } | undefined;
+  const failed = async (error: unknown) => {
+    failure ??= { error };
+    reader.stop(error);
+    await gone;
+  };
   const waiting = new Set(pipes);
   const fed = new Set<Promise<void>>();
-  while (!isGone && waiting.size > 0) {
-    for (const pipe of waiting) {
-      if (fed.size >= reader.readers) break;
-      const descriptor = openIfRead(pipe.path);
-      if (descriptor === undefined) continue;
-      waiting.delete(pipe);
-      const feeding = feed(pipe, descriptor, async (error) => {
-        failure ??= { error };
-        reader.stop(error);
-        await gone;
-      }).finally(() => fed.delete(feeding));
-      fed.add(feeding);
+  const feedAll = async () => {
+    while (!isGone && waiting.size > 0) {
+      for (const pipe of waiting) {
+        if (fed.size >= reader.readers) break;
+        const descriptor = openIfRead(pipe.path);
+        if (descriptor === undefined) continue;
+        waiting.delete(pipe);
+        const feeding = feed(pipe, descriptor, failed).finally(() => {
+          fed.delete(feeding);
+          wake();
+        });
+        fed.add(feeding);
+      }
+      await pause(fed.size >= reader.readers ? undefined : LOOK_MS);
     }
-    if (fed.size >= reader.readers) await Promise.race([gone, ...fed]);
-    else await Promise.race([gone, sleep(LOOK_MS)]);
-  }
+  };
+  // A reader that waits at a pipe which nobody opens would wait for ever.
+  await feedAll().catch(failed);
   await Promise.all(fed);
   await gone;
   if (failure) throw failure.error;
