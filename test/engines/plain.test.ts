@@ -208,6 +208,23 @@ describe('a table of SQLite that is none of anybody else', () => {
     expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  it('a counter at its last number, and keys that write names in other letters', async () => {
+    const warnings: string[] = [];
+    const sql = await exported(
+      `CREATE TABLE people (id INTEGER PRIMARY KEY); INSERT INTO people VALUES (9223372036854775807);
+       CREATE TABLE t (o INTEGER REFERENCES People (ID), p INTEGER REFERENCES PEOPLE)`,
+      async (content) => {
+        const made = (await translated(content, { warn: ({ message }) => warnings.push(message) })).content;
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of made.read((await made.entry('schema.dump'))!)) chunks.push(chunk);
+        return Buffer.concat(chunks).toString('latin1');
+      },
+    );
+    expect(sql).toContain('(START WITH 9223372036854775807)');
+    expect(sql.match(/REFERENCES "public"."people" \("id"\)/g)).toHaveLength(2);
+    expect(warnings.join()).not.toContain('foreign key');
+  });
+
   it('what is left out is named', async () => {
     const warnings: string[] = [];
     await exported(

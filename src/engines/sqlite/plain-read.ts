@@ -55,7 +55,11 @@ export async function readTables(content: BackupContent): Promise<PlainExport> {
   }
 }
 
-function readTable(database: Database, document: TableDocument, { objects }: SchemaDocument): PlainTable {
+function readTable(
+  database: Database,
+  document: TableDocument,
+  { objects, tables }: SchemaDocument,
+): PlainTable {
   const refusals: string[] = [];
   const losses: string[] = [];
   const stored = document.columns.filter(({ generated }) => !generated);
@@ -97,7 +101,7 @@ function readTable(database: Database, document: TableDocument, { objects }: Sch
     columns,
     primaryKey: primary.map(({ name }) => name),
     indexes: readIndexes(database, document.name, losses),
-    foreignKeys: readForeignKeys(document),
+    foreignKeys: readForeignKeys(document, tables),
     ...(counts && !/\bWITHOUT\s+ROWID\b/i.test(sql) ? { serial: { column: first!.name } } : {}),
     otherKeys: document.rowid_key === undefined ? [] : [document.rowid_key],
     refusals,
@@ -136,19 +140,28 @@ interface ForeignRow {
   readonly on_delete: ReferenceAction;
 }
 
-function readForeignKeys({ name, foreign_keys }: TableDocument): PlainForeignKey[] {
+/** A key may write names of tables and columns in other letters, small or capital, than those have. */
+function readForeignKeys(
+  { name, foreign_keys }: TableDocument,
+  tables: readonly TableDocument[],
+): PlainForeignKey[] {
+  const same = (one: string) => (other: { readonly name: string }) =>
+    other.name.toLowerCase() === one.toLowerCase();
   const rows = foreign_keys as readonly ForeignRow[];
   return [...new Set(rows.map(({ id }) => id))].map((id) => {
     const parts = rows.filter((row) => row.id === id);
     const [{ table, on_update, on_delete }] = parts as [ForeignRow];
+    const to = tables.find(same(table));
     const columns = parts.map(({ from }) => from);
-    const references = parts.flatMap(({ to }) => (to === null ? [] : [to]));
+    const references = parts.flatMap((part) =>
+      part.to === null ? [] : [to?.columns.find(same(part.to))?.name ?? part.to],
+    );
     const action = (text: string) =>
       (/^(CASCADE|SET NULL|SET DEFAULT|RESTRICT)$/.test(text) ? text : 'NO ACTION') as ReferenceAction;
     return {
       name: `${name}_${columns.join('_')}_fkey`,
       columns,
-      table,
+      table: to?.name ?? table,
       references,
       onDelete: action(on_delete),
       onUpdate: action(on_update),
