@@ -80,10 +80,11 @@ export function createZstdThreads(file: URL) {
       try {
         thread.worker.postMessage({ ...waiting.job, bytes: share(thread, waiting.job.bytes) });
       } catch (error) {
-        // No memory. It must not stand among the jobs: each answer would go to the one before.
+        // No memory. It must take no place among the jobs: answers, and rooms, would be those of others.
         waiting.reject(error);
         continue;
       }
+      thread.handed++;
       thread.jobs.push(waiting);
       thread.worker.ref();
     }
@@ -105,7 +106,7 @@ export function createZstdThreads(file: URL) {
 
 function share(thread: Thread, bytes: Uint8Array): Uint8Array {
   if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
-  const slot = thread.handed++ % JOBS_PER_THREAD;
+  const slot = thread.handed % JOBS_PER_THREAD;
   const room = roomIn(thread.rooms, slot, bytes.length);
   room.set(bytes);
   return room;
