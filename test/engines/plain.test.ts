@@ -141,6 +141,12 @@ describe('definitions', () => {
     });
   });
 
+  it('a foreign key that empties some of its columns alone is none that others have', () => {
+    const key = 'k FOREIGN KEY (a, b) REFERENCES public.t(a, b) ON DELETE SET NULL';
+    expect(parseConstraint(key)).toMatchObject({ kind: 'foreign', key: { onDelete: 'SET NULL' } });
+    expect(parseConstraint(`${key} (b)`)).toEqual({ kind: 'other', name: 'k' });
+  });
+
   it('a name is cut to what fits, and is nobody else’s', () => {
     const taken = new Set(['users']);
     expect(uniqueName('Users', taken, 63)).toBe('Users_2');

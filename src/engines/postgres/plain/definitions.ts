@@ -22,6 +22,8 @@ export function parseConstraint(text: string): Constraint {
   const match = FOREIGN.exec(rest);
   if (match === null) return { kind: 'other', name };
   const [, columns, schema, table, references, tail = ''] = match;
+  // Of some of its columns alone: nobody else has that, and all of them would be another rule.
+  if (/ON DELETE SET (NULL|DEFAULT) \(/.test(tail)) return { kind: 'other', name };
   const action = (on: string) =>
     (new RegExp(`ON ${on} (CASCADE|SET NULL|SET DEFAULT|RESTRICT)`).exec(tail)?.[1] ??
       'NO ACTION') as ReferenceAction;
