@@ -3,6 +3,7 @@ import Driver from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { lineFields } from '../../src/engines/jsonl/line.ts';
 import { readDefinitions } from '../../src/engines/mysql/plain/definitions.ts';
+import { mysqlPlain } from '../../src/engines/mysql/plain/form.ts';
 import { uniqueName } from '../../src/engines/plain/names.ts';
 import { translate } from '../../src/engines/plain/translate.ts';
 import { Unfit } from '../../src/engines/plain/types.ts';
@@ -229,6 +230,16 @@ describe('a table of SQLite that is none of anybody else', () => {
     expect(sql).toContain('(START WITH 9223372036854775807)');
     expect(sql.match(/REFERENCES "public"."people" \("id"\)/g)).toHaveLength(2);
     expect(warnings.join()).not.toContain('foreign key');
+  });
+
+  it('what MySQL has no like of is named', async () => {
+    const warnings: string[] = [];
+    await exported(
+      `CREATE TABLE o (id INTEGER PRIMARY KEY);
+       CREATE TABLE t (o INTEGER REFERENCES o ON DELETE SET DEFAULT, p INTEGER REFERENCES o ON DELETE CASCADE)`,
+      (content) => translated(content, { to: mysqlPlain, warn: ({ message }) => warnings.push(message) }),
+    );
+    expect(warnings).toEqual(['foreign key t_o_fkey: SET DEFAULT becomes NO ACTION']);
   });
 
   it('what is left out is named', async () => {

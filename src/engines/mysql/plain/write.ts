@@ -77,6 +77,9 @@ function plan(table: PlainTable, all: readonly PlainTable[]): PlannedTable {
   });
   if (table.serial !== undefined && !isLeading(table, table.serial.column))
     losses.push(`column ${table.serial.column} no longer counts by itself: it leads no key`);
+  for (const { name, onDelete, onUpdate } of table.foreignKeys)
+    if ([onDelete, onUpdate].includes('SET DEFAULT'))
+      losses.push(`foreign key ${name}: SET DEFAULT becomes NO ACTION`);
   return { columns, losses, refusals };
 }
 
