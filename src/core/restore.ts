@@ -65,7 +65,7 @@ export async function restoreCopy(
   const from = await createEngine(manifest.datasource.type, manifest.id);
   const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
   const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;
-  collectLessOften(300);
+  collectLessOften(100);
   const stock = await openContent(stored, resolver(all, copy), runtime.signal);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-restore-'));
   const warnings: Warning[] = [];

@@ -22,7 +22,7 @@ export async function checkRestore(
 ): Promise<void> {
   const stored = asStored(copy);
   const { manifest } = stored;
-  collectLessOften(300);
+  collectLessOften(100);
   const content = await openContent(stored, resolver(all, copy), runtime.signal);
   const engine = await createEngine(manifest.datasource.type, manifest.id);
   const toFolder = engine.capabilities.targets.includes('path');
