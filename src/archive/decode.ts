@@ -10,11 +10,11 @@ export interface Need<T> {
   readonly uses: readonly T[];
 }
 
-const REQUEST_BYTES = 4 * 1024 * 1024;
+const REQUEST_BYTES = 2 * 1024 * 1024;
 /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
-const REQUEST_PLAIN_BYTES = 16 * 1024 * 1024;
+const REQUEST_PLAIN_BYTES = 8 * 1024 * 1024;
 /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
-const WINDOW_BLOCKS = 8;
+const WINDOW_BLOCKS = 6;
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
