@@ -23,6 +23,8 @@ const MAX_STATEMENT_BYTES = 15 * 1024 * 1024;
 const MAX_TRIES = 5;
 /** ER_LOCK_DEADLOCK: the statement was undone as a whole. */
 const DEADLOCK = 1213;
+/** ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED: what those are told who are at work while a server is stopped. */
+const STOPPED = [1053, 1317];
 
 /** As the dump's own `BEFORE_ROWS` has them. */
 const SETTINGS =
@@ -109,7 +111,9 @@ function loadError(error: unknown, schema: string): DguardError {
   return new DguardError('target_failed', `ERROR ${number}: ${errorText(error)}`, {
     operation: 'load',
     subject: schema,
-    hint: 'the target was not touched; solve what the server names, then restore again',
+    hint: STOPPED.includes(number)
+      ? 'the target was not touched; check that the server runs, and that nobody ends its statements, then restore again'
+      : 'the target was not touched; solve what the server names, then restore again',
     cause: error,
   });
 }
