@@ -146,6 +146,13 @@ describe('definitions', () => {
     const key = 'k FOREIGN KEY (a, b) REFERENCES public.t(a, b) ON DELETE SET NULL';
     expect(parseConstraint(key)).toMatchObject({ kind: 'foreign', key: { onDelete: 'SET NULL' } });
     expect(parseConstraint(`${key} (b)`)).toEqual({ kind: 'other', name: 'k' });
+    for (const rows of ['NOT VALID', 'NOT ENFORCED'])
+      expect(parseConstraint(`${key} ${rows}`)).toEqual({ kind: 'other', name: 'k' });
+    expect(parseConstraint(`${key} DEFERRABLE INITIALLY DEFERRED`)).toMatchObject({
+      kind: 'foreign',
+      lost: 'DEFERRABLE INITIALLY DEFERRED',
+    });
+    expect(parseConstraint(key)).not.toHaveProperty('lost');
   });
 
   it('a name is cut to what fits, and is nobody else’s', () => {

@@ -3,7 +3,13 @@ import type { PlainForeignKey, ReferenceAction } from '../../plain/types.ts';
 /** A constraint as `schema.json` has it: its name, and what pg_get_constraintdef says. */
 export type Constraint =
   | { readonly kind: 'primary' | 'unique' | 'not null' | 'other'; readonly name: string }
-  | { readonly kind: 'foreign'; readonly name: string; readonly key: PlainForeignKey };
+  | {
+      readonly kind: 'foreign';
+      readonly name: string;
+      readonly key: PlainForeignKey;
+      /** What a plain foreign key has no place for, in PostgreSQL's words. */
+      readonly lost?: string;
+    };
 
 const NAME = `(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)`;
 const LIST = String.raw`\((${NAME}(?:, ${NAME})*)\)`;
@@ -24,6 +30,10 @@ export function parseConstraint(text: string): Constraint {
   const [, columns, schema, table, references, tail = ''] = match;
   // Of some of its columns alone: nobody else has that, and all of them would be another rule.
   if (/ON DELETE SET (NULL|DEFAULT) \(/.test(tail)) return { kind: 'other', name };
+  // Its rows need not obey it: at the target they would have to.
+  if (/NOT (VALID|ENFORCED)/.test(tail)) return { kind: 'other', name };
+  const lost = /MATCH FULL|DEFERRABLE( INITIALLY DEFERRED)?/g;
+  const words = [...tail.matchAll(lost)].map(([word]) => word).join(', ');
   const action = (on: string) =>
     (new RegExp(`ON ${on} (CASCADE|SET NULL|SET DEFAULT|RESTRICT)`).exec(tail)?.[1] ??
       'NO ACTION') as ReferenceAction;
@@ -38,6 +48,7 @@ export function parseConstraint(text: string): Constraint {
       onDelete: action('DELETE'),
       onUpdate: action('UPDATE'),
     },
+    ...(words === '' ? {} : { lost: words }),
   };
 }
 

@@ -71,6 +71,8 @@ function readTable(document: TableDocument, { sequences }: SchemaDocument): Plai
   const constraints = document.constraints.map(parseConstraint);
   const left = constraints.flatMap(({ kind, name }) => (kind === 'other' ? [name] : []));
   if (left.length > 0) losses.push(`constraints are left out: ${left.join(', ')}`);
+  for (const one of constraints)
+    if (one.kind === 'foreign' && one.lost) losses.push(`constraint ${one.name} is no longer ${one.lost}`);
   const primary = document.columns.filter(({ primary_key }) => primary_key > 0);
   primary.sort((a, b) => a.primary_key - b.primary_key);
   const primaryKey = primary.map(({ name }) => name);
