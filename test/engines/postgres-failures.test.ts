@@ -175,9 +175,11 @@ jobs:
 
 function filesBelow(folder: string): string[] {
   try {
-    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
-      entry.isDirectory() ? filesBelow(join(folder, entry.name)) : [join(folder, entry.name)],
-    );
+    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+      // A pipe to pg_restore: who reads it takes what is in it.
+      if (entry.isFIFO()) return [];
+      return entry.isDirectory() ? filesBelow(join(folder, entry.name)) : [join(folder, entry.name)];
+    });
   } catch {
     // Gone meanwhile.
     return [];
