@@ -6,7 +6,7 @@ import { readDefinitions } from '../../src/engines/mysql/plain/definitions.ts';
 import { mysqlPlain } from '../../src/engines/mysql/plain/form.ts';
 import { uniqueName } from '../../src/engines/plain/names.ts';
 import { translate } from '../../src/engines/plain/translate.ts';
-import { Unfit } from '../../src/engines/plain/types.ts';
+import { type PlainTable, Unfit } from '../../src/engines/plain/types.ts';
 import {
   canonicalText,
   decimalText,
@@ -17,7 +17,7 @@ import {
 } from '../../src/engines/plain/values.ts';
 import { parseConstraint, parseIndex } from '../../src/engines/postgres/plain/definitions.ts';
 import { postgresPlain } from '../../src/engines/postgres/plain/form.ts';
-import { sqlitePlain } from '../../src/engines/sqlite/plain-write.ts';
+import { sqlitePlain } from '../../src/engines/sqlite/plain/form.ts';
 import type { BackupContent, Dump, StreamMember } from '../../src/engines/types.ts';
 import { backUp, makeBench } from './support-sqlite.ts';
 
@@ -249,6 +249,26 @@ describe('a table of SQLite that is none of anybody else', () => {
     expect(warnings).toEqual(['foreign key t_o_fkey: SET DEFAULT becomes NO ACTION']);
   });
 
+  it('a foreign key that waited for the end of a transaction no longer does, and that is said', async () => {
+    const losses = async (how: string) => {
+      const said: string[] = [];
+      await exported(
+        `CREATE TABLE o (id INTEGER PRIMARY KEY); CREATE TABLE t (o INTEGER REFERENCES o ${how})`,
+        (content) => translated(content, { warn: ({ message }) => said.push(message) }),
+      );
+      return said;
+    };
+    const lost = ['foreign keys are no longer DEFERRABLE INITIALLY DEFERRED'];
+    expect(await losses('ON DELETE CASCADE DEFERRABLE\n INITIALLY  deferred')).toEqual(lost);
+    for (const how of [
+      '',
+      'DEFERRABLE',
+      'NOT DEFERRABLE INITIALLY DEFERRED',
+      'DEFERRABLE INITIALLY IMMEDIATE',
+    ])
+      expect(await losses(how), how).toEqual([]);
+  });
+
   it('what is left out is named', async () => {
     const warnings: string[] = [];
     await exported(
@@ -271,6 +291,41 @@ describe('a table of SQLite that is none of anybody else', () => {
       'foreign key to o',
     ])
       expect(warnings.join('\n')).toContain(said);
+  });
+});
+
+describe('names of columns that differ in case alone', () => {
+  const table = (...names: string[]): PlainTable => ({
+    label: 'public.t',
+    name: 't',
+    recorded: { member: 'public.t.jsonl', rows: 0, sha256: '' },
+    columns: names.map((name) => ({
+      name,
+      type: { kind: 'text' },
+      notNull: false,
+      decode: (json) => json,
+    })),
+    primaryKey: [],
+    indexes: [],
+    foreignKeys: [],
+    otherKeys: [],
+    refusals: [],
+    losses: [],
+  });
+  const refusals = (to: typeof mysqlPlain, ...names: string[]) => {
+    const one = table(...names);
+    return to.write.plan(one, [one]).refusals;
+  };
+
+  it('are refused before anything is made where the server takes them for one', () => {
+    const same = ['columns Name and name are one there: only the case of their letters differs'];
+    expect(refusals(mysqlPlain, 'Name', 'id', 'name')).toEqual(same);
+    expect(refusals(sqlitePlain, 'Name', 'id', 'name')).toEqual(same);
+    expect(refusals(mysqlPlain, 'É', 'é')).toHaveLength(1);
+    // SQLite folds the letters of ASCII alone, MySQL no accents, PostgreSQL nothing.
+    expect(refusals(sqlitePlain, 'É', 'é')).toEqual([]);
+    expect(refusals(mysqlPlain, 'e', 'é')).toEqual([]);
+    expect(refusals(postgresPlain, 'Name', 'name')).toEqual([]);
   });
 });
 

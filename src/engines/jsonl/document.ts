@@ -1,4 +1,5 @@
 import { DguardError } from '../../errors.ts';
+import { memberText } from '../member-text.ts';
 import type { BackupContent } from '../types.ts';
 
 /** `schema.json` of a JSONL export: what its files are, for any reader. */
@@ -29,12 +30,10 @@ export async function readDocument<Document extends DocumentHead>(
     new DguardError('corrupt', why, { operation: 'read schema.json', subject: DOCUMENT_MEMBER, cause });
   const entry = await content.entry(DOCUMENT_MEMBER);
   if (entry === undefined) throw broken('the backup has no schema.json');
-  const chunks: Uint8Array[] = [];
-  // A copy: a chunk's memory may be used again once the next one is asked for.
-  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
+  const text = await memberText(content, entry);
   let parsed: Record<string, unknown> | null;
   try {
-    parsed = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown> | null;
+    parsed = JSON.parse(text) as Record<string, unknown> | null;
   } catch (error) {
     throw broken('it is not JSON', error);
   }

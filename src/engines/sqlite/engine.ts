@@ -8,7 +8,7 @@ import { dumpDatabase } from './dump.ts';
 import { inspectBackup } from './inspect.ts';
 import { locateSource } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
-import { sqlitePlain } from './plain-write.ts';
+import { sqlitePlain } from './plain/form.ts';
 import { restoreBackup } from './restore.ts';
 import { withSource } from './source.ts';
 import { sqliteSwaps } from './swaps.ts';

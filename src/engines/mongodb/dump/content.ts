@@ -1,5 +1,6 @@
 import { toBytes } from '../../../archive/paths.ts';
 import { DguardError } from '../../../errors.ts';
+import { memberText } from '../../member-text.ts';
 import type { BackupContent, ContentEntry } from '../../types.ts';
 import { document } from '../bson/bson.ts';
 import { type CollectionInfo, storedIn } from '../server/catalog.ts';
@@ -106,9 +107,7 @@ function stemOf(info: CollectionInfo, stem: string, format: Part['format']): str
 async function description(content: BackupContent, entry: StreamEntry, stem: string): Promise<Metadata> {
   const subject = toBytes(entry.path).toString('utf8');
   if (entry.size > MAX_METADATA_BYTES) throw broken('it is too large', subject);
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
-  const text = Buffer.concat(chunks).toString('utf8');
+  const text = await memberText(content, entry);
   return parseMetadata(
     subject.endsWith(SCHEMA_END) ? metadataOfSchema(text, subject) : text,
     subject,
@@ -144,9 +143,7 @@ export async function exportFacts(
 ): Promise<{ rows?: number; sha256?: string }> {
   const entry = await content.entry(path);
   if (entry === undefined) return {};
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
-  return JSON.parse(Buffer.concat(chunks).toString('utf8')) as { rows?: number; sha256?: string };
+  return JSON.parse(await memberText(content, entry)) as { rows?: number; sha256?: string };
 }
 
 function broken(why: string, subject: string): DguardError {

@@ -1,11 +1,6 @@
-import type {
-  PlainColumn,
-  PlainExport,
-  PlainForeignKey,
-  PlainTable,
-  PlainType,
-  PlainValue,
-} from '../../plain/types.ts';
+import { memberText } from '../../member-text.ts';
+import { leftOut, primaryKeyOf, type ReadColumn, readColumns } from '../../plain/read-table.ts';
+import type { PlainExport, PlainForeignKey, PlainTable, PlainType, PlainValue } from '../../plain/types.ts';
 import { Unfit } from '../../plain/types.ts';
 import {
   decimalText,
@@ -31,42 +26,34 @@ import { codeNames, type Definition, readDefinitions } from './definitions.ts';
 /** An export's tables. What `schema.json` does not say of keys is in the definitions beside it. */
 export async function readTables(content: BackupContent): Promise<PlainExport> {
   const document = await readDocument(content);
-  const schema = await memberText(content, SCHEMA_MEMBER);
+  const schema = await textOf(content, SCHEMA_MEMBER);
   const definitions = readDefinitions(schema);
   return {
     tables: document.tables.map((table) => readTable(table, definitions.get(table.table))),
-    losses: codeNames(`${schema}\n${await memberText(content, TRIGGERS_MEMBER)}`).map(
+    losses: codeNames(`${schema}\n${await textOf(content, TRIGGERS_MEMBER)}`).map(
       (what) => `not translated: ${what}`,
     ),
   };
 }
 
-async function memberText(content: BackupContent, path: string): Promise<string> {
+async function textOf(content: BackupContent, path: string): Promise<string> {
   const entry = await content.entry(path);
-  if (entry === undefined) return '';
-  const chunks: Buffer[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString('utf8');
+  return entry === undefined ? '' : memberText(content, entry);
 }
 
 function readTable(document: TableDocument, definition: Definition | undefined): PlainTable {
   const stored = document.columns.filter(({ generated }) => !generated);
-  const refusals: string[] = [];
-  const losses: string[] = [];
-  const columns = stored.flatMap((column): PlainColumn[] => {
-    const read = readColumn(column);
-    if (read === undefined) {
-      refusals.push(`column ${column.name} is ${column.type}`);
-      return [];
-    }
-    if (read.asText) losses.push(`column ${column.name}, ${column.type}, becomes text`);
-    return [{ name: column.name, notNull: column.not_null, ...read }];
-  });
-  const left = document.columns.filter(({ generated }) => generated).map(({ name }) => name);
-  if (left.length > 0) losses.push(`generated columns are left out: ${left.join(', ')}`);
-  const defaults = stored.filter((column) => column.default !== undefined && column.default !== 'NULL');
-  if (defaults.length > 0)
-    losses.push(`defaults are left out: ${defaults.map(({ name }) => name).join(', ')}`);
+  const { columns, refusals, losses } = readColumns(stored, readColumn);
+  losses.push(
+    ...leftOut(
+      'generated columns',
+      document.columns.filter(({ generated }) => generated),
+    ),
+    ...leftOut(
+      'defaults',
+      stored.filter((column) => column.default !== undefined && column.default !== 'NULL'),
+    ),
+  );
   if ((definition?.checks.length ?? 0) > 0) losses.push(`CHECK constraints are left out`);
   const names = new Set(columns.map(({ name }) => name));
   const odd = new Set(definition?.oddKeys ?? []);
@@ -74,17 +61,19 @@ function readTable(document: TableDocument, definition: Definition | undefined):
   const kept = keys.filter(
     ({ name, columns: parts }) => !odd.has(name) && parts.every((part) => names.has(part)),
   );
-  const lost = keys.filter((key) => !kept.includes(key));
-  if (lost.length > 0) losses.push(`indexes are left out: ${lost.map(({ name }) => name).join(', ')}`);
+  losses.push(
+    ...leftOut(
+      'indexes',
+      keys.filter((key) => !kept.includes(key)),
+    ),
+  );
   const serial = stored.find(({ extra }) => /auto_increment/i.test(extra ?? ''));
-  const primary = document.columns.filter(({ primary_key }) => primary_key > 0);
-  primary.sort((a, b) => a.primary_key - b.primary_key);
   return {
     label: document.table,
     name: document.table,
     recorded: document,
     columns,
-    primaryKey: primary.map(({ name }) => name),
+    primaryKey: primaryKeyOf(document.columns),
     indexes: kept,
     foreignKeys: document.foreign_keys.map((key): PlainForeignKey => {
       const actions = definition?.actions.get(key.name);
@@ -111,11 +100,6 @@ function readTable(document: TableDocument, definition: Definition | undefined):
   };
 }
 
-interface Read extends Pick<PlainColumn, 'type' | 'decode'> {
-  /** Its text is taken, the type is not plain. */
-  readonly asText: boolean;
-}
-
 const INTEGERS: Readonly<Record<string, 8 | 16 | 24 | 32 | 64>> = {
   tinyint: 8,
   smallint: 16,
@@ -125,12 +109,11 @@ const INTEGERS: Readonly<Record<string, 8 | 16 | 24 | 32 | 64>> = {
   bigint: 64,
 };
 
-function readColumn({ type, form }: ColumnDocument): Read | undefined {
+function readColumn({ type, form }: ColumnDocument): ReadColumn | undefined {
   const [, word = '', first, second] = /^(\w+)(?:\((\d+)(?:,(\d+))?\))?/.exec(type.toLowerCase()) ?? [];
   const unsigned = /\bunsigned\b|\bzerofill\b/i.test(type);
-  const plain = (of: PlainType, decode: (text: string) => PlainValue): Read => ({
+  const plain = (of: PlainType, decode: (text: string) => PlainValue): ReadColumn => ({
     type: of,
-    asText: false,
     decode: (json) => decode(form === 'number' || form === 'float' ? json : jsonString(json)),
   });
   const bits = INTEGERS[word];
@@ -172,7 +155,7 @@ function readColumn({ type, form }: ColumnDocument): Read | undefined {
     case 'set':
     case 'inet4':
     case 'inet6':
-      return { ...plain({ kind: 'text' }, (text) => text), asText: true };
+      return { ...plain({ kind: 'text' }, (text) => text), becomes: 'text' };
     case 'date':
       return plain({ kind: 'date' }, requireDate);
     case 'time':

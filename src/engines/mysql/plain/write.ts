@@ -8,10 +8,20 @@ import {
   type PlainWriter,
   type PlannedColumn,
   type PlannedTable,
+  type ReferenceAction,
   Unfit,
   type WrittenTable,
 } from '../../plain/types.ts';
 import { digitsOf, requireDigits, shown } from '../../plain/values.ts';
+import {
+  columnDocuments,
+  foreignKeyClause,
+  nameList,
+  referredColumns,
+  refuseLongNames,
+  refuseSameNames,
+  writtenFacts,
+} from '../../plain/write-table.ts';
 import type { SourceFacts } from '../facts.ts';
 import {
   type ColumnDocument,
@@ -47,11 +57,10 @@ interface MysqlColumn extends PlannedColumn {
 
 function plan(table: PlainTable, all: readonly PlainTable[]): PlannedTable {
   const losses: string[] = [];
-  const refusals: string[] = [];
-  for (const name of [table.name, ...table.columns.map((column) => column.name)]) {
-    if ([...name].length > NAME_CHARS)
-      refusals.push(`the name ${name} is longer than ${NAME_CHARS} characters`);
-  }
+  const refusals = [
+    ...refuseLongNames(table, NAME_CHARS, 'characters', (name) => [...name].length),
+    ...refuseSameNames(table, (name) => name.toLowerCase()),
+  ];
   const keyed = keyLengths(table, all);
   let room = ROW_BYTES;
   const columns = table.columns.map((column): MysqlColumn => {
@@ -91,14 +100,11 @@ function isLeading({ primaryKey, indexes }: PlainTable, column: string): boolean
 /** How many characters or bytes the columns of keys may have, so that each key fits. */
 function keyLengths(table: PlainTable, all: readonly PlainTable[]): Map<string, number> {
   const limits = new Map<string, number>();
-  const referenced = all.flatMap(({ foreignKeys }) =>
-    foreignKeys.filter((key) => key.table === table.label).map(({ references }) => references),
-  );
   const keys = [
     table.primaryKey,
     ...table.indexes.map(({ columns }) => columns),
     ...table.foreignKeys.map(({ columns }) => columns),
-    ...referenced,
+    ...referredColumns(table, all),
   ];
   for (const key of keys) {
     const parts = table.columns.filter(({ name }) => key.includes(name));
@@ -203,27 +209,25 @@ function describe(written: readonly WrittenTable[]) {
     version: 1,
     server_version: '',
     value_encoding: VALUE_ENCODING,
-    tables: written.map(({ table, planned, recorded }) => ({
-      table: table.name,
-      ...recorded,
-      columns: table.columns.map(
-        ({ name, notNull }, at): ColumnDocument => ({
-          name,
-          type: planned.columns[at]!.type,
-          form: (planned.columns[at] as MysqlColumn).form,
-          not_null: notNull,
-          primary_key: table.primaryKey.indexOf(name) + 1,
-          generated: false,
-        }),
+    tables: written.map((one) => ({
+      table: one.table.name,
+      ...one.recorded,
+      columns: columnDocuments(one).map(
+        (column, at): ColumnDocument => ({ ...column, form: (one.planned.columns[at] as MysqlColumn).form }),
       ),
-      indexes: table.indexes,
+      indexes: one.table.indexes,
       foreign_keys: [],
     })),
   };
   const tables = written.map(createTable);
   // After the rows, which then are held against them.
   const keys = written.flatMap(({ table }) =>
-    table.foreignKeys.flatMap((key) => foreignKey(table, key, written, constraints)),
+    table.foreignKeys.flatMap((key) => {
+      const clause = foreignKeyClause(withoutDefaults(key), written, identifier);
+      if (clause === undefined) return [];
+      const name = identifier(uniqueName(key.name, constraints, NAME_CHARS));
+      return [`ALTER TABLE ${identifier(table.name)} ADD CONSTRAINT ${name} ${clause};\n`];
+    }),
   );
   const file = (path: string, text: string, format: string) => ({ path, bytes: Buffer.from(text), format });
   const facts: SourceFacts = {
@@ -244,17 +248,12 @@ function describe(written: readonly WrittenTable[]) {
       file(TRIGGERS_MEMBER, `SET foreign_key_checks = 1;\n${keys.join('')}`, 'sql'),
       file('schema.json', `${JSON.stringify(document)}\n`, 'json'),
     ],
-    facts: {
-      consistency: 'snapshot' as const,
-      tables_count: written.length,
-      rows: written.reduce((sum, { recorded }) => sum + recorded.rows, 0),
-      engine: { ...facts },
-    },
+    facts: { ...writtenFacts(written), engine: { ...facts } },
   };
 }
 
 function createTable({ table, planned, next }: WrittenTable): string {
-  const names = (list: readonly string[]) => list.map(identifier).join(', ');
+  const names = (list: readonly string[]) => nameList(list, identifier);
   const serial =
     table.serial !== undefined && isLeading(table, table.serial.column) ? table.serial.column : undefined;
   const taken = new Set<string>(['primary']);
@@ -276,20 +275,8 @@ function createTable({ table, planned, next }: WrittenTable): string {
   return `CREATE TABLE ${identifier(table.name)} (\n  ${lines.join(',\n  ')}\n) ENGINE=InnoDB${counter} DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;\n`;
 }
 
-function foreignKey(
-  table: PlainTable,
-  key: PlainForeignKey,
-  written: readonly WrittenTable[],
-  taken: Set<string>,
-): string[] {
-  const to = written.find((one) => one.table.label === key.table)?.table;
-  if (to === undefined) return [];
-  const names = (list: readonly string[]) => list.map(identifier).join(', ');
-  const references = key.references.length > 0 ? key.references : to.primaryKey;
-  // InnoDB knows no SET DEFAULT.
-  const action = (what: string) => (what === 'SET DEFAULT' ? 'NO ACTION' : what);
-  const name = identifier(uniqueName(key.name, taken, NAME_CHARS));
-  return [
-    `ALTER TABLE ${identifier(table.name)} ADD CONSTRAINT ${name} FOREIGN KEY (${names(key.columns)}) REFERENCES ${identifier(to.name)} (${names(references)}) ON DELETE ${action(key.onDelete)} ON UPDATE ${action(key.onUpdate)};\n`,
-  ];
+/** InnoDB knows no SET DEFAULT. */
+function withoutDefaults(key: PlainForeignKey): PlainForeignKey {
+  const known = (action: ReferenceAction) => (action === 'SET DEFAULT' ? 'NO ACTION' : action);
+  return { ...key, onDelete: known(key.onDelete), onUpdate: known(key.onUpdate) };
 }

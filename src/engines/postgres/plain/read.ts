@@ -1,5 +1,5 @@
+import { leftOut, primaryKeyOf, type ReadColumn, readColumns } from '../../plain/read-table.ts';
 import {
-  type PlainColumn,
   type PlainExport,
   type PlainForeignKey,
   type PlainIndex,
@@ -46,36 +46,23 @@ export async function readTables(content: BackupContent): Promise<PlainExport> {
 }
 
 function readTable(document: TableDocument, { sequences }: SchemaDocument): PlainTable {
-  const refusals: string[] = [];
-  const losses: string[] = [];
-  const columns = document.columns.flatMap((column): PlainColumn[] => {
-    const read = readColumn(column);
-    if (read === undefined) {
-      refusals.push(`column ${column.name} is ${column.type}`);
-      return [];
-    }
-    if (read.asText) losses.push(`column ${column.name}, ${column.type}, becomes text`);
-    else if (column.base !== undefined)
-      losses.push(
-        `column ${column.name}, ${column.type}, becomes ${column.base}, without the domain's checks`,
-      );
-    if (column.generated) losses.push(`column ${column.name} is no longer generated: it has its values`);
-    return [{ name: column.name, notNull: column.not_null, type: read.type, decode: read.decode }];
-  });
+  const { columns, refusals, losses } = readColumns(document.columns, readColumn);
+  for (const { name, generated } of document.columns)
+    if (generated) losses.push(`column ${name} is no longer generated: it has its values`);
   const serial = document.columns.find(({ identity, default: value }) => identity || isNextval(value));
   const defaults = document.columns.filter(
     (column) => column.default !== undefined && !column.generated && column !== serial,
   );
-  if (defaults.length > 0)
-    losses.push(`defaults are left out: ${defaults.map(({ name }) => name).join(', ')}`);
   const constraints = document.constraints.map(parseConstraint);
-  const left = constraints.flatMap(({ kind, name }) => (kind === 'other' ? [name] : []));
-  if (left.length > 0) losses.push(`constraints are left out: ${left.join(', ')}`);
+  losses.push(
+    ...leftOut('defaults', defaults),
+    ...leftOut(
+      'constraints',
+      constraints.filter(({ kind }) => kind === 'other'),
+    ),
+  );
   for (const one of constraints)
     if (one.kind === 'foreign' && one.lost) losses.push(`constraint ${one.name} is no longer ${one.lost}`);
-  const primary = document.columns.filter(({ primary_key }) => primary_key > 0);
-  primary.sort((a, b) => a.primary_key - b.primary_key);
-  const primaryKey = primary.map(({ name }) => name);
   const named = new Set(columns.map(({ name }) => name));
   const primaryNames = new Set(constraints.flatMap(({ kind, name }) => (kind === 'primary' ? [name] : [])));
   const indexes: PlainIndex[] = [];
@@ -91,7 +78,7 @@ function readTable(document: TableDocument, { sequences }: SchemaDocument): Plai
     name: document.table,
     recorded: document,
     columns,
-    primaryKey,
+    primaryKey: primaryKeyOf(document.columns),
     indexes,
     foreignKeys: constraints.flatMap((one): PlainForeignKey[] => (one.kind === 'foreign' ? [one.key] : [])),
     ...(serial === undefined
@@ -119,22 +106,18 @@ function nextOf(
   return found === undefined ? {} : { next: BigInt(found.last_value) + (found.is_called ? 1n : 0n) };
 }
 
-interface Read extends Pick<PlainColumn, 'type' | 'decode'> {
-  /** Its text is taken, the type is not plain. */
-  readonly asText: boolean;
-}
-
 /** Types whose text says all of a value, and which others have no like of. */
 const AS_TEXT =
   /^(interval|inet|cidr|macaddr8?|xml|name|bit( varying)?(\(\d+\))?|time(\(\d\))? with time zone)\b/;
 
-function readColumn(column: ColumnDocument): Read | undefined {
-  const { form, enumerated } = column;
-  const type = column.base ?? column.type;
-  const plain = (of: PlainType, decode: (json: string) => PlainValue): Read => ({
+function readColumn(column: ColumnDocument): ReadColumn | undefined {
+  const { form, enumerated, base } = column;
+  const type = base ?? column.type;
+  const becomes = base === undefined ? {} : { becomes: `${base}, without the domain's checks` };
+  const plain = (of: PlainType, decode: (json: string) => PlainValue): ReadColumn => ({
     type: of,
     decode,
-    asText: false,
+    ...becomes,
   });
   const [, word = '', first, second] = /^([a-z ]+?)(?:\((-?\d+)(?:,(-?\d+))?\))?$/.exec(type) ?? [];
   const length = first === undefined ? {} : { length: Number(first) };
@@ -185,7 +168,7 @@ function readColumn(column: ColumnDocument): Read | undefined {
     return plain({ kind: 'timestamp', zone }, (json) => requireTimestamp(jsonString(json), zone));
   }
   return enumerated || AS_TEXT.test(type)
-    ? { type: { kind: 'text' }, decode: jsonString, asText: true }
+    ? { type: { kind: 'text' }, decode: jsonString, becomes: 'text' }
     : undefined;
 }
 

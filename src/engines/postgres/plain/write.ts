@@ -12,6 +12,14 @@ import {
   type WrittenTable,
 } from '../../plain/types.ts';
 import { digitsOf, requireClock, requireDay, requireRange } from '../../plain/values.ts';
+import {
+  columnDocuments,
+  foreignKeyClause,
+  nameList,
+  referredColumns,
+  refuseLongNames,
+  writtenFacts,
+} from '../../plain/write-table.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
 import { type ColumnDocument, VALUE_ENCODING } from '../jsonl/jsonl-columns.ts';
 import { DEFINITIONS_MEMBER, DOCUMENT_FORMAT, type SchemaDocument } from '../jsonl/jsonl-dump.ts';
@@ -33,9 +41,7 @@ export const plainWriter: PlainWriter = {
 };
 
 function plan(table: PlainTable, all: readonly PlainTable[]): PlannedTable {
-  const refusals = [table.name, ...table.columns.map(({ name }) => name)]
-    .filter((name) => Buffer.byteLength(name) > NAME_BYTES)
-    .map((name) => `the name ${name} is longer than ${NAME_BYTES} bytes`);
+  const refusals = refuseLongNames(table, NAME_BYTES, 'bytes', Buffer.byteLength);
   const keys = keyColumns(table, all);
   const columns = table.columns.map(({ name, type }) =>
     isHuge(type) && keys.has(name) ? KEY_OF_64_BITS : columnOf(type),
@@ -46,9 +52,7 @@ function plan(table: PlainTable, all: readonly PlainTable[]): PlannedTable {
 /** Columns that are a key, refer to one or count: they have to be of one type on both sides. */
 function keyColumns(table: PlainTable, all: readonly PlainTable[]): ReadonlySet<string> {
   const own = table.foreignKeys.flatMap(({ columns }) => columns);
-  const referred = all.flatMap(({ foreignKeys }) =>
-    foreignKeys.filter((key) => key.table === table.label).flatMap(({ references }) => references),
-  );
+  const referred = referredColumns(table, all).flat();
   const serial = table.serial === undefined ? [] : [table.serial.column];
   return new Set([...table.primaryKey, ...own, ...referred, ...serial]);
 }
@@ -150,19 +154,15 @@ function describe(written: readonly WrittenTable[]) {
     version: 1,
     server_version: '',
     value_encoding: VALUE_ENCODING,
-    tables: written.map(({ table, planned, recorded }) => ({
+    tables: written.map((one) => ({
       schema: SCHEMA,
-      table: table.name,
-      ...recorded,
-      columns: table.columns.map(
-        ({ name, notNull, type }, at): ColumnDocument => ({
-          name,
-          type: planned.columns[at]!.type,
-          form: type.kind === 'json' ? 'text' : 'plain',
-          not_null: notNull,
-          primary_key: table.primaryKey.indexOf(name) + 1,
-          generated: false,
-          identity: serialOf(table)?.column === name,
+      table: one.table.name,
+      ...one.recorded,
+      columns: columnDocuments(one).map(
+        (column, at): ColumnDocument => ({
+          ...column,
+          form: one.table.columns[at]!.type.kind === 'json' ? 'text' : 'plain',
+          identity: serialOf(one.table)?.column === column.name,
         }),
       ),
       indexes: [],
@@ -204,12 +204,7 @@ function describe(written: readonly WrittenTable[]) {
       { path: DEFINITIONS_MEMBER, bytes: definitionsArchive(entries), format: 'pg_dump-custom' },
       { path: DOCUMENT_MEMBER, bytes: Buffer.from(`${JSON.stringify(document)}\n`), format: 'json' },
     ],
-    facts: {
-      consistency: 'snapshot' as const,
-      tables_count: written.length,
-      rows: written.reduce((sum, { recorded }) => sum + recorded.rows, 0),
-      engine: { ...facts },
-    },
+    facts: { ...writtenFacts(written), engine: { ...facts } },
   };
 }
 
@@ -224,7 +219,7 @@ function qualified({ name }: PlainTable): string {
 }
 
 function list(columns: readonly string[]): string {
-  return columns.map(identifier).join(', ');
+  return nameList(columns, identifier);
 }
 
 function createTable({ table, planned, next }: WrittenTable): ArchiveEntry {
@@ -281,17 +276,16 @@ function keys(table: PlainTable, taken: Set<string>): ArchiveEntry[] {
 function foreignKeys(table: PlainTable, written: readonly WrittenTable[]): ArchiveEntry[] {
   const taken = new Set<string>();
   return table.foreignKeys.flatMap((key): ArchiveEntry[] => {
-    const to = written.find((one) => one.table.label === key.table)?.table;
-    if (to === undefined) return [];
+    const clause = foreignKeyClause(key, written, identifier, qualified);
+    if (clause === undefined) return [];
     const name = uniqueName(key.name, taken, NAME_BYTES);
-    const references = key.references.length > 0 ? key.references : to.primaryKey;
     return [
       {
         kind: 'FK CONSTRAINT',
         schema: SCHEMA,
         tag: `${table.name} ${name}`,
         section: 'post-data',
-        sql: `ALTER TABLE ONLY ${qualified(table)} ADD CONSTRAINT ${identifier(name)} FOREIGN KEY (${list(key.columns)}) REFERENCES ${qualified(to)} (${list(references)}) ON DELETE ${key.onDelete} ON UPDATE ${key.onUpdate};\n`,
+        sql: `ALTER TABLE ONLY ${qualified(table)} ADD CONSTRAINT ${identifier(name)} ${clause};\n`,
       },
     ];
   });

@@ -1,4 +1,5 @@
 import { DguardError, errorText } from '../../../errors.ts';
+import { memberText } from '../../member-text.ts';
 import type { BackupContent } from '../../types.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
@@ -74,9 +75,7 @@ async function readGlobals(content: BackupContent): Promise<string> {
       operation: 'create roles',
     });
   }
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content.read(entry)) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+  return memberText(content, entry);
 }
 
 /** Statements without comments and psql's own commands; a semicolon within quotes ends none. */

@@ -1,6 +1,6 @@
-import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
+import { leftOut, primaryKeyOf, readColumns } from '../../plain/read-table.ts';
 import {
-  type PlainColumn,
   type PlainExport,
   type PlainForeignKey,
   type PlainIndex,
@@ -9,13 +9,20 @@ import {
   type PlainValue,
   type ReferenceAction,
   Unfit,
-} from '../plain/types.ts';
-import { digitsOf, requireDate, requireTime, requireTimestamp, requireUuid, shown } from '../plain/values.ts';
-import type { BackupContent } from '../types.ts';
-import { quoteName } from './catalog.ts';
-import { closeQuietly, type Database, openDatabase, sqliteError } from './driver.ts';
-import { readSchemaDocument, type SchemaDocument, type TableDocument } from './schema-document.ts';
-import { decodeValue, hasRealAffinity, type SqlValue } from './values.ts';
+} from '../../plain/types.ts';
+import {
+  digitsOf,
+  requireDate,
+  requireTime,
+  requireTimestamp,
+  requireUuid,
+  shown,
+} from '../../plain/values.ts';
+import type { BackupContent } from '../../types.ts';
+import { quoteName } from '../catalog.ts';
+import { closeQuietly, type Database, openDatabase, sqliteError } from '../driver.ts';
+import { readSchemaDocument, type SchemaDocument, type TableDocument } from '../schema-document.ts';
+import { decodeValue, hasRealAffinity, type SqlValue } from '../values.ts';
 
 /** An export's tables. Their keys are asked of SQLite itself, which makes them in an empty database in memory. */
 export async function readTables(content: BackupContent): Promise<PlainExport> {
@@ -60,49 +67,44 @@ function readTable(
   document: TableDocument,
   { objects, tables }: SchemaDocument,
 ): PlainTable {
-  const refusals: string[] = [];
-  const losses: string[] = [];
   const stored = document.columns.filter(({ generated }) => !generated);
-  const columns = stored.flatMap(({ name, type, not_null }): PlainColumn[] => {
-    const read = typeOf(type);
-    if (read === undefined) {
-      refusals.push(type === '' ? `column ${name} has no type` : `column ${name} is ${type}`);
-      return [];
-    }
-    const real = hasRealAffinity(type);
-    return [
-      {
-        name,
-        type: read,
-        notNull: not_null,
-        decode: (json) => plainValue(decodeValue(JSON.parse(json), real), read),
-      },
-    ];
+  const { columns, refusals, losses } = readColumns(stored, ({ type: declared }) => {
+    const type = typeOf(declared);
+    const real = hasRealAffinity(declared);
+    return type && { type, decode: (json) => plainValue(decodeValue(JSON.parse(json), real), type) };
   });
-  const left = document.columns.filter(({ generated }) => generated).map(({ name }) => name);
-  if (left.length > 0) losses.push(`generated columns are left out: ${left.join(', ')}`);
   const sql = objects.find(({ type, name }) => type === 'table' && name === document.name)?.sql ?? '';
   const details = database.pragma(`table_xinfo(${quoteName(document.name)})`) as {
     name: string;
     dflt_value: string | null;
   }[];
-  const defaults = details.filter(({ dflt_value }) => dflt_value !== null).map(({ name }) => name);
-  if (defaults.length > 0) losses.push(`defaults are left out: ${defaults.join(', ')}`);
+  losses.push(
+    ...leftOut(
+      'generated columns',
+      document.columns.filter(({ generated }) => generated),
+    ),
+    ...leftOut(
+      'defaults',
+      details.filter(({ dflt_value }) => dflt_value !== null),
+    ),
+  );
   if (/\bCHECK\s*\(/i.test(sql)) losses.push('CHECK constraints are left out');
-  const primary = stored.filter(({ primary_key }) => primary_key > 0);
-  primary.sort((a, b) => a.primary_key - b.primary_key);
-  const [first] = primary;
-  const counts =
-    primary.length === 1 && first!.type.toUpperCase() === 'INTEGER' && document.rowid_key === undefined;
+  // A key that is NOT DEFERRABLE is checked at once, whatever follows.
+  if (/(?<!\bNOT\s+)\bDEFERRABLE\s+INITIALLY\s+DEFERRED\b/i.test(sql))
+    losses.push('foreign keys are no longer DEFERRABLE INITIALLY DEFERRED');
+  const primaryKey = primaryKeyOf(stored);
+  const [first] = primaryKey;
+  const declared = stored.find(({ name }) => name === first)?.type.toUpperCase();
+  const counts = primaryKey.length === 1 && declared === 'INTEGER' && document.rowid_key === undefined;
   return {
     label: document.name,
     name: document.name,
     recorded: document,
     columns,
-    primaryKey: primary.map(({ name }) => name),
+    primaryKey,
     indexes: readIndexes(database, document.name, losses),
     foreignKeys: readForeignKeys(document, tables),
-    ...(counts && !/\bWITHOUT\s+ROWID\b/i.test(sql) ? { serial: { column: first!.name } } : {}),
+    ...(counts && !/\bWITHOUT\s+ROWID\b/i.test(sql) ? { serial: { column: first! } } : {}),
     otherKeys: document.rowid_key === undefined ? [] : [document.rowid_key],
     refusals,
     losses,

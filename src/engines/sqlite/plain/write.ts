@@ -1,46 +1,47 @@
 import { createHash } from 'node:crypto';
-import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
-import { memberName } from '../jsonl/member-name.ts';
-import { uniqueName } from '../plain/names.ts';
+import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
+import { memberName } from '../../jsonl/member-name.ts';
+import { uniqueName } from '../../plain/names.ts';
 import {
-  type PlainForeignKey,
-  type PlainForm,
   type PlainTable,
   type PlainType,
   type PlainWriter,
   type PlannedColumn,
   Unfit,
   type WrittenTable,
-} from '../plain/types.ts';
-import { decimalText, digitsOf, requireDigits, requireRange, shown } from '../plain/values.ts';
-import { quoteName, type SchemaObject } from './catalog.ts';
-import { readTables } from './plain-read.ts';
-import { SCHEMA_FORMAT, type SchemaDocument, type TableDocument } from './schema-document.ts';
-import { encodeValue, VALUE_ENCODING } from './values.ts';
+} from '../../plain/types.ts';
+import { decimalText, digitsOf, requireDigits, requireRange, shown } from '../../plain/values.ts';
+import {
+  columnDocuments,
+  foreignKeyClause,
+  nameList,
+  refuseSameNames,
+  writtenFacts,
+} from '../../plain/write-table.ts';
+import { quoteName, type SchemaObject } from '../catalog.ts';
+import { SCHEMA_FORMAT, type SchemaDocument, type TableDocument } from '../schema-document.ts';
+import { encodeValue, VALUE_ENCODING } from '../values.ts';
 
 /** So many decimal digits come out of a double as they went in. */
 const EXACT_DIGITS = 15;
 const [MIN_INTEGER, MAX_INTEGER] = [-(2n ** 63n), 2n ** 63n - 1n];
 
-const writer: PlainWriter = {
+/** Plain tables in SQLite. */
+export const plainWriter: PlainWriter = {
   plan: (table) => ({
     columns: table.columns.map(({ name, type }) =>
       isRowid(table, name) ? { ...columnOf(type), type: 'INTEGER' } : columnOf(type),
     ),
-    refusals: table.name.toLowerCase().startsWith('sqlite_')
-      ? ['names that begin with sqlite_ are SQLite’s own']
-      : [],
+    refusals: [
+      ...(/^sqlite_/i.test(table.name) ? ['names that begin with sqlite_ are SQLite’s own'] : []),
+      // It folds the letters of ASCII alone.
+      ...refuseSameNames(table, (name) => name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())),
+    ],
     losses: [],
   }),
   describe,
   memberName: (table, taken) => memberName(table.name.toLowerCase(), taken),
   tableName: ({ name }) => name,
-};
-
-export const sqlitePlain: PlainForm & { readonly write: PlainWriter } = {
-  title: 'SQLite',
-  read: readTables,
-  write: writer,
 };
 
 /** A single integer key is the rowid, which counts by itself. */
@@ -151,17 +152,11 @@ function describe(written: readonly WrittenTable[]) {
     tables: [
       ...counters.map(({ document: counter }) => counter),
       ...written.map(
-        ({ table, planned, recorded }): TableDocument => ({
-          name: table.name,
-          ...recorded,
+        (one): TableDocument => ({
+          name: one.table.name,
+          ...one.recorded,
           kind: 'table',
-          columns: table.columns.map(({ name, notNull }, at) => ({
-            name,
-            type: planned.columns[at]!.type,
-            not_null: notNull,
-            primary_key: table.primaryKey.indexOf(name) + 1,
-            generated: false,
-          })),
+          columns: columnDocuments(one),
           foreign_keys: [],
           indexes: [],
         }),
@@ -174,11 +169,7 @@ function describe(written: readonly WrittenTable[]) {
       { path: DOCUMENT_MEMBER, bytes: Buffer.from(`${JSON.stringify(document)}\n`), format: 'json' },
       ...counters.map(({ document: { member }, bytes }) => ({ path: member, bytes, format: 'jsonl' })),
     ],
-    facts: {
-      consistency: 'snapshot' as const,
-      tables_count: written.length,
-      rows: written.reduce((sum, { recorded }) => sum + recorded.rows, 0),
-    },
+    facts: writtenFacts(written),
   };
 }
 
@@ -214,7 +205,7 @@ function isCounter(table: PlainTable): boolean {
 }
 
 function list(columns: readonly string[]): string {
-  return columns.map(quoteName).join(', ');
+  return nameList(columns, quoteName);
 }
 
 function createTable(
@@ -233,15 +224,9 @@ function createTable(
   });
   const [first] = table.primaryKey;
   if (first !== undefined && !isRowid(table, first)) lines.push(`PRIMARY KEY (${list(table.primaryKey)})`);
-  for (const key of table.foreignKeys) lines.push(...foreignKey(key, written));
+  for (const key of table.foreignKeys) {
+    const clause = foreignKeyClause(key, written, quoteName);
+    if (clause !== undefined) lines.push(`CONSTRAINT ${quoteName(key.name)} ${clause}`);
+  }
   return `CREATE TABLE ${quoteName(table.name)} (\n  ${lines.join(',\n  ')}\n)`;
-}
-
-function foreignKey(key: PlainForeignKey, written: readonly WrittenTable[]): string[] {
-  const to = written.find((one) => one.table.label === key.table)?.table;
-  if (to === undefined) return [];
-  const references = key.references.length > 0 ? key.references : to.primaryKey;
-  return [
-    `CONSTRAINT ${quoteName(key.name)} FOREIGN KEY (${list(key.columns)}) REFERENCES ${quoteName(to.name)} (${list(references)}) ON DELETE ${key.onDelete} ON UPDATE ${key.onUpdate}`,
-  ];
 }
