@@ -89,7 +89,7 @@ export function dumpStream(snapshot: Snapshot): {
             (emit) => {
               const encoder = insertEncoder(table.name, columns, pool, emit);
               return {
-                row: encoder.row,
+                ...encoder,
                 end() {
                   encoder.end();
                   rows.set(table.name, rows.get(table.name)! + encoder.rows());

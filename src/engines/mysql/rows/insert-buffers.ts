@@ -1,28 +1,41 @@
 import type { BufferPool } from './buffers.ts';
-import { type EncodeRow, instantiateRowCode, TABLES_BYTES } from './row-code.ts';
+import { type EncodeRows, instantiateRowCode, STATE_AT, TABLES_BYTES } from './row-code.ts';
 
 /** Buffers for INSERT statements, in a memory in which rows are encoded fast. */
 export interface InsertBuffers extends BufferPool {
   /**
-   * Encodes a row into a buffer of the pool at `put`; returns the place behind it, or undefined where it cannot:
-   * for a very large row, very many columns, or a buffer from elsewhere. Room for it has to be there.
+   * Makes bytes from the server ready for `encode`, which takes them by their place among these. Returns how many of
+   * `from…to` there was room for.
+   */
+  place(bytes: Buffer, from: number, to: number): number;
+  /**
+   * Encodes rows that were placed, `pos…end`, into a buffer of the pool at `put` until that has reached `limit`. Room for
+   * one row more has to be there. Undefined where it cannot: for very many columns, or a buffer from elsewhere.
    */
   encode(
-    out: Buffer,
-    put: number,
-    bytes: Buffer,
-    from: number,
-    to: number,
+    pos: number,
+    end: number,
+    into: { readonly out: Buffer; readonly put: number; readonly limit: number },
     forms: Uint8Array,
-  ): number | undefined;
+    sequence: number,
+  ): Encoded | undefined;
+}
+
+export interface Encoded {
+  /** The place behind what was written. */
+  readonly put: number;
+  /** Where it stopped to read: see `EncodeRows`. */
+  readonly pos: number;
+  readonly rows: number;
 }
 
 const PAGE_BYTES = 64 * 1024;
 const MAX_COLUMNS = 4096;
-const MAX_ROW_BYTES = 60 * 1024;
 const FORMS_AT = 512;
-const ROW_AT = 8 * 1024;
+const ROWS_AT = 8 * 1024;
 const BUFFERS_AT = 2 * PAGE_BYTES;
+/** What is read of a socket at once, and a row of the greatest size; behind them some bytes are read, too. */
+const ROWS_BYTES = BUFFERS_AT - ROWS_AT - 16;
 
 /** @param count how many buffers at most; what is asked for beyond is an ordinary one */
 export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
@@ -30,7 +43,7 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
   // Not used until it is written to.
   const memory = new WebAssembly.Memory({ initial: pages });
   const whole = Buffer.from(memory.buffer);
-  const code: EncodeRow = instantiateRowCode(memory);
+  const code: EncodeRows = instantiateRowCode(memory);
   const free = Array.from({ length: count }, (_, at) => BUFFERS_AT + (count - 1 - at) * sizeBytes);
   let current: Uint8Array | undefined;
   if (TABLES_BYTES > FORMS_AT) throw new Error('the tables have no room');
@@ -42,13 +55,19 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
     give({ buffer, byteOffset }) {
       if (buffer === memory.buffer) free.push(byteOffset);
     },
-    encode(out, put, bytes, from, to, forms) {
-      if (out.buffer !== memory.buffer || to - from > MAX_ROW_BYTES || forms.length > MAX_COLUMNS)
-        return undefined;
+    place: (bytes, from, to) => bytes.copy(whole, ROWS_AT, from, Math.min(to, from + ROWS_BYTES)),
+    encode(pos, end, { out, put, limit }, forms, sequence) {
+      if (out.buffer !== memory.buffer || forms.length > MAX_COLUMNS) return undefined;
       if (current !== forms) whole.set(forms, FORMS_AT);
       current = forms;
-      bytes.copy(whole, ROW_AT, from, to);
-      return code(ROW_AT, FORMS_AT, FORMS_AT + forms.length, out.byteOffset + put) - out.byteOffset;
+      const at = out.byteOffset;
+      const formsEnd = FORMS_AT + forms.length;
+      const last = code(ROWS_AT + pos, ROWS_AT + end, FORMS_AT, formsEnd, at + put, at + limit, sequence);
+      return {
+        put: last - at,
+        pos: whole.readUInt32LE(STATE_AT) - ROWS_AT,
+        rows: whole.readUInt32LE(STATE_AT + 4),
+      };
     },
   };
 }

@@ -6,6 +6,8 @@ import { FORM, roomForRow, writeRow } from './row-text.ts';
 
 /** As large as the dump tools make their statements. */
 const STATEMENT_BYTES = 1024 * 1024;
+/** A statement of which no more than the separator behind its last row is to be replaced. */
+const FULL_BYTES = STATEMENT_BYTES + 2;
 /** A statement, and room for the row that makes it full. */
 export const INSERT_BUFFER_BYTES = STATEMENT_BYTES + 256 * 1024;
 
@@ -28,35 +30,65 @@ export function insertEncoder(
   let at = 0;
   let rows = 0;
 
+  /** Every row has `,` and a newline behind it, the last one another sign. */
   const flush = () => {
     if (at === 0) return;
-    out[at++] = 0x3b;
-    out[at++] = 0x0a;
+    out[at - 2] = 0x3b;
     emit(out.subarray(0, at));
     out = Buffer.alloc(0);
     at = 0;
   };
+  const begin = () => {
+    if (out.length === 0) out = pool.take();
+    if (at === 0) at = head.copy(out);
+  };
   return {
     rows: () => rows,
     row(bytes, from, to) {
-      if (out.length === 0) out = pool.take();
-      const worst = at + head.length + roomForRow(to - from, forms.length) + 4;
+      begin();
+      const worst = at + roomForRow(to - from, forms.length) + 4;
       if (worst > out.length) {
         const larger = Buffer.allocUnsafe(worst + STATEMENT_BYTES);
         out.copy(larger, 0, 0, at);
         pool.give(out);
         out = larger;
       }
-      let put = at;
-      if (put === 0) put = head.copy(out);
-      else {
-        out[put++] = 0x2c;
-        out[put++] = 0x0a;
-      }
-      at = pool.encode(out, put, bytes, from, to, forms) ?? writeRow(out, put, bytes, from, forms);
+      at = writeRow(out, at, bytes, from, forms);
+      out[at++] = 0x2c;
+      out[at++] = 0x0a;
       rows++;
-      if (at >= STATEMENT_BYTES) flush();
+      if (at >= FULL_BYTES) flush();
     },
-    end: flush,
+    packets(bytes, from, to, sequence) {
+      const end = pool.place(bytes, from, to);
+      let pos = 0;
+      let count = 0;
+      for (;;) {
+        begin();
+        const done = pool.encode(
+          pos,
+          end,
+          { out, put: at, limit: FULL_BYTES },
+          forms,
+          (sequence + count) & 0xff,
+        );
+        if (done === undefined) break;
+        ({ put: at, pos } = done);
+        count += done.rows;
+        if (at < FULL_BYTES) break;
+        flush();
+      }
+      rows += count;
+      return { pos: from + pos, rows: count };
+    },
+    end() {
+      // Begun, but no row came.
+      if (at === head.length) {
+        pool.give(out);
+        at = 0;
+        out = Buffer.alloc(0);
+      }
+      flush();
+    },
   };
 }

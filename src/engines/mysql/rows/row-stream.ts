@@ -1,5 +1,7 @@
-import type { Connection, Query } from 'mysql2';
+import type { Socket } from 'node:net';
+import type { Connection } from 'mysql2';
 import type { BufferPool } from './buffers.ts';
+import { takePackets } from './row-packets.ts';
 
 /** Turns rows into bytes of a dump, which it hands on in chunks. */
 export interface RowEncoder {
@@ -9,8 +11,19 @@ export interface RowEncoder {
    * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_row.html
    */
   row(bytes: Buffer, from: number, to: number): void;
+  /**
+   * Whole packets with a row each, headers included, the first of that sequence number: as many of `bytes[from…to)` as
+   * it can. The others are its `row`s.
+   */
+  packets?(bytes: Buffer, from: number, to: number, sequence: number): TakenPackets;
   /** Hands on what is left. */
   end(): void;
+}
+
+export interface TakenPackets {
+  /** The place behind the last. */
+  readonly pos: number;
+  readonly rows: number;
 }
 
 /** Rows on their way, as the encoder's chunks. */
@@ -45,27 +58,35 @@ export function streamRows(
   let failure: unknown;
   let paused = false;
   let wake = () => {};
+  // Not the driver's own pause: rows that it has in hand would come after those that pass it by.
+  const socket = (client as unknown as { readonly stream: Socket }).stream;
   const encoder = makeEncoder((chunk) => {
     chunks.push(chunk);
     waitingBytes += chunk.length;
     if (waitingBytes > maxBytes && !paused) {
       paused = true;
-      client.pause();
+      socket.pause();
     }
     wake();
   });
   const sent = new Promise<void>((resolve) => {
+    let giveBack = () => {};
     const stop = () => end(new Error('the connection was closed'));
     const end = (error: unknown) => {
       if (ended) return;
       gone.removeEventListener('abort', stop);
+      giveBack();
       failure = error ?? undefined;
       if (failure === undefined) encoder.end();
       ended = true;
       resolve();
       wake();
     };
-    takeRows(client.query({ sql }, end), encoder);
+    giveBack = takePackets(client, client.query({ sql }, end), encoder, (error) => {
+      end(error);
+      // The rows that still come are nobody's.
+      socket.destroy();
+    });
     if (gone.aborted) stop();
     else gone.addEventListener('abort', stop, { once: true });
   });
@@ -78,7 +99,7 @@ export function streamRows(
           waitingBytes -= chunk.length;
           if (paused && waitingBytes <= maxBytes / 2) {
             paused = false;
-            client.resume();
+            socket.resume();
           }
           yield chunk;
           pool.give(chunk);
@@ -90,23 +111,5 @@ export function streamRows(
           });
       }
     },
-  };
-}
-
-interface RowPacket {
-  readonly buffer: Buffer;
-  readonly offset: number;
-  readonly end: number;
-  isEOF(): boolean;
-}
-
-/** The driver asks the command itself what to do with a row: the one place that it leaves open. */
-function takeRows(command: Query, encoder: RowEncoder): void {
-  const hooked = command as unknown as { row(packet: RowPacket, connection: unknown): unknown };
-  const last = hooked.row;
-  hooked.row = function row(this: unknown, packet, connection): unknown {
-    if (packet.isEOF()) return last.call(this, packet, connection);
-    encoder.row(packet.buffer, packet.offset, packet.end);
-    return row;
   };
 }
