@@ -10,7 +10,8 @@ export interface InsertBuffers extends BufferPool {
   place(bytes: Buffer, from: number, to: number): number;
   /**
    * Encodes rows that were placed, `pos…end`, into a buffer of the pool at `put` until that has reached `limit`. Room for
-   * one row more has to be there. Undefined where it cannot: for very many columns, or a buffer from elsewhere.
+   * one row more has to be there. Undefined where it cannot: for very many columns, or a buffer from elsewhere. Throws
+   * for a row of another number of values.
    */
   encode(
     pos: number,
@@ -62,7 +63,14 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
       current = forms;
       const at = out.byteOffset;
       const formsEnd = FORMS_AT + forms.length;
-      const last = code(ROWS_AT + pos, ROWS_AT + end, FORMS_AT, formsEnd, at + put, at + limit, sequence);
+      let last: number;
+      try {
+        last = code(ROWS_AT + pos, ROWS_AT + end, FORMS_AT, formsEnd, at + put, at + limit, sequence);
+      } catch (error) {
+        throw new Error('the server sent a row that has not as many values as there are columns', {
+          cause: error,
+        });
+      }
       return {
         put: last - at,
         pos: whole.readUInt32LE(STATE_AT) - ROWS_AT,
