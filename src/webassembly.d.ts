@@ -1,7 +1,7 @@
 /** The little of WebAssembly that dguard uses; TypeScript has it only among the browser's types. */
 declare namespace WebAssembly {
   class Memory {
-    constructor(descriptor: { initial: number });
+    constructor(descriptor: { initial: number; maximum?: number; shared?: boolean });
     readonly buffer: ArrayBuffer;
   }
   class Module {

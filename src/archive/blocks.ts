@@ -1,4 +1,5 @@
 import { createHash, hash } from 'node:crypto';
+import { copyShared } from '../threads.ts';
 import type { Codec } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
 import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
@@ -24,7 +25,8 @@ export type Seal = (frame: Uint8Array) => Uint8Array;
 
 export interface ArtifactSink {
   readonly artifact: number;
-  readonly write: (bytes: Uint8Array) => Promise<void>;
+  /** `released` is called, if ever, once the bytes' memory may be used again. */
+  readonly write: (bytes: Uint8Array, released: () => void) => Promise<void>;
   /** In stream order, as soon as a block is cut: `start` is its position in the member's stream. */
   readonly onBlock: (ref: BlockRef, start: number, length: number) => void;
   /** In artifact order, once a new block was handed to `write`. */
@@ -84,16 +86,16 @@ export function createBlockPipeline(options: {
     digest.update(name, 'hex');
     const number = count++;
     target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
-    const buffer = ring.take(length);
-    const compressed = options.codec.compress(buffer.subarray(0, view.copy(buffer)));
+    const compressed = options.codec.compress(copyShared(ring.take(length), view));
     compressed.catch(() => {});
     inFlight++;
     bytesInFlight += length;
     tail = tail
       .then(async () => {
-        const frame = options.seal(await compressed);
+        const bare = await compressed;
+        const frame = options.seal(bare);
         if (failure !== undefined) return;
-        await target.write(frame);
+        await target.write(frame, () => options.codec.giveBack?.(bare));
         target.onStored({ offset, stored: frame.length, length, name }, number);
         offset += frame.length;
       })
@@ -140,7 +142,7 @@ export function createBlockPipeline(options: {
       for (let at = 0; at < bytes.length; ) {
         const space = cutter.space();
         const chunk = bytes.subarray(at, at + space.length);
-        space.set(chunk);
+        copyShared(space, chunk);
         position += chunk.length;
         cutter.advance(chunk.length);
         at += chunk.length;

@@ -103,11 +103,17 @@ export function createFanout(
     }
 
     return {
-      async write(bytes: Uint8Array): Promise<void> {
+      /** `released` is called once no destination reads the bytes any more; never where it failed. */
+      async write(bytes: Uint8Array, released?: () => void): Promise<void> {
         hash.update(bytes);
         size += bytes.length;
+        let readers = feeds.length;
+        const done = () => {
+          if (--readers === 0) released?.();
+        };
         for (const feed of feeds) {
-          const room = dropped.has(feed.target) ? undefined : feed.channel.push(bytes);
+          if (dropped.has(feed.target)) done();
+          const room = dropped.has(feed.target) ? undefined : feed.channel.push(bytes, done);
           if (room && !(await within(room, options.stallMs, options.signal))) giveUp(feed);
         }
         alive();
@@ -177,19 +183,27 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
   }
 
   return {
-    async write(bytes: Uint8Array): Promise<void> {
+    /** `released` is called once no destination reads the bytes any more; never where one failed. */
+    async write(bytes: Uint8Array, released?: () => void): Promise<void> {
       whole?.update(bytes);
       size += bytes.length;
       let rest = bytes;
+      let pieces = 1;
+      const done = () => {
+        if (--pieces === 0) released?.();
+      };
       while (partBytes !== undefined && inPart + rest.length > partBytes) {
         const room = partBytes - inPart;
-        if (room > 0) await current.write(rest.subarray(0, room));
+        if (room > 0) {
+          pieces++;
+          await current.write(rest.subarray(0, room), done);
+        }
         rest = rest.subarray(room);
         parts.push(await current.close());
         current = begin();
         inPart = 0;
       }
-      await current.write(rest);
+      await current.write(rest, done);
       inPart += rest.length;
     },
     async close(): Promise<{ size: number; sha256: string; parts?: WrittenObject[] }> {
@@ -203,7 +217,7 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
 
 /** A bounded queue between a producer that waits for room and a consumer that iterates. */
 function createChannel(limitBytes: number) {
-  const queue: Uint8Array[] = [];
+  const queue: { bytes: Uint8Array; released: () => void }[] = [];
   let queued = 0;
   let taken = 0;
   let ended = false;
@@ -226,10 +240,11 @@ function createChannel(limitBytes: number) {
         if (failure !== undefined) throw failure;
         const next = queue.shift();
         if (next) {
-          queued -= next.length;
-          taken += next.length;
+          queued -= next.bytes.length;
+          taken += next.bytes.length;
           signalWriter();
-          yield next;
+          yield next.bytes;
+          next.released();
         } else if (ended) return;
         else
           await new Promise<void>((resolve) => {
@@ -246,10 +261,13 @@ function createChannel(limitBytes: number) {
     items: read(),
     /** Bytes that were read so far. */
     taken: () => taken,
-    /** Undefined where there is room; else a promise that resolves when there is. */
-    push(bytes: Uint8Array): Promise<void> | undefined {
+    /**
+     * Undefined where there is room; else a promise that resolves when there is. `released` is called when the
+     * reader asks for what comes next.
+     */
+    push(bytes: Uint8Array, released: () => void): Promise<void> | undefined {
       if (closed) return undefined;
-      queue.push(bytes);
+      queue.push({ bytes, released });
       queued += bytes.length;
       signalReader();
       if (queued <= limitBytes) return undefined;

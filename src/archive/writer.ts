@@ -111,9 +111,9 @@ export async function createArchiveWriter(options: ArchiveOptions) {
     let cutTo = 0;
     pipeline.begin({
       artifact: number,
-      write: async (bytes) => {
+      write: (bytes, released) => {
         storedBytes += bytes.length;
-        await output.write(bytes);
+        return output.write(bytes, released);
       },
       onBlock(ref, start, length) {
         cutTo = start + length;

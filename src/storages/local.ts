@@ -20,7 +20,7 @@ import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
 import { readSmall } from './local/small.ts';
 import { walkObjects } from './local/walk.ts';
-import { writeChunks } from './local/write.ts';
+import { type NewFile, writeChunks } from './local/write.ts';
 import { byteRange } from './range.ts';
 import type {
   CallOptions,
@@ -71,10 +71,12 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     const { temp, final, handle } = await attempt('put', key, () => openTemp(root, key));
     let budgeted = 0;
     try {
-      const facts = await fill(handle, key, bodyChunks(body, key, putOptions), (fileBytes) => {
+      const beforeWrite = (fileBytes: number) => {
         budget?.take(fileBytes - budgeted, fileBytes);
         budgeted = fileBytes;
-      });
+      };
+      const file = { handle, path: temp, subject: key, beforeWrite };
+      const facts = await fill(file, bodyChunks(body, key, putOptions));
       if (putOptions.signal) throwIfAborted(putOptions.signal);
       await attempt('put', key, () => settle(temp, final));
       return objectOf(key, facts);
@@ -284,15 +286,11 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
 }
 
 /** Writes, syncs and closes the temporary file. The chunks' own error passes unchanged. */
-async function fill(
-  handle: FileHandle,
-  key: string,
-  chunks: AsyncIterable<Uint8Array>,
-  beforeWrite: (fileBytes: number) => void,
-): Promise<Stats> {
+async function fill(file: NewFile, chunks: AsyncIterable<Uint8Array>): Promise<Stats> {
+  const { handle, subject: key } = file;
   let open = true;
   try {
-    const written = await writeChunks(handle, chunks, key, beforeWrite);
+    const written = await writeChunks(file, chunks);
     await attempt('sync', key, () => handle.sync());
     const facts = await attempt('look at', key, () => handle.stat());
     if (facts.size !== written) {

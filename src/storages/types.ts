@@ -13,7 +13,8 @@ export interface Storage {
   readonly capabilities: StorageCapabilities;
 
   /**
-   * Stores a new object. Exclusive: an existing key is `storage_exists`, its object untouched. Atomic:
+   * Stores a new object. A chunk's bytes are valid until the next is asked for: what is kept longer is
+   * copied. Exclusive: an existing key is `storage_exists`, its object untouched. Atomic:
    * the key is listed with all its bytes or not at all. Durable once the promise resolves, every newly
    * made ancestor included. If the body throws or `signal` aborts, nothing is left under the key and
    * the body's own error is thrown. Errors: storage_exists, storage_full, storage_missing, storage_failed.

@@ -19,7 +19,7 @@ export async function compileModule(module: string, outDir: string): Promise<str
       typeRoots: [join(REPOSITORY, 'node_modules/@types')],
     },
     include: [],
-    files: [join(REPOSITORY, 'src', module)],
+    files: [module, 'webassembly.d.ts'].map((file) => join(REPOSITORY, 'src', file)),
   };
   await writeFile(join(outDir, 'tsconfig.json'), JSON.stringify(config));
   await writeFile(join(outDir, 'package.json'), '{"type":"module"}');

@@ -7,6 +7,8 @@ export interface Codec {
   readonly level: number | undefined;
   /** The result owns its bytes: it stays valid when `block`'s memory is used again. */
   compress(block: Uint8Array): Promise<Uint8Array>;
+  /** Takes back the memory of a result of this codec that nobody reads any more. Optional for both sides. */
+  giveBack?(result: Uint8Array): void;
   /**
    * The block that `stored` holds. Hostile input: never allocates much more than `maxBytes`, throws (any
    * error) for what is not exactly one frame of at most `maxBytes`.

@@ -1,38 +1,52 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { threadFile } from '../../threads.ts';
+import { copyShared, threadFile } from '../../threads.ts';
+import { createSharedRooms } from './shared-rooms.ts';
 
-/** `bytes`: a block to compress, or a frame to decompress (`hash`: and to hash what it holds). */
-export type ZstdJob =
-  | { readonly kind: 'compress'; readonly bytes: Uint8Array; readonly level: number }
-  | { readonly kind: 'decompress' | 'hash'; readonly bytes: Uint8Array; readonly maxBytes: number };
+/** A block to compress, or a frame to decompress and hash; `maxBytes` is what may come out. */
+export type ZstdJob = { readonly bytes: Uint8Array; readonly maxBytes: number } & (
+  | { readonly kind: 'compress'; readonly level: number }
+  | { readonly kind: 'decompress' }
+);
 
-/** `bytes` lie in the thread's own memory. */
-export type ZstdAnswer =
-  | { readonly bytes: Uint8Array; readonly sha256?: string }
-  | { readonly failure: string };
+/** What a thread is told: both lie in shared memory, the result goes into `room`. */
+export interface ZstdOrder {
+  readonly kind: ZstdJob['kind'];
+  readonly bytes: Uint8Array;
+  readonly room: Uint8Array;
+  /** Of a compression. */
+  readonly level: number;
+}
 
-/** Must read what it needs of an answer before it returns: the memory is used again. */
-type Take = (answer: { readonly bytes: Uint8Array; readonly sha256?: string }) => void;
+/** `sha256` (hex): of what was decompressed. */
+export type ZstdAnswer = { readonly length: number; readonly sha256?: string } | { readonly failure: string };
+
+/** `bytes` lie in memory that is used again once it is given back. */
+export interface ZstdResult {
+  readonly bytes: Buffer;
+  readonly sha256: string | undefined;
+}
 
 interface Waiting {
   readonly job: ZstdJob;
-  readonly take: Take;
+  readonly resolve: (result: ZstdResult) => void;
   readonly reject: (error: unknown) => void;
+}
+interface Running extends Waiting {
+  /** In shared memory. */
+  readonly bytes: Uint8Array;
+  readonly room: Buffer;
 }
 interface Thread {
   readonly worker: Worker;
   /** Handed over and not answered, in order. */
-  readonly jobs: Waiting[];
-  /** Shared memory for the jobs' bytes, used in turn. */
-  readonly rooms: Uint8Array[];
-  handed: number;
+  readonly jobs: Running[];
 }
 
 /** More would wait for the one thread that reads, cuts and writes. */
 const MAX_THREADS = 6;
 /** One at work and one at hand, so that a thread does not wait for this one. */
-export const JOBS_PER_THREAD = 2;
+const JOBS_PER_THREAD = 2;
 /** A job is a message: little garbage. */
 const THREAD_HEAP = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 };
 
@@ -41,17 +55,22 @@ export function createZstdThreads(file: URL) {
   const maxThreads = Math.min(availableParallelism(), MAX_THREADS);
   const threads: Thread[] = [];
   const queue: Waiting[] = [];
+  const rooms = createSharedRooms();
 
   function start(): Thread {
     const worker = new Worker(file, { resourceLimits: THREAD_HEAP });
-    const thread: Thread = { worker, jobs: [], rooms: [], handed: 0 };
+    const thread: Thread = { worker, jobs: [] };
     // Node waits for a thread at the end of the process: only while it works.
     worker.unref();
     worker.on('message', (answer: ZstdAnswer) => {
-      const { take, reject } = thread.jobs.shift()!;
+      const { job, bytes, room, resolve, reject } = thread.jobs.shift()!;
       if (thread.jobs.length === 0) worker.unref();
-      if ('bytes' in answer) take(answer);
-      else reject(new Error(answer.failure));
+      if (bytes !== job.bytes) rooms.giveBack(bytes);
+      if ('length' in answer) resolve({ bytes: room.subarray(0, answer.length), sha256: answer.sha256 });
+      else {
+        rooms.giveBack(room);
+        reject(new Error(answer.failure));
+      }
       handOut();
     });
     const gone = (error: Error) => {
@@ -77,47 +96,38 @@ export function createZstdThreads(file: URL) {
       const thread = idlest();
       if (thread === undefined || thread.jobs.length >= JOBS_PER_THREAD) return;
       const waiting = queue.shift()!;
+      const { job, reject } = waiting;
       try {
-        thread.worker.postMessage({ ...waiting.job, bytes: share(thread, waiting.job.bytes) });
+        const running = { ...waiting, bytes: share(job.bytes), room: rooms.take(job.maxBytes) };
+        const level = job.kind === 'compress' ? job.level : 0;
+        const order: ZstdOrder = { kind: job.kind, bytes: running.bytes, room: running.room, level };
+        thread.worker.postMessage(order);
+        thread.jobs.push(running);
+        thread.worker.ref();
       } catch (error) {
         // No memory. It must take no place among the jobs: answers, and rooms, would be those of others.
-        waiting.reject(error);
-        continue;
+        reject(error);
       }
-      thread.handed++;
-      thread.jobs.push(waiting);
-      thread.worker.ref();
     }
   }
 
-  /**
-   * Has a job done in one of the threads. Its bytes must stay untouched until the answer; those in shared
-   * memory are not copied.
-   */
-  return <T>(
-    job: ZstdJob,
-    read: (answer: { readonly bytes: Uint8Array; readonly sha256?: string }) => T,
-  ): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      queue.push({ job, take: (answer) => resolve(read(answer)), reject });
-      handOut();
-    });
-}
+  function share(bytes: Uint8Array): Uint8Array {
+    return bytes.buffer instanceof SharedArrayBuffer ? bytes : copyShared(rooms.take(bytes.length), bytes);
+  }
 
-function share(thread: Thread, bytes: Uint8Array): Uint8Array {
-  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
-  const slot = thread.handed % JOBS_PER_THREAD;
-  const room = roomIn(thread.rooms, slot, bytes.length);
-  room.set(bytes);
-  return room;
-}
-
-/** `bytes` of the shared memory of a slot, which grows in large steps: what it outgrows is garbage. */
-export function roomIn(rooms: Uint8Array[], slot: number, bytes: number): Uint8Array {
-  const STEP = 4.5 * 1024 * 1024;
-  if ((rooms[slot]?.length ?? 0) < bytes)
-    rooms[slot] = new Uint8Array(new SharedArrayBuffer(Math.ceil(bytes / STEP) * STEP));
-  return rooms[slot]!.subarray(0, bytes);
+  return {
+    /**
+     * Has a job done in one of the threads. Its bytes must stay untouched until the answer; those in shared
+     * memory are not copied.
+     */
+    run: (job: ZstdJob): Promise<ZstdResult> =>
+      new Promise((resolve, reject) => {
+        queue.push({ job, resolve, reject });
+        handOut();
+      }),
+    /** The memory of a result, which nobody reads any more. */
+    giveBack: rooms.giveBack,
+  };
 }
 
 let shared: ReturnType<typeof createZstdThreads> | undefined;

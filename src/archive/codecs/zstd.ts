@@ -11,7 +11,7 @@ let calls: ZstdCalls | undefined;
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
-  const { compress, decompress, decompressHashed } = calls;
+  const { compress, giveBack, decompress, decompressHashed } = calls;
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
   };
@@ -21,8 +21,11 @@ export function zstdCodec(level = 3): Codec {
     async compress(block) {
       const frame = await compress(block, level);
       // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
-      return frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
+      if (frameBound(frame) <= outputCap(block.length)) return frame;
+      giveBack?.(frame);
+      return compress(block, 15);
     },
+    ...(giveBack && { giveBack }),
     async decompress(stored, maxBytes) {
       assertBound(stored, maxBytes);
       return decompress(stored, maxBytes);
@@ -38,7 +41,7 @@ export function zstdCodec(level = 3): Codec {
 
 type ZstdCalls = {
   compress(block: Uint8Array, level: number): Promise<Uint8Array>;
-} & Pick<Codec, 'decompress' | 'decompressHashed'>;
+} & Pick<Codec, 'giveBack' | 'decompress' | 'decompressHashed'>;
 
 /**
  * zstd-napi in threads of our own where it is there: on blocks of 1 MiB it takes a quarter (level 3) to two
@@ -46,26 +49,35 @@ type ZstdCalls = {
  */
 function zstdCalls(): ZstdCalls {
   const contexts = loadZstdContexts();
-  const inThread = contexts && zstdThreads();
-  if (contexts === undefined || inThread === undefined) return loadZstd();
+  const threads = contexts && zstdThreads();
+  if (contexts === undefined || threads === undefined) return loadZstd();
+  const { run, giveBack } = threads;
   const here = createZstd(contexts);
+  /** As memory of its own: who reads backups may keep what was read. */
+  const own = (bytes: Buffer): Buffer => {
+    const copy = Buffer.from(bytes);
+    giveBack(bytes);
+    return copy;
+  };
   const room = Buffer.allocUnsafeSlow(here.bound(HERE_BYTES));
   return {
     async compress(block, level) {
       if (block.length <= HERE_BYTES) return Buffer.from(room.subarray(0, here.compress(room, block, level)));
-      return inThread({ kind: 'compress', bytes: block, level }, ({ bytes }) => Buffer.from(bytes));
+      return (await run({ kind: 'compress', bytes: block, level, maxBytes: here.bound(block.length) })).bytes;
     },
+    giveBack,
     async decompress(stored, maxBytes) {
       if (maxBytes <= HERE_BYTES)
         return Buffer.from(room.subarray(0, here.decompress(room.subarray(0, maxBytes), stored)));
-      return inThread({ kind: 'decompress', bytes: stored, maxBytes }, ({ bytes }) => Buffer.from(bytes));
+      return own((await run({ kind: 'decompress', bytes: stored, maxBytes })).bytes);
     },
-    decompressHashed: (stored, maxBytes, wanted) =>
-      inThread({ kind: 'hash', bytes: stored, maxBytes }, ({ bytes, sha256 }) => ({
-        bytes: wanted ? Buffer.from(bytes) : undefined,
-        length: bytes.length,
-        sha256: sha256!,
-      })),
+    async decompressHashed(stored, maxBytes, wanted) {
+      const { bytes, sha256 } = await run({ kind: 'decompress', bytes: stored, maxBytes });
+      const { length } = bytes;
+      if (wanted) return { bytes: own(bytes), length, sha256: sha256! };
+      giveBack(bytes);
+      return { bytes: undefined, length, sha256: sha256! };
+    },
   };
 }
 
