@@ -109,9 +109,14 @@ export async function openDestination(context: Context, name: string): Promise<D
   return destination;
 }
 
+/** Whether a word is a folder rather than a name of the configuration. */
+export function isFolderName(word: string): boolean {
+  return word.includes('/') || word === '.' || word === '..';
+}
+
 async function connect(context: Context, name: string): Promise<Destination> {
   const warn = (message: string) => context.warn(message, name);
-  if (name.includes('/') || name === '.' || name === '..') {
+  if (isFolderName(name)) {
     const path = isAbsolute(name) ? name : resolve(process.cwd(), name);
     if (!existsSync(path)) {
       throw new DguardError('unknown_name', `there is no folder ${path}`, {

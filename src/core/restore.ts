@@ -4,7 +4,15 @@ import { collectLessOften } from '../archive/heap.ts';
 import { openContent } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types.ts';
 import { createEngine } from '../engines/registry.ts';
-import type { BackupContent, RestoreOutcome, Warning } from '../engines/types.ts';
+import type {
+  BackupContent,
+  Engine,
+  LoadedPlace,
+  RestoreOutcome,
+  TargetRequest,
+  ToolDump,
+  Warning,
+} from '../engines/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { CatalogEntry } from './catalog.ts';
@@ -65,30 +73,96 @@ export async function restoreCopy(
   const from = await createEngine(manifest.datasource.type, manifest.id);
   const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
   const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;
-  collectLessOften(100);
   const stock = await openContent(stored, resolver(all, copy), runtime.signal);
+  return restoreInto(engine, manifest.id, options, runtime, {
+    lease: () => holdReadLease(copy, all, 'restore', runtime),
+    async open(target) {
+      if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
+      if (!crosses) return { content: stock };
+      const { overwrite, only } = options;
+      const subject = manifest.id;
+      const translated = await translateBackup(stock, { from, to: engine, only, overwrite, subject }, target);
+      // The chosen tables are all of it.
+      return { ...translated, only: [] };
+    },
+  });
+}
+
+/**
+ * Restores what another tool wrote (a folder of mongodump) to a datasource, as a backup would be: loaded beside, then
+ * swapped. Errors: `unsupported` for a datasource whose engine reads no such dump, those of opening it, of the engine.
+ */
+export async function restoreDump(
+  path: string,
+  options: RestoreOptions & { readonly datasource: DatasourceConfig },
+  runtime: Runtime,
+): Promise<RestoreOutcome & { readonly warnings: readonly Warning[]; readonly dump: ToolDump }> {
+  const { datasource } = options;
+  const engine = await createEngine(datasource.type, path);
+  if (engine.openDump === undefined) {
+    throw new DguardError(
+      'unsupported',
+      `${datasource.name} is a ${engine.type} datasource: folders of other tools are read for mongodb alone`,
+      {
+        operation: 'restore',
+        subject: path,
+        hint: 'load it with the tool that wrote it, then back it up: dguard backup JOB',
+      },
+    );
+  }
+  const early: Warning[] = [];
+  const dump = await engine.openDump(path, {
+    signal: runtime.signal,
+    warn: (warning) => early.push(warning),
+  });
+  early.push({
+    message: `not verified: ${dump.tool} records neither counts nor hashes, so a file that is cut between two documents, or missing, cannot be told`,
+    subject: dump.path,
+    partial: false,
+  });
+  runtime.emit({ type: 'stage', subject: dump.path, stage: 'restore' });
+  const outcome = await restoreInto(engine, `${dump.tool} ${dump.path}`, options, runtime, {
+    open: async () => ({ content: dump.content }),
+  });
+  return { ...outcome, warnings: [...early, ...outcome.warnings], dump };
+}
+
+interface Opened {
+  readonly content: BackupContent;
+  readonly prove?: (loaded: LoadedPlace) => Promise<void>;
+  /** Instead of those asked for. */
+  readonly only?: readonly string[];
+}
+
+/** Opens content and restores it, under the target's lock; `subject` names it in marks and progress. */
+async function restoreInto(
+  engine: Engine,
+  subject: string,
+  options: RestoreOptions,
+  runtime: Runtime,
+  from: {
+    readonly lease?: () => Promise<{ release(): Promise<void> } | undefined>;
+    readonly open: (target: TargetRequest<DatasourceConfig>) => Promise<Opened>;
+  },
+): Promise<RestoreOutcome & { readonly warnings: readonly Warning[] }> {
+  collectLessOften(100);
   const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-restore-'));
   const warnings: Warning[] = [];
   const warn = (warning: Warning) => warnings.push(warning);
   let lastReport = 0;
   const target = { type: engine.type, ...options };
   const lock = options.dryRun ? undefined : await lockTarget(target, 'restore', runtime);
-  const reading = options.dryRun ? undefined : await holdReadLease(copy, all, 'restore', runtime);
+  const reading = options.dryRun ? undefined : await from.lease?.();
   try {
-    if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
     const common = targetRequest(target, tempDir, runtime, warn);
-    const { overwrite, only } = options;
-    const { content, prove } = crosses
-      ? await translateBackup(stock, { from, to: engine, only, overwrite, subject: manifest.id }, common)
-      : { content: stock, prove: undefined };
+    const { content, prove, only = options.only } = await from.open(common);
     if (!options.dryRun) {
       for (const message of (await engine.swaps?.recover(common)) ?? []) warn({ message, partial: false });
     }
     const request = {
       ...common,
       ownPaths: options.ownPaths ?? [],
-      // Of a translated backup the chosen tables are all.
-      only: crosses ? [] : options.only,
+      only,
       overwrite: options.overwrite,
       deleteExtra: options.deleteExtra === true,
       scratch: false,
@@ -97,12 +171,12 @@ export async function restoreCopy(
       roles: options.roles === true,
       safety: async () => options.safety?.(),
       ...(prove === undefined ? {} : { prove }),
-      backupId: manifest.id,
+      backupId: subject,
       onProgress(bytesDone: number, filesDone: number) {
         const now = performance.now();
         if (now - lastReport < 200) return;
         lastReport = now;
-        runtime.emit({ type: 'progress', subject: manifest.id, bytesDone, filesDone });
+        runtime.emit({ type: 'progress', subject, bytesDone, filesDone });
       },
     };
     return { ...(await engine.restore(content, request)), warnings };

@@ -43,6 +43,12 @@ export interface Engine<Options = unknown> {
   /** How its JSONL exports are tables that another engine can hold, and back; absent where it has none such. */
   readonly plain?: PlainForm;
 
+  /**
+   * Opens what another tool wrote, and dguard did not: a folder of mongodump. Nothing recorded what it should hold.
+   * Absent where none is read. Errors: `unknown_name`, `nothing_there`, `unsupported`, `usage`, `corrupt`.
+   */
+  readonly openDump?: (path: string, request: OpenDumpRequest) => Promise<ToolDump>;
+
   /** How a replaced target is kept and taken back; absent where the engine replaces nothing. */
   readonly swaps?: TargetSwaps<Options>;
 }
@@ -65,6 +71,22 @@ export interface TargetSwaps<Options = unknown> {
   dropUndo(target: TargetRequest<Options>, keep: number): Promise<readonly UndoCopy[]>;
   /** Removes scratch places of earlier test restores that were killed. Returns what was removed, in words. */
   dropScratch?(target: TargetRequest<Options>): Promise<readonly string[]>;
+}
+
+export interface OpenDumpRequest {
+  readonly signal: AbortSignal;
+  readonly warn: (warning: Warning) => void;
+}
+
+/** What another tool wrote. */
+export interface ToolDump {
+  readonly content: BackupContent;
+  /** Whose it is: `mongodump`. */
+  readonly tool: string;
+  /** The database that it is of. */
+  readonly database: string;
+  /** The folder of that database. */
+  readonly path: string;
 }
 
 /** A place that was or will be restored to. */

@@ -76,8 +76,10 @@ const report = z.strictObject({
   warnings: z.array(z.string()),
 });
 const restored = z.strictObject({
-  id: z.string(),
-  job: z.string(),
+  /** Null of what another tool wrote: then there is a `dump`. */
+  id: z.string().nullable(),
+  job: z.string().nullable(),
+  dump: z.strictObject({ tool: z.string(), path: z.string(), database: z.string() }).optional(),
   datasource: z.string(),
   target: z.string(),
   size_bytes: count,

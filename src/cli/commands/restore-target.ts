@@ -6,13 +6,17 @@ import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
-import { configOrNone, type RestoreCommandOptions, targetOf } from './restore.ts';
+import { configOrNone, configuredDatasource, type RestoreCommandOptions, targetOf } from './restore.ts';
 
 type Options = RestoreCommandOptions;
 type Named = RestoreTarget & { readonly name: string };
 
 /** `restore --undo`, `--recover` and `--drop-undo`: they need the target alone, no backup. */
-export async function targetCommand(context: Context, name: string, options: Options): Promise<number> {
+export async function targetCommand(
+  context: Context,
+  name: string | undefined,
+  options: Options,
+): Promise<number> {
   const asked = [options.undo, options.recover, options.dropUndo].filter((flag) => flag === true);
   if (asked.length > 1) {
     throw new DguardError('usage', 'only one of --undo, --recover and --drop-undo', { operation: 'restore' });
@@ -88,8 +92,9 @@ async function dropAll(context: Context, targets: readonly Named[], options: Opt
   return 0;
 }
 
-/** The datasources of a job, or that of a backup. Errors: usage, unknown_name. */
-async function targetsOf(context: Context, name: string, options: Options): Promise<Named[]> {
+/** The datasources of a job, or that of a backup; without a name that of --to. Errors: usage, unknown_name. */
+async function targetsOf(context: Context, name: string | undefined, options: Options): Promise<Named[]> {
+  if (name === undefined) return [await targetOfDatasource(context, options)];
   const from = options.from ?? options.destination;
   const config = await configOrNone(context, from !== undefined);
   const job = config?.jobs[name];
@@ -125,6 +130,25 @@ async function targetsOf(context: Context, name: string, options: Options): Prom
       ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
     };
   });
+}
+
+/** A datasource's own place, whatever was restored to it. */
+async function targetOfDatasource(context: Context, { to, toDatabase, toPath }: Options): Promise<Named> {
+  if (to === undefined) {
+    throw new DguardError('usage', 'which target? neither a job nor a datasource is named', {
+      operation: 'restore',
+      hint: 'name the job or backup that was restored, or the datasource that it went to: --to DATASOURCE',
+    });
+  }
+  const datasource = configuredDatasource(await context.config(), to, undefined, to);
+  const place = targetOf(toPath, datasource, 1);
+  return {
+    name: to,
+    type: datasource.type,
+    datasource,
+    ...(place === undefined ? {} : { toPath: place }),
+    ...(toDatabase === undefined ? {} : { toDatabase }),
+  };
 }
 
 /** Of what no configuration knows, the destinations do. */

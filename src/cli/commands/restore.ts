@@ -1,19 +1,16 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { displayPath } from '../../archive/paths.ts';
 import type { Config, DatasourceConfig } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { datasourceOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { newestGoodRun } from '../../core/history.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
-import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
-import { confirm } from '../confirm.ts';
-import { type Context, openDestination, openDestinations } from '../context.ts';
-import { jsonDocument } from '../render/outcome.ts';
+import { DguardError } from '../../errors.ts';
+import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
-import { plainText, sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
+import { type Piece, restoreEach } from './restore-each.ts';
 
 export interface RestoreCommandOptions {
   readonly from?: string;
@@ -39,10 +36,18 @@ export interface RestoreCommandOptions {
 
 type Options = RestoreCommandOptions;
 
-export async function restoreCommand(context: Context, name: string, options: Options): Promise<number> {
+export async function restoreCommand(
+  context: Context,
+  name: string | undefined,
+  options: Options,
+): Promise<number> {
   if (options.undo || options.recover || options.dropUndo) {
     const { targetCommand } = await import('./restore-target.ts');
     return targetCommand(context, name, options);
+  }
+  if (name === undefined) {
+    const { restoreDumpCommand } = await import('./restore-dump.ts');
+    return restoreDumpCommand(context, options);
   }
   const from = options.from ?? options.destination;
   const destinations = await openDestinations(context, from, name);
@@ -55,6 +60,13 @@ export async function restoreCommand(context: Context, name: string, options: Op
       operation: 'restore',
       subject: name,
       hint: `make one: dguard backup ${name}`,
+    });
+  }
+  if (entries.length === 0 && from !== undefined && isFolderName(from)) {
+    throw new DguardError('unknown_name', `${from} holds no backup of dguard`, {
+      operation: 'restore',
+      subject: name,
+      hint: `what mongodump wrote is restored without a name: dguard restore --from ${from} --to DATASOURCE`,
     });
   }
   const copies = choose(entries, name, options, context.runtime.now(), sameSource);
@@ -77,66 +89,36 @@ export async function restoreAll(
   if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
     mkdirSync(resolve(options.toPath), { recursive: true, mode: 0o700 });
   }
-  const statuses: number[] = [];
-  const restored: object[] = [];
-  const failures: DguardError[] = [];
-  for (const { copy, manifest, ...place } of work) {
-    try {
-      const request: RestoreOptions = {
-        ...place,
-        only: options.only ?? [],
-        overwrite: options.overwrite === true,
-        deleteExtra: options.deleteExtra === true,
-        dryRun: options.dryRun === true,
-        privileged: options.privileged === true,
-        roles: options.roles === true,
-        ownPaths: ownPathsOf(config),
-        ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
-      };
-      if (options.deleteExtra && !options.dryRun && !options.yes) {
-        const { plan = [] } = await restoreCopy(copy, entries, { ...request, dryRun: true }, context.runtime);
-        context.finish();
-        for (const step of plan) context.note(`would: ${plainText(step)}`);
-        await confirm(context, 'restore', `Do this to ${manifest.datasource.name}?`);
-      }
-      const outcome = await restoreCopy(copy, entries, request, context.runtime);
-      context.finish();
-      const partial = manifest.status === 'partial' || outcome.warnings.some((warning) => warning.partial);
-      statuses.push(partial ? 3 : 0);
-      restored.push(restoredJson(manifest, outcome));
-      for (const { subject, message } of outcome.warnings) {
-        context.warn(message, subject === undefined ? undefined : displayPath(subject));
-      }
-      if (context.options.json) continue;
-      if (outcome.plan) {
-        const { id, created_at, datasource } = manifest;
-        context.print(`${datasource.name}: ${id}, made ${created_at}, from ${copy.destination.name}`);
-      }
-      for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
-      if (options.dryRun) continue;
-      const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
-      context.print(
-        `${manifest.datasource.name}: restored ${manifest.id} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files})`,
-      );
-      if (outcome.undo) {
-        context.print(`  what was there before is kept: ${outcome.undo}`);
-        context.print(`  to take it back: ${undoCommand(manifest.job, manifest.datasource.name, options)}`);
-      }
-      if (outcome.safety) {
-        context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);
-        context.print(`  to take it back: dguard restore ${outcome.safety} --overwrite`);
-      }
-    } catch (thrown) {
-      const error = toDguardError(thrown, 'target_failed', { operation: command, subject: manifest.id });
-      statuses.push(error.exitStatus);
-      failures.push(error);
-      context.finish();
-      context.report(error, manifest.job);
-    }
-  }
-  const status = combineExitStatus(statuses);
-  if (context.options.json) context.print(jsonDocument(command, status, { restored }, failures));
-  return status;
+  const pieces = work.map(({ copy, manifest, ...place }): Piece => {
+    const { id, job, created_at, datasource } = manifest;
+    return {
+      name: datasource.name,
+      what: id,
+      title: `${id}, made ${created_at}, from ${copy.destination.name}`,
+      job,
+      partial: manifest.status === 'partial',
+      undoCommand: undoCommand({ job, datasource: datasource.name }, options),
+      run: (dryRun) =>
+        restoreCopy(
+          copy,
+          entries,
+          {
+            ...place,
+            only: options.only ?? [],
+            overwrite: options.overwrite === true,
+            deleteExtra: options.deleteExtra === true,
+            dryRun,
+            privileged: options.privileged === true,
+            roles: options.roles === true,
+            ownPaths: ownPathsOf(config),
+            ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
+          },
+          context.runtime,
+        ),
+      json: (outcome) => restoredJson(manifest, outcome),
+    };
+  });
+  return restoreEach(context, command, pieces, options);
 }
 
 /** Backs up what a restore is about to replace for good. */
@@ -173,7 +155,9 @@ function placeFor(
 ): Pick<RestoreOptions, 'toPath' | 'toDatabase' | 'datasource' | 'toOther'> {
   const { datasource: of, id } = copy.manifest!;
   const datasource =
-    options.to === undefined ? datasourceOf(config, copy.manifest!) : other(config, options.to, of.type, id);
+    options.to === undefined
+      ? datasourceOf(config, copy.manifest!)
+      : configuredDatasource(config, options.to, of.type, id);
   const toPath = targetOf(options.toPath, { name: of.name, type: datasource?.type ?? of.type }, count);
   if (toPath === undefined && !datasource) {
     throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
@@ -197,32 +181,43 @@ function placeFor(
   };
 }
 
-function other(config: Config | undefined, name: string, type: string, id: string): DatasourceConfig {
+/** The datasource of that name. Errors: unknown_name, with those of `type`; `subject` is what goes there. */
+export function configuredDatasource(
+  config: Config | undefined,
+  name: string,
+  type: string | undefined,
+  subject: string,
+): DatasourceConfig {
   const found =
     config !== undefined && Object.hasOwn(config.datasources, name) ? config.datasources[name] : undefined;
   if (found !== undefined) return found;
   throw new DguardError('unknown_name', `${name} is not configured here`, {
     operation: 'restore',
-    subject: id,
+    subject,
     hint: `it has: ${Object.values(config?.datasources ?? {})
-      .filter((each) => each.type === type)
+      .filter((each) => type === undefined || each.type === type)
       .map((each) => each.name)
       .join(', ')}`,
   });
 }
 
 /** Local destinations: a restore over a folder that holds one leaves it alone. */
-function ownPathsOf(config: Config | undefined): string[] {
+export function ownPathsOf(config: Config | undefined): string[] {
   return Object.values(config?.destinations ?? {}).flatMap((each) =>
     each.type === 'local' ? [resolve(each.path)] : [],
   );
 }
 
-function undoCommand(job: string, datasource: string, options: Options): string {
+/** The command that takes a restore back; `of`: undefined where no backup was restored. */
+export function undoCommand(
+  of: { readonly job: string; readonly datasource: string } | undefined,
+  options: Options,
+): string {
+  const name = of === undefined ? '' : ` ${of.job} --datasource ${of.datasource}`;
   const place = options.toPath === undefined ? '' : ` --to-path '${resolve(options.toPath)}'`;
   const to = options.to === undefined ? '' : ` --to ${options.to}`;
   const database = options.toDatabase === undefined ? '' : ` --to-database '${options.toDatabase}'`;
-  return `dguard restore --undo ${job} --datasource ${datasource}${to}${place}${database}`;
+  return `dguard restore --undo${name}${to}${place}${database}`;
 }
 
 function choose(

@@ -3,8 +3,9 @@ import { type CommandDefinition, FROM } from '../definition.ts';
 /** Commands that restore, and that prove that it can be done. */
 export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
   {
-    usage: 'restore <job-or-id>',
-    description: 'restore a backup, or the newest good run of a job',
+    usage: 'restore [job-or-id]',
+    description:
+      'restore a backup, or the newest good run of a job; without a name: a folder of mongodump (--from ./dump --to DATASOURCE)',
     options: [
       ...FROM,
       {

@@ -7,11 +7,14 @@ export function restoredJson(
   manifest: Manifest,
   outcome: RestoreOutcome & { readonly warnings: readonly Warning[] },
 ): object {
+  const { id, job, datasource } = manifest;
+  return { id, job, datasource: datasource.name, ...outcomeJson(outcome) };
+}
+
+/** What came of a restore. */
+export function outcomeJson(outcome: RestoreOutcome & { readonly warnings: readonly Warning[] }): object {
   const { target, filesCount, sizeBytes, tables, undo, safety, plan, warnings } = outcome;
   return {
-    id: manifest.id,
-    job: manifest.job,
-    datasource: manifest.datasource.name,
     target,
     size_bytes: sizeBytes,
     ...(filesCount === undefined ? {} : { files_count: filesCount }),

@@ -2,6 +2,7 @@ import type { Engine } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { diagnoseServer } from './diagnose.ts';
 import { dumpDatabase } from './dump/dump.ts';
+import { openDumpFolder } from './dump/folder.ts';
 import type { MongodbOptions } from './options.ts';
 import { probeServer } from './probe.ts';
 import { inspectBackup } from './restore/inspect.ts';
@@ -20,5 +21,6 @@ export const mongodbEngine: Engine<MongodbOptions> = {
   dump: dumpDatabase,
   restore: restoreBackup,
   inspect: inspectBackup,
+  openDump: openDumpFolder,
   swaps: mongodbSwaps,
 };

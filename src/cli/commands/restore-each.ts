@@ -1,0 +1,85 @@
+import { displayPath } from '../../archive/paths.ts';
+import type { RestoreOutcome, Warning } from '../../engines/types.ts';
+import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
+import { confirm } from '../confirm.ts';
+import type { Context } from '../context.ts';
+import { jsonDocument } from '../render/outcome.ts';
+import { plainText, sizeText } from '../render/text.ts';
+import type { RestoreCommandOptions } from './restore.ts';
+
+type Outcome = RestoreOutcome & { readonly warnings: readonly Warning[] };
+
+/** One of the restores of a command. */
+export interface Piece {
+  /** The datasource's name. */
+  readonly name: string;
+  /** What is restored: a backup's id, a dump's folder. */
+  readonly what: string;
+  /** The same for a plan: when it was made, where it lies. */
+  readonly title: string;
+  readonly job?: string;
+  /** What is restored is not all that was to be in it. */
+  readonly partial: boolean;
+  /** The command that takes it back. */
+  readonly undoCommand: string;
+  run(dryRun: boolean): Promise<Outcome>;
+  json(outcome: Outcome): object;
+}
+
+/** Restores each to its place; one that fails does not keep the others from theirs. Returns the exit status. */
+export async function restoreEach(
+  context: Context,
+  command: string,
+  pieces: readonly Piece[],
+  options: RestoreCommandOptions,
+): Promise<number> {
+  const dryRun = options.dryRun === true;
+  const statuses: number[] = [];
+  const restored: object[] = [];
+  const failures: DguardError[] = [];
+  for (const piece of pieces) {
+    try {
+      if (options.deleteExtra && !dryRun && !options.yes) {
+        const { plan = [] } = await piece.run(true);
+        context.finish();
+        for (const step of plan) context.note(`would: ${plainText(step)}`);
+        await confirm(context, 'restore', `Do this to ${piece.name}?`);
+      }
+      const outcome = await piece.run(dryRun);
+      context.finish();
+      const partial = piece.partial || outcome.warnings.some((warning) => warning.partial);
+      statuses.push(partial ? 3 : 0);
+      restored.push(piece.json(outcome));
+      for (const { subject, message } of outcome.warnings)
+        context.warn(message, subject === undefined ? undefined : displayPath(subject));
+      if (!context.options.json) print(context, piece, outcome, dryRun);
+    } catch (thrown) {
+      const error = toDguardError(thrown, 'target_failed', { operation: command, subject: piece.what });
+      statuses.push(error.exitStatus);
+      failures.push(error);
+      context.finish();
+      context.report(error, piece.job);
+    }
+  }
+  const status = combineExitStatus(statuses);
+  if (context.options.json) context.print(jsonDocument(command, status, { restored }, failures));
+  return status;
+}
+
+function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean): void {
+  if (outcome.plan) context.print(`${piece.name}: ${piece.title}`);
+  for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
+  if (dryRun) return;
+  const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
+  context.print(
+    `${piece.name}: restored ${piece.what} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files})`,
+  );
+  if (outcome.undo) {
+    context.print(`  what was there before is kept: ${outcome.undo}`);
+    context.print(`  to take it back: ${piece.undoCommand}`);
+  }
+  if (outcome.safety) {
+    context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);
+    context.print(`  to take it back: dguard restore ${outcome.safety} --overwrite`);
+  }
+}
