@@ -118,6 +118,7 @@ complete -c dguard -n '__dguard_at restore' -l delete-extra -d 'also remove (kee
 complete -c dguard -n '__dguard_at restore' -l no-safety -d 'take no safety backup where nothing can be kept for --undo'
 complete -c dguard -n '__dguard_at restore' -l privileged -d 'set-uid bits and devices too, as root'
 complete -c dguard -n '__dguard_at restore' -l roles -d 'make the roles that the server lacks, as the backup\'s globals have them (postgres)'
+complete -c dguard -n '__dguard_at restore' -l allow-duplicates -d 'build a unique index that documents of the backup break without unique (mongodb)'
 complete -c dguard -n '__dguard_at restore' -l dry-run -d 'say what would be done'
 complete -c dguard -n '__dguard_at restore' -l undo -d 'put back what the newest restore of it replaced'
 complete -c dguard -n '__dguard_at restore' -l recover -d 'finish or take back a restore that was interrupted'

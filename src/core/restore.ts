@@ -35,6 +35,7 @@ export interface RestoreOptions {
   readonly dryRun: boolean;
   readonly privileged: boolean;
   readonly roles?: boolean;
+  readonly allowDuplicates?: boolean;
   /** Backs up what is about to be replaced and cannot be kept for undo; undefined: nobody wants that. */
   readonly safety?: () => Promise<string>;
   /** dguard's own paths, which no restore touches. */
@@ -169,6 +170,7 @@ async function restoreInto(
       dryRun: options.dryRun,
       privileged: options.privileged,
       roles: options.roles === true,
+      allowDuplicates: options.allowDuplicates === true,
       safety: async () => options.safety?.(),
       ...(prove === undefined ? {} : { prove }),
       backupId: subject,

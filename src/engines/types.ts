@@ -436,6 +436,8 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
   readonly privileged: boolean;
   /** Roles that the backup's database needs and the target's server lacks are made first. */
   readonly roles?: boolean;
+  /** A unique index that documents of the backup stand against is built without `unique`, and named, instead of an error. */
+  readonly allowDuplicates?: boolean;
   /**
    * A test restore (`verify --level restore`): into a marked scratch place of the engine's own (or `toPath`,
    * where there is one), compared with what was recorded, removed again before this resolves or throws.

@@ -151,6 +151,27 @@ jobs: { app: { datasources: [app], destinations: [nas] } }
   });
 
   it.skipIf(tools === undefined)(
+    'documents that stand against a unique index come by --allow-duplicates',
+    async () => {
+      await bench.db('dgf_app').dropDatabase();
+      cpSync(join(folder, 'plain'), join(folder, 'shared'), { recursive: true });
+      const path = join(folder, 'shared/dgf_shop/few.metadata.json');
+      const index = '{"v":{"$numberInt":"2"},"key":{"q":{"$numberInt":"1"}},"name":"q_1","unique":true}';
+      writeFileSync(path, readFileSync(path, 'utf8').replace('"indexes":[', `"indexes":[${index},`));
+      expect(await refused('--from', './shared', '--to', 'app')).toMatchObject({
+        exit: 1,
+        message: expect.stringMatching(/unique index q_1 of few cannot be built: .* have the same q = null/),
+        hint: expect.stringContaining('--allow-duplicates'),
+      });
+      expect(await picture(bench.db('dgf_app'))).toEqual({});
+      const outcome = await restore('--from', './shared', '--allow-duplicates');
+      expect(outcome, outcome.stderr).toMatchObject({ code: 3 });
+      expect(outcome.stderr).toContain('the index q_1 of few is NOT unique now');
+      expect(await bench.db('dgf_app').collection('few').countDocuments()).toBe(2);
+    },
+  );
+
+  it.skipIf(tools === undefined)(
     'a dump of all with an oplog, and the server’s own, is no whole restore',
     async () => {
       await bench.db('dgf_app').dropDatabase();

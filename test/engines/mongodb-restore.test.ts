@@ -434,8 +434,74 @@ describeWithMongodb('mongodb: restore', (server) => {
     const error = await errorOf(
       mongodbEngine.restore(unique, bench.request('dgx_target', { overwrite: true })),
     );
-    expect(error.message).toMatch(/indexes of a could not be built/);
+    expect(error.message).toMatch(/unique index by_f of a cannot be built/);
     expect(await ownNames(target)).toEqual([]);
+  });
+
+  it('documents that a unique index would not have side by side are named, and come by option', async () => {
+    const shared = bench.db('dgx_shared');
+    const t = shared.collection('t');
+    await t.insertMany([
+      { _id: 1 as never, mail: 'a@x', list: [1, 2], one: 1, some: 'y' },
+      { _id: 2 as never, mail: 'b@x', list: [2, 3], two: 1, some: 'y', on: true },
+      { _id: 'x' as never, mail: 'a@x', list: [9, 9], one: 7, two: 1, some: 'y', on: true },
+    ]);
+    await t.createIndex({ one: 1 }, { name: 'good', unique: true });
+    const dumped = await backUp(bench.source('dgx_shared'));
+    const with_ = (...indexes: object[]): BackupContent => ({
+      ...dumped,
+      database: 'dgx_shared_copy',
+      async *read(entry) {
+        for await (const chunk of dumped.read(entry)) {
+          const text = Buffer.from(chunk).toString('latin1');
+          const more = indexes.map((one) => JSON.stringify({ v: { $numberInt: '2' }, unique: true, ...one }));
+          yield Buffer.from(
+            entry.path.endsWith('.metadata.json')
+              ? text.replace('"indexes":[', `"indexes":[${more.map((one) => `${one},`).join('')}`)
+              : text,
+            'latin1',
+          );
+        }
+      },
+    });
+    const asc = { $numberInt: '1' };
+    for (const [index, said] of [
+      [{ key: { mail: asc }, name: 'i' }, /_ids (.*1.* and "x"|"x" and .*1.*) have the same mail = "a@x"/],
+      [{ key: { list: asc }, name: 'i' }, /_ids .*1.* and .*2.* have the same list = .*2/],
+      [
+        { key: { two: asc, some: asc }, name: 'i', partialFilterExpression: { on: true } },
+        /_ids .*2.* and "x" .* some = "y"/,
+      ],
+    ] as const) {
+      const error = await errorOf(mongodbEngine.restore(with_(index), bench.request('dgx_shared_copy')));
+      expect(error).toMatchObject({
+        code: 'target_failed',
+        hint: expect.stringContaining('--allow-duplicates'),
+      });
+      expect(error.message).toContain('the unique index i of t cannot be built');
+      expect(error.message).toMatch(said);
+      expect(error.message).toContain('read without a snapshot');
+    }
+    expect(await picture(bench.db('dgx_shared_copy'))).toEqual({});
+
+    bench.warnings.length = 0;
+    await mongodbEngine.restore(
+      with_({ key: { mail: asc }, name: 'bad' }, { key: { two: asc, mail: asc }, name: 'fine' }),
+      bench.request('dgx_shared_copy', { allowDuplicates: true }),
+    );
+    const copy = bench.db('dgx_shared_copy').collection('t');
+    expect(await copy.countDocuments()).toBe(3);
+    const unique = (await copy.indexes()).map(({ name, unique: is }) => [name, is === true]);
+    expect(unique.filter(([name]) => name !== '_id_').sort()).toEqual([
+      ['bad', false],
+      ['fine', true],
+      ['good', true],
+    ]);
+    expect(bench.warnings.filter(({ partial }) => partial)).toEqual([
+      expect.objectContaining({
+        message: expect.stringMatching(/index bad of t is NOT unique now: .*"a@x"/),
+      }),
+    ]);
   });
 
   it('doctor says what a backup is worth, what is missing, and what was left', async () => {

@@ -43,6 +43,7 @@ export async function restoreDumpCommand(context: Context, options: RestoreComma
               deleteExtra: options.deleteExtra === true,
               dryRun,
               privileged: false,
+              allowDuplicates: options.allowDuplicates === true,
               ownPaths: ownPathsOf(config),
             },
             context.runtime,

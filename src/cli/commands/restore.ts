@@ -25,6 +25,7 @@ export interface RestoreCommandOptions {
   readonly deleteExtra?: boolean;
   readonly privileged?: boolean;
   readonly roles?: boolean;
+  readonly allowDuplicates?: boolean;
   /** False: `--no-safety`. */
   readonly safety?: boolean;
   readonly dryRun?: boolean;
@@ -110,6 +111,7 @@ export async function restoreAll(
             dryRun,
             privileged: options.privileged === true,
             roles: options.roles === true,
+            allowDuplicates: options.allowDuplicates === true,
             ownPaths: ownPathsOf(config),
             ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
           },

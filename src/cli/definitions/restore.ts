@@ -31,6 +31,10 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
         flags: '--roles',
         description: "make the roles that the server lacks, as the backup's globals have them (postgres)",
       },
+      {
+        flags: '--allow-duplicates',
+        description: 'build a unique index that documents of the backup break without unique (mongodb)',
+      },
       { flags: '--dry-run', description: 'say what would be done' },
       { flags: '--undo', description: 'put back what the newest restore of it replaced' },
       { flags: '--recover', description: 'finish or take back a restore that was interrupted' },

@@ -6,7 +6,8 @@ import { packDocuments } from '../bson/pack.ts';
 import { describeCollection, storedIn } from '../server/catalog.ts';
 import { INSERT_LIMITS, type InsertOptions, rawInsert } from '../server/raw.ts';
 import { readCollection } from '../server/read.ts';
-import { buildIndexes, createCollection } from './load.ts';
+import { buildIndexes } from './indexes.ts';
+import { createCollection } from './load.ts';
 
 /**
  * Makes a collection like another, with its documents and indexes: for one that its server cannot rename. What had the

@@ -1,15 +1,14 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Db } from 'mongodb';
 import { createCollector } from '../../../archive/heap.ts';
-import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { createFingerprint, type Fingerprint } from '../../jsonl/fingerprint.ts';
 import type { BackupContent } from '../../types.ts';
-import { booleanField, elements, field, TYPE, textField, without } from '../bson/bson.ts';
+import { booleanField, elements, field, TYPE, without } from '../bson/bson.ts';
 import { writeJson } from '../bson/ejson-read.ts';
 import { documentsOfPack, packDocuments } from '../bson/pack.ts';
 import { BsonWriter } from '../bson/writer.ts';
 import type { Part } from '../dump/content.ts';
-import type { CollectionInfo } from '../server/catalog.ts';
 import { commandValue, INSERT_LIMITS } from '../server/raw.ts';
 import { createInserts } from './inserts.ts';
 
@@ -153,26 +152,4 @@ function compareDumped({ info, dumped }: Part, print: Fingerprint): void {
     `${info.name} has ${print.documents} documents in the backup, ${dumped.documents} were recorded, or others than those`,
     { operation: 'read documents', subject: info.name },
   );
-}
-
-/** Builds the indexes of a collection on another that holds its documents, all in one pass. */
-export async function buildIndexes(db: Db, into: string, info: CollectionInfo): Promise<void> {
-  const specs = info.indexes.filter(
-    (index) => textField(index, 'name') !== '_id_' && booleanField(index, 'clustered') !== true,
-  );
-  if (specs.length === 0) return;
-  try {
-    const indexes = await Promise.all(specs.map((index) => commandValue(without(index, ['ns']))));
-    await db.command({ createIndexes: into, indexes });
-  } catch (error) {
-    throw new DguardError(
-      'target_failed',
-      `the indexes of ${info.name} could not be built: ${errorText(error)}`,
-      {
-        operation: 'build indexes',
-        subject: `${db.databaseName}.${info.name}`,
-        cause: error,
-      },
-    );
-  }
 }

@@ -7,7 +7,8 @@ import { serverError } from '../server/failures.ts';
 import { besideCollection } from '../server/names.ts';
 import { keepsEmptyTimestamps, serverNow } from '../server/server-info.ts';
 import { compareCatalog, compareDocuments } from './compare.ts';
-import { buildIndexes, createCollection, loadPart } from './load.ts';
+import { buildIndexes } from './indexes.ts';
+import { createCollection, loadPart } from './load.ts';
 import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, updateMark } from './marks.ts';
 import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
 import { restoreToScratch } from './scratch.ts';
@@ -108,6 +109,12 @@ async function loadAll(
       request.onProgress(bytes, done);
     },
   };
+  const indexes = {
+    apart: content.facts.consistency === 'none',
+    ...(request.allowDuplicates
+      ? { onRelaxed: (message: string) => request.warn({ message, subject: target, partial: true }) }
+      : {}),
+  };
   const tables: TableFact[] = [];
   const read = request.scratch ? { signal: request.signal } : undefined;
   for (const place of places) {
@@ -121,7 +128,7 @@ async function loadAll(
     // Before the indexes: with one of those the server begins to remove what has expired.
     const table = await compareDocuments(db, { part, into, print }, target, read);
     if (table !== undefined) tables.push(table);
-    await buildIndexes(db, create, part.info);
+    await buildIndexes(db, create, part.info, indexes);
     done++;
   }
   if (changed.size > 0) {

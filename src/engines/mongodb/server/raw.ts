@@ -124,7 +124,8 @@ interface WriteError {
   readonly keyPattern?: object;
 }
 
-const DUPLICATE_KEY = 11000;
+/** A document's key is in a unique index already. */
+export const DUPLICATE_KEY = 11000;
 
 function isSameId({ code, errmsg, keyPattern }: WriteError): boolean {
   if (code !== DUPLICATE_KEY) return false;
