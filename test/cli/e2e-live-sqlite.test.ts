@@ -180,6 +180,32 @@ describeWithCommands(['sqlite3'], 'a database whose writer crashed: commits are 
   });
 });
 
+describeWithCommands(['sqlite3'], 'a database with a damaged page', () => {
+  const space = workspace();
+  afterAll(() => space.remove());
+
+  it('exit 1: its bytes were archived while it was checked, and no backup comes of them', async () => {
+    configure(space);
+    sqlite(
+      space.path('app.db'),
+      'CREATE TABLE t (a TEXT)',
+      'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) INSERT INTO t SELECT hex(randomblob(500)) FROM n',
+    );
+    const file = fs.openSync(space.path('app.db'), 'r+');
+    fs.writeSync(file, Buffer.alloc(4096, 0xa5), 0, 4096, 4096 * 1500);
+    fs.closeSync(file);
+    const run = await space.run('backup', 'app');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toContain('the database is corrupt');
+    expect(run.stderr).toContain('next: what can be saved');
+    const [failed, ...others] = await space.listed();
+    expect(others).toEqual([]);
+    expect(failed).toMatchObject({ status: 'failed', artifacts: [], computed: { good: false } });
+    const left = fs.readdirSync(space.path(`backups/${failed!.computed.folder}`));
+    expect(left.filter((name) => !name.startsWith('lease-'))).toEqual(['manifest.json']);
+  });
+});
+
 describe('what is no database', () => {
   const space = workspace();
   afterAll(() => space.remove());

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, open, rm, truncate } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { abortError, DguardError, errnoOf, throwIfAborted } from '../../errors.ts';
 import type { EngineSource } from '../types.ts';
+import { copyPages, stateOf } from './copy.ts';
 import type { Database } from './driver.ts';
 import { isBusy, sqliteCode, sqliteError } from './driver.ts';
 import type { SourceFile } from './locate.ts';
@@ -11,11 +12,10 @@ import { isOnNetwork, locateSource, requireSpace, sideFiles, unreadable } from '
 import type { SqliteOptions } from './options.ts';
 import { withSource } from './source.ts';
 
-/** How much one step of the copy moves; between two of them the event loop runs. */
-const STEP_BYTES = 16 * 1024 * 1024;
 /** One wait for a lock blocks the event loop, so it is short; together they make half a minute. */
 const LOCK_WAIT_MS = 250;
 const LOCK_TRIES = 120;
+const COPY_TRIES = 3;
 const SPACE_HINT = 'set temp_dir to a larger disk';
 
 export interface Snapshot {
@@ -32,7 +32,9 @@ export interface Snapshot {
  *
  * The copy runs inside one read transaction. Without it the backup API starts again whenever another
  * connection writes between two steps, and may never end; with it the pages stand still (WAL), or writers
- * wait for the end (rollback journal).
+ * wait for the end (rollback journal). Should something in this process have dropped its lock (closing any
+ * descriptor of the file does), or a program write without asking for one, the file's times tell, and it is
+ * taken again.
  *
  * @param copies how many copies have to fit, for the check of free space
  */
@@ -70,19 +72,17 @@ async function copySource(
 ): Promise<Date> {
   try {
     return await withSource(file.path, LOCK_WAIT_MS, async (database) => {
-      const takenAt = await beginSnapshot(database, source);
-      const pageBytes = database.pragma('page_size', { simple: true }) as number;
-      const pages = database.pragma('page_count', { simple: true }) as number;
-      await requireSpace(folder, pages * pageBytes * copies, 'source_failed', SPACE_HINT);
-      const stepPages = Math.max(1, Math.floor(STEP_BYTES / pageBytes));
-      await database.backup(copyPath, {
-        progress: () => {
-          throwIfAborted(source.signal);
-          return stepPages;
-        },
-      });
-      database.exec('COMMIT');
-      return takenAt;
+      for (let tried = 1; ; tried++) {
+        const takenAt = await beginSnapshot(database, source);
+        const pageBytes = database.pragma('page_size', { simple: true }) as number;
+        const pages = database.pragma('page_count', { simple: true }) as number;
+        if (tried === 1) await requireSpace(folder, pages * pageBytes * copies, 'source_failed', SPACE_HINT);
+        const isOfOneMoment = await copyPages(database, file.path, copyPath, source);
+        database.exec('COMMIT');
+        if (isOfOneMoment) return takenAt;
+        if (tried === COPY_TRIES) throw changedMeanwhile(file, source);
+        await truncate(copyPath, 0);
+      }
     });
   } catch (error) {
     if (!/^SQLITE_(CANTOPEN|READONLY_CANTINIT|READONLY_DIRECTORY)/.test(sqliteCode(error))) throw error;
@@ -133,10 +133,20 @@ async function copyAtRest(
   await chmod(copyPath, 0o600);
   if (source.signal.aborted) throw abortError(source.signal);
   if ((await restingState(file.path)) === before) return takenAt;
-  throw new DguardError('source_failed', `${basename(file.path)} was written to while it was copied`, {
+  const hint = 'run dguard as the owner of the database, so that it can lock it';
+  throw changedMeanwhile(file, source, hint, cause);
+}
+
+function changedMeanwhile(
+  file: SourceFile,
+  source: EngineSource<SqliteOptions>,
+  hint = 'it was locked: back it up in a job of its own, apart from one of the files around it, and see who writes to it without asking SQLite: `fuser -v` names who has it open',
+  cause?: unknown,
+): DguardError {
+  return new DguardError('source_failed', `${basename(file.path)} was written to while it was copied`, {
     operation: 'copy database',
     subject: source.options.file_path,
-    hint: 'run dguard as the owner of the database, so that it can lock it',
+    hint,
     cause,
   });
 }
@@ -145,6 +155,5 @@ async function copyAtRest(
 async function restingState(path: string): Promise<string | undefined> {
   const beside = await sideFiles(path);
   if (beside.some((side) => side.sizeBytes > 0)) return undefined;
-  const stats = await stat(path, { bigint: true });
-  return [stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(' ');
+  return stateOf(path);
 }
