@@ -45,7 +45,7 @@ const facts = z.looseObject({
   warnings: z.looseObject({ count: bytes, first: z.array(text(2000)).max(20) }).optional(),
 });
 
-export const manifestSchema = z.looseObject({
+const schema = z.looseObject({
   format: z.literal(1),
   dguard_version: text(100),
   id,
@@ -117,3 +117,6 @@ export const manifestSchema = z.looseObject({
   recover: z.array(text(4096)).max(50),
   integrity: z.looseObject({ sha256 }),
 });
+
+/** The same, as code made for it: a listing parses ten thousand manifests, and the walk over a schema took half of that. */
+export const manifestSchema = z.compile(schema);

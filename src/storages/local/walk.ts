@@ -1,11 +1,7 @@
 import { type Dirent, lstatSync, readdirSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
-import { errnoOf, throwIfAborted } from '../../errors.ts';
+import { errnoOf } from '../../errors.ts';
 import { isKeyPart, MAX_KEY_BYTES } from '../key.ts';
 import type { StoredObject } from '../types.ts';
-
-/** Entries between two turns of the event loop: a few milliseconds of work. */
-const ENTRIES_PER_TURN = 1000;
 
 interface Level {
   /** Key of the folder with its final `/`, or empty for the root. */
@@ -23,17 +19,15 @@ interface Entry {
 /**
  * The objects under `root` whose key starts with `prefix`, ordered by the bytes of the whole key. Only
  * regular files whose key follows the grammar; links are not followed. What vanishes between two looks is
- * left out; any other trouble throws. Synchronous calls are several times faster here than promises.
+ * left out; any other trouble throws. Yields undefined for an entry that is no object. Synchronous calls are several times
+ * faster here than promises: the caller lets the event loop turn from time to time.
  */
-export async function* walkObjects(
+export function* walkObjects(
   root: string,
   prefix: string,
-  signal?: AbortSignal,
-): AsyncGenerator<StoredObject, void, undefined> {
+): Generator<StoredObject | undefined, void, undefined> {
   const levels: Level[] = [readLevel(root, prefix)];
-  for (let seen = 1; ; seen++) {
-    if (seen % ENTRIES_PER_TURN === 0) await setImmediate();
-    if (signal) throwIfAborted(signal);
+  for (;;) {
     const level = levels.at(-1);
     if (level === undefined) return;
     const entry = level.entries[level.next++];
@@ -41,9 +35,9 @@ export async function* walkObjects(
       levels.pop();
     } else if (entry.isFolder) {
       levels.push(readLevel(root, level.prefix + entry.sortName));
+      yield undefined;
     } else {
-      const object = objectAt(root, level.prefix + entry.name);
-      if (object) yield object;
+      yield objectAt(root, level.prefix + entry.name);
     }
   }
 }
