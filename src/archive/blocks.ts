@@ -58,7 +58,8 @@ export function createBlockPipeline(options: {
   /** "Is this block known?": where the chain holds it, or undefined. */
   readonly known: (name: string, length: number) => BlockRef | undefined;
 }) {
-  const ring = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
+  const blocks = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
+  const frames = createRing(BYTES_IN_FLIGHT + 3 * MAX_BLOCK_BYTES);
   const cutter = createCutter(options.chunker, onBlock);
   let sink: ArtifactSink | undefined;
   let digest = createHash('sha256');
@@ -86,22 +87,27 @@ export function createBlockPipeline(options: {
     digest.update(name, 'hex');
     const number = count++;
     target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
-    const compressed = options.codec.compress(copyShared(ring.take(length), view));
+    let taken = false;
+    const compressed = options.codec.compress(copyShared(blocks.take(length), view), (bytes) => {
+      taken = true;
+      return frames.take(bytes);
+    });
     compressed.catch(() => {});
     inFlight++;
     bytesInFlight += length;
     tail = tail
       .then(async () => {
-        const bare = await compressed;
-        const frame = options.seal(bare);
+        const frame = options.seal(await compressed);
         if (failure !== undefined) return;
-        await target.write(frame, () => options.codec.giveBack?.(bare));
+        await target.write(frame, () => {
+          if (taken) frames.giveBack();
+        });
         target.onStored({ offset, stored: frame.length, length, name }, number);
         offset += frame.length;
       })
       .catch(fail)
       .then(() => {
-        ring.giveBack();
+        blocks.giveBack();
         inFlight--;
         bytesInFlight -= length;
         wake?.();

@@ -19,7 +19,7 @@ export interface WrittenObject {
 }
 
 /** Bytes that wait for one slow destination before the source has to wait too. */
-const QUEUE_BYTES = 4 * 1024 * 1024;
+const QUEUE_BYTES = 2 * 1024 * 1024;
 /** How long an interrupted put may take to remove what it began. */
 const CLEANUP_MS = 10_000;
 
@@ -103,7 +103,7 @@ export function createFanout(
     }
 
     return {
-      /** `released` is called once no destination reads the bytes any more; never where it failed. */
+      /** `released` is called once no destination reads the bytes any more; calls come in the order of writes. */
       async write(bytes: Uint8Array, released?: () => void): Promise<void> {
         hash.update(bytes);
         size += bytes.length;
@@ -183,7 +183,7 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
   }
 
   return {
-    /** `released` is called once no destination reads the bytes any more; never where one failed. */
+    /** `released` is called once no destination reads the bytes any more; calls come in the order of writes. */
     async write(bytes: Uint8Array, released?: () => void): Promise<void> {
       whole?.update(bytes);
       size += bytes.length;
@@ -215,9 +215,16 @@ export function createArtifactOutput(fanout: Fanout, artifact: string, partBytes
   };
 }
 
+interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly released: () => void;
+}
+const NOTHING: Chunk = { bytes: new Uint8Array(), released: () => {} };
+
 /** A bounded queue between a producer that waits for room and a consumer that iterates. */
 function createChannel(limitBytes: number) {
-  const queue: { bytes: Uint8Array; released: () => void }[] = [];
+  const queue: Chunk[] = [];
+  let reading: Chunk = NOTHING;
   let queued = 0;
   let taken = 0;
   let ended = false;
@@ -234,17 +241,25 @@ function createChannel(limitBytes: number) {
     wakeWriter = undefined;
   };
 
+  /** Nobody reads what lies here any more, nor what was read last. */
+  const releaseAll = () => {
+    for (const { released } of [reading, ...queue.splice(0)]) released();
+    reading = NOTHING;
+  };
+
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
+        reading.released();
+        reading = NOTHING;
         if (failure !== undefined) throw failure;
         const next = queue.shift();
         if (next) {
           queued -= next.bytes.length;
           taken += next.bytes.length;
+          reading = next;
           signalWriter();
           yield next.bytes;
-          next.released();
         } else if (ended) return;
         else
           await new Promise<void>((resolve) => {
@@ -253,6 +268,7 @@ function createChannel(limitBytes: number) {
       }
     } finally {
       closed = true;
+      releaseAll();
       signalWriter();
     }
   }
@@ -263,10 +279,13 @@ function createChannel(limitBytes: number) {
     taken: () => taken,
     /**
      * Undefined where there is room; else a promise that resolves when there is. `released` is called when the
-     * reader asks for what comes next.
+     * reader asks for what comes next, or reads no more.
      */
     push(bytes: Uint8Array, released: () => void): Promise<void> | undefined {
-      if (closed) return undefined;
+      if (closed) {
+        released();
+        return undefined;
+      }
       queue.push({ bytes, released });
       queued += bytes.length;
       signalReader();
@@ -281,12 +300,14 @@ function createChannel(limitBytes: number) {
     },
     fail(reason: unknown) {
       failure = reason;
+      closed = true;
+      releaseAll();
       signalReader();
       signalWriter();
     },
     close() {
       closed = true;
-      queue.length = 0;
+      releaseAll();
       signalWriter();
     },
   };

@@ -5,10 +5,11 @@ export interface Codec {
   readonly name: CodecName;
   /** Undefined where the codec has none. */
   readonly level: number | undefined;
-  /** The result owns its bytes: it stays valid when `block`'s memory is used again. */
-  compress(block: Uint8Array): Promise<Uint8Array>;
-  /** Takes back the memory of a result of this codec that nobody reads any more. Optional for both sides. */
-  giveBack?(result: Uint8Array): void;
+  /**
+   * The frame of a block. It stays valid when the block's memory is used again. It lies in the memory that `room`
+   * gives, where that is passed and the codec asks for it: at most once, before this returns.
+   */
+  compress(block: Uint8Array, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
   /**
    * The block that `stored` holds. Hostile input: never allocates much more than `maxBytes`, throws (any
    * error) for what is not exactly one frame of at most `maxBytes`.

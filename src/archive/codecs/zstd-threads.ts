@@ -3,8 +3,11 @@ import { Worker } from 'node:worker_threads';
 import { copyShared, threadFile } from '../../threads.ts';
 import { createSharedRooms } from './shared-rooms.ts';
 
-/** A block to compress, or a frame to decompress and hash; `maxBytes` is what may come out. */
-export type ZstdJob = { readonly bytes: Uint8Array; readonly maxBytes: number } & (
+/**
+ * A block to compress, or a frame to decompress and hash. `maxBytes` is what may come out; it lies in `room`
+ * (shared memory), else in a room of the threads' own that is to be given back.
+ */
+export type ZstdJob = { readonly bytes: Uint8Array; readonly maxBytes: number; readonly room?: Buffer } & (
   | { readonly kind: 'compress'; readonly level: number }
   | { readonly kind: 'decompress' }
 );
@@ -21,7 +24,7 @@ export interface ZstdOrder {
 /** `sha256` (hex): of what was decompressed. */
 export type ZstdAnswer = { readonly length: number; readonly sha256?: string } | { readonly failure: string };
 
-/** `bytes` lie in memory that is used again once it is given back. */
+/** `bytes` lie in the job's room. */
 export interface ZstdResult {
   readonly bytes: Buffer;
   readonly sha256: string | undefined;
@@ -98,7 +101,7 @@ export function createZstdThreads(file: URL) {
       const waiting = queue.shift()!;
       const { job, reject } = waiting;
       try {
-        const running = { ...waiting, bytes: share(job.bytes), room: rooms.take(job.maxBytes) };
+        const running = { ...waiting, bytes: share(job.bytes), room: job.room ?? rooms.take(job.maxBytes) };
         const level = job.kind === 'compress' ? job.level : 0;
         const order: ZstdOrder = { kind: job.kind, bytes: running.bytes, room: running.room, level };
         thread.worker.postMessage(order);

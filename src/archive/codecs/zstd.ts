@@ -11,21 +11,18 @@ let calls: ZstdCalls | undefined;
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
-  const { compress, giveBack, decompress, decompressHashed } = calls;
+  const { compress, decompress, decompressHashed } = calls;
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
   };
   return {
     name: 'zstd',
     level,
-    async compress(block) {
-      const frame = await compress(block, level);
+    async compress(block, room) {
+      const frame = await compress(block, level, room);
       // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
-      if (frameBound(frame) <= outputCap(block.length)) return frame;
-      giveBack?.(frame);
-      return compress(block, 15);
+      return frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
     },
-    ...(giveBack && { giveBack }),
     async decompress(stored, maxBytes) {
       assertBound(stored, maxBytes);
       return decompress(stored, maxBytes);
@@ -40,8 +37,8 @@ export function zstdCodec(level = 3): Codec {
 }
 
 type ZstdCalls = {
-  compress(block: Uint8Array, level: number): Promise<Uint8Array>;
-} & Pick<Codec, 'giveBack' | 'decompress' | 'decompressHashed'>;
+  compress(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
+} & Pick<Codec, 'decompress' | 'decompressHashed'>;
 
 /**
  * zstd-napi in threads of our own where it is there: on blocks of 1 MiB it takes a quarter (level 3) to two
@@ -59,16 +56,18 @@ function zstdCalls(): ZstdCalls {
     giveBack(bytes);
     return copy;
   };
-  const room = Buffer.allocUnsafeSlow(here.bound(HERE_BYTES));
+  const small = Buffer.allocUnsafeSlow(here.bound(HERE_BYTES));
   return {
-    async compress(block, level) {
-      if (block.length <= HERE_BYTES) return Buffer.from(room.subarray(0, here.compress(room, block, level)));
-      return (await run({ kind: 'compress', bytes: block, level, maxBytes: here.bound(block.length) })).bytes;
+    async compress(block, level, room) {
+      if (block.length <= HERE_BYTES)
+        return Buffer.from(small.subarray(0, here.compress(small, block, level)));
+      const maxBytes = here.bound(block.length);
+      const order = { kind: 'compress', bytes: block, level, maxBytes } as const;
+      return room ? (await run({ ...order, room: room(maxBytes) })).bytes : own((await run(order)).bytes);
     },
-    giveBack,
     async decompress(stored, maxBytes) {
       if (maxBytes <= HERE_BYTES)
-        return Buffer.from(room.subarray(0, here.decompress(room.subarray(0, maxBytes), stored)));
+        return Buffer.from(small.subarray(0, here.decompress(small.subarray(0, maxBytes), stored)));
       return own((await run({ kind: 'decompress', bytes: stored, maxBytes })).bytes);
     },
     async decompressHashed(stored, maxBytes, wanted) {
