@@ -4,6 +4,7 @@ import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import { serverError, serverErrorNumber } from '../server/failures.ts';
 import type { Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
+import { retryDeadlocks } from './deadlocks.ts';
 
 /** INSERT statements over several connections at a time, while the client stands still. */
 export interface RowLoaders {
@@ -20,9 +21,6 @@ const MAX_CONNECTIONS = 4;
 /** On each connection. With another that waits there, a restore's peak is 40 MB higher, and hardly faster. */
 const MAX_PENDING = 1;
 const MAX_STATEMENT_BYTES = 15 * 1024 * 1024;
-const MAX_TRIES = 5;
-/** ER_LOCK_DEADLOCK: the statement was undone as a whole. */
-const DEADLOCK = 1213;
 /** ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED: what those are told who are at work while a server is stopped. */
 const STOPPED = [1053, 1317];
 
@@ -54,15 +52,6 @@ export async function openRowLoaders(server: Server, schema: string): Promise<Ro
     new Promise<void>((resolve) => {
       wake = resolve;
     });
-  const carryOut = async (session: Session, sql: string) => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await session.run(sql);
-      } catch (error) {
-        if (serverErrorNumber(error) !== DEADLOCK || tries === MAX_TRIES) throw error;
-      }
-    }
-  };
   const check = () => {
     if (failure !== undefined) throw loadError(failure, schema);
   };
@@ -77,7 +66,8 @@ export async function openRowLoaders(server: Server, schema: string): Promise<Ro
           continue;
         }
         loader.pending++;
-        carryOut(loader.session, statement.toString('utf8'))
+        const sql = statement.toString('utf8');
+        retryDeadlocks(() => loader.session.run(sql), server.source.signal)
           .catch((error: unknown) => {
             failure ??= error;
           })

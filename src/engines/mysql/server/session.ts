@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { Connection as Driver } from 'mysql2';
-import type { ConnectionOptions, SslOptions } from 'mysql2/promise';
-import { abortError, errorText } from '../../../errors.ts';
+import type { Socket } from 'node:net';
+import type { ConnectionOptions, SslOptions } from 'mysql2';
+import { abortError, errorText, throwIfAborted } from '../../../errors.ts';
 import { type RowEncoder, type RowStream, type RowStreamOptions, streamRows } from '../rows/row-stream.ts';
 import { CONNECT_TIMEOUT_S, type Connection } from './connection.ts';
 
@@ -37,14 +37,20 @@ const SETTINGS = [
 /** Refused by the other flavour, or by old versions: then there is no such limit. */
 const LIMITS = ['SET SESSION max_execution_time = 0', 'SET SESSION max_statement_time = 0'] as const;
 
+/** The driver's own socket, which its types do not mention. TLS puts another one into its place. */
+interface Wired {
+  readonly stream: Socket;
+}
+
 /** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
 export async function openSession(
   connection: Connection,
   database: string | undefined,
   signal: AbortSignal,
 ): Promise<Session> {
-  const mysql = await import('mysql2/promise');
+  const { default: mysql } = await import('mysql2');
   const connect = async (ssl: SslOptions | undefined) => {
+    throwIfAborted(signal);
     const options: ConnectionOptions = {
       ...(connection.socket === undefined ? {} : { socketPath: connection.socket }),
       ...(connection.host === undefined ? {} : { host: connection.host }),
@@ -59,16 +65,31 @@ export async function openSession(
       typeCast: (field) => field.string('utf8'),
       connectAttributes: { program_name: 'dguard' },
     };
-    return await mysql.createConnection(options);
+    const opened = mysql.createConnection(options);
+    // A connection that breaks while nothing is asked fails the next query, not the process.
+    opened.on('error', () => {});
+    // A server that says nothing would keep an abort waiting for as long as it may take to connect.
+    const destroy = () => void (opened as unknown as Wired).stream.destroy();
+    signal.addEventListener('abort', destroy, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        opened.once('connect', () => resolve());
+        opened.once('error', reject);
+      });
+      return opened;
+    } catch (error) {
+      throw signal.aborted ? abortError(signal) : error;
+    } finally {
+      signal.removeEventListener('abort', destroy);
+    }
   };
   const ssl = await sslOptions(connection);
-  const client = await connect(ssl).catch((error: unknown) => {
+  const driver = await connect(ssl).catch((error: unknown) => {
     const refused = (error as { code?: unknown }).code === 'HANDSHAKE_NO_SSL_SUPPORT';
     if (connection.ssl === 'prefer' && refused) return connect(undefined);
     throw error;
   });
-  // A connection that breaks while nothing is asked fails the next query, not the process.
-  client.on('error', () => {});
+  const client = driver.promise();
   // The driver does not tell a query of ours that the connection was broken by us.
   const broken = new AbortController();
   const gone = broken.signal;
@@ -97,8 +118,6 @@ export async function openSession(
       gone.removeEventListener('abort', stop);
     }
   };
-  // Behind its promises, which its types do not mention.
-  const driver = (client as unknown as { readonly connection: Driver }).connection;
   let streaming = 0;
   const session: Session = {
     async rows<Row>(sql: string) {
