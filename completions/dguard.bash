@@ -36,6 +36,7 @@ _dguard_value() {
     'restore':--to-path) kind='file' ;;
     'restore':--to) kind='datasources' ;;
     'restore':--to-database) kind='names' ;;
+    'restore':--parallel-jobs) kind='none' ;;
     'rollback':--from) kind='destinations' ;;
     'rollback':--datasource) kind='datasources' ;;
     'verify':--from) kind='destinations' ;;
@@ -93,7 +94,7 @@ _dguard_options() {
     'ls') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'cat') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'diff') words='--from -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
-    'restore') words='--from --at --datasource --only --to-path --to --to-database --overwrite --delete-extra --no-safety --privileged --roles --allow-duplicates --dry-run --undo --recover --drop-undo --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
+    'restore') words='--from --at --datasource --only --to-path --to --to-database --overwrite --delete-extra --no-safety --privileged --roles --allow-duplicates --parallel-jobs --dry-run --undo --recover --drop-undo --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'rollback') words='--from --datasource --privileged --no-safety --dry-run --yes -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'verify') words='--from --level --all --sample --newest -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;
     'prune') words='--destination --dry-run --wait-lock --ignore-clock -h --help -c --config --json -q --quiet -v --verbose --log-dir --no-color --no-progress --trust-config --version' ;;

@@ -8,7 +8,7 @@ function __dguard_command
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --prefix --sample --since --status --tag --timeout --to --to-database --to-path --type --until --wait-lock -c
+        else if contains -- $word --at --config --datasource --destination --exclude --from --level --limit --log-dir --max-age --newest --only --parallel-jobs --prefix --sample --since --status --tag --timeout --to --to-database --to-path --type --until --wait-lock -c
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -119,6 +119,7 @@ complete -c dguard -n '__dguard_at restore' -l no-safety -d 'take no safety back
 complete -c dguard -n '__dguard_at restore' -l privileged -d 'set-uid bits and devices too, as root'
 complete -c dguard -n '__dguard_at restore' -l roles -d 'make the roles that the server lacks, as the backup\'s globals have them (postgres)'
 complete -c dguard -n '__dguard_at restore' -l allow-duplicates -d 'build a unique index that documents of the backup break without unique (mongodb)'
+complete -c dguard -n '__dguard_at restore' -l parallel-jobs -r -d 'so many connections load at a time (default: the job\'s parallel_jobs; then the engine\'s choice)'
 complete -c dguard -n '__dguard_at restore' -l dry-run -d 'say what would be done'
 complete -c dguard -n '__dguard_at restore' -l undo -d 'put back what the newest restore of it replaced'
 complete -c dguard -n '__dguard_at restore' -l recover -d 'finish or take back a restore that was interrupted'

@@ -208,7 +208,7 @@ function options(input: NonNullable<JobInput['options']>): types.JobOptions {
     compression,
     compression_level: input.compression_level ?? COMPRESSION_LEVELS[compression]?.usual,
     format: input.format ?? 'native',
-    parallel_jobs: input.parallel_jobs ?? 1,
+    parallel_jobs: input.parallel_jobs,
     include_tables: input.include_tables ?? [],
     exclude_tables: input.exclude_tables ?? [],
     max_file_size_mb: input.max_file_size_mb,

@@ -96,6 +96,11 @@ export interface MysqlConfig extends NetworkDatasource {
   readonly lock_tables?: boolean;
   /** Accounts and their privileges are a member of each backup. */
   readonly include_users?: boolean;
+  /**
+   * Where the account may not see procedures and functions of others: `partial` (the default) marks the backup as such,
+   * `ignore` says that there are none, or that nobody wants them. No server tells who may not see them whether they exist.
+   */
+  readonly hidden_routines?: 'partial' | 'ignore';
   /** At restore, whose code is: `keep`, `strip` (the restoring account's), or `user@host`. Default: keep where allowed. */
   readonly definer?: string;
 }
@@ -288,7 +293,8 @@ export interface JobOptions {
   /** Set for every codec that has levels. */
   readonly compression_level?: number;
   readonly format: 'native' | 'jsonl';
-  readonly parallel_jobs: number;
+  /** Undefined: one connection reads a backup, and a restore has as many as the engine thinks good. */
+  readonly parallel_jobs?: number;
   /** Globs; empty: all. */
   readonly include_tables: readonly string[];
   readonly exclude_tables: readonly string[];

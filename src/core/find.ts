@@ -1,5 +1,5 @@
 import type { StoredBackup } from '../archive/chain.ts';
-import type { Config, DatasourceConfig } from '../config/types.ts';
+import type { Config, DatasourceConfig, JobConfig } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
@@ -79,6 +79,11 @@ export function datasourceOf(config: Config | undefined, manifest: Manifest): Da
     config?.datasources[name] ??
     (name.endsWith(suffix) ? config?.datasources[name.slice(0, -suffix.length)] : undefined);
   return found?.type === manifest.datasource.type ? found : undefined;
+}
+
+/** Where it is configured here. */
+export function jobOf(config: Config | undefined, name: string): JobConfig | undefined {
+  return config !== undefined && Object.hasOwn(config.jobs, name) ? config.jobs[name] : undefined;
 }
 
 /** How a chain finds the backups that it refers to: at the same destination. */

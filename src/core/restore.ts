@@ -36,6 +36,8 @@ export interface RestoreOptions {
   readonly privileged: boolean;
   readonly roles?: boolean;
   readonly allowDuplicates?: boolean;
+  /** Connections that load at a time; undefined: the engine chooses. */
+  readonly parallelJobs?: number;
   /** Backs up what is about to be replaced and cannot be kept for undo; undefined: nobody wants that. */
   readonly safety?: () => Promise<string>;
   /** dguard's own paths, which no restore touches. */
@@ -171,6 +173,7 @@ async function restoreInto(
       privileged: options.privileged,
       roles: options.roles === true,
       allowDuplicates: options.allowDuplicates === true,
+      ...(options.parallelJobs === undefined ? {} : { parallelJobs: options.parallelJobs }),
       safety: async () => options.safety?.(),
       ...(prove === undefined ? {} : { prove }),
       backupId: subject,

@@ -438,6 +438,8 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
   readonly roles?: boolean;
   /** A unique index that documents of the backup stand against is built without `unique`, and named, instead of an error. */
   readonly allowDuplicates?: boolean;
+  /** So many connections load at a time, where an engine can; undefined: as many as the engine thinks good. */
+  readonly parallelJobs?: number;
   /**
    * A test restore (`verify --level restore`): into a marked scratch place of the engine's own (or `toPath`,
    * where there is one), compared with what was recorded, removed again before this resolves or throws.

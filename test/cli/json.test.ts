@@ -143,6 +143,7 @@ describe('a failure is a document too', () => {
     ['a missing argument', 'show', 2, ['show']],
     ['a choice that is none', 'verify', 2, ['verify', '--level', 'deep']],
     ['garbage for a number', 'list', 2, ['list', '--limit', 'many']],
+    ['more connections than a job may have', 'restore', 2, ['restore', JOB, '--parallel-jobs', '257']],
     ['zero for a number', 'verify', 2, ['verify', '--newest', '0']],
     ['more than everything', 'verify', 2, ['verify', '--sample', '101%']],
     ['options that exclude each other', 'verify', 2, ['verify', '--all', '--newest', '2']],

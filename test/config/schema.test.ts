@@ -481,7 +481,6 @@ describe('good values', () => {
       options: {
         compression: 'lz4',
         format: 'native',
-        parallel_jobs: 1,
         include_tables: ['a*'],
         exclude_tables: [],
         bandwidth_limit_bytes: 1_000_000,

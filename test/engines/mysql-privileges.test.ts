@@ -15,8 +15,11 @@ describeWithEachMysql('mysql: what an account may not see', (server) => {
     place = workspace();
     await bench.database('dgv_app', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1)');
     await bench.sql('dgv_app', 'CREATE PROCEDURE theirs() SELECT 1');
-    const { host, port, bin } = server();
     place.write('reader', 'read-1');
+    configure({});
+  });
+  function configure(options: object): void {
+    const { host, port, bin } = server();
     place.config({
       datasources: {
         db: {
@@ -27,12 +30,13 @@ describeWithEachMysql('mysql: what an account may not see', (server) => {
           username: 'dgv_reader',
           password_file: place.path('reader'),
           ...(bin === undefined ? {} : { client_path: bin }),
+          ...options,
         },
       },
       destinations: { here: { type: 'local', path: './backups' } },
       jobs: { app: { datasources: ['db'], destinations: ['here'] } },
     });
-  });
+  }
   beforeEach(async () => {
     await bench.sql(undefined, `DROP USER IF EXISTS ${READER}`);
     await bench.sql(undefined, `CREATE USER ${READER} IDENTIFIED BY 'read-1'`);
@@ -69,6 +73,20 @@ describeWithEachMysql('mysql: what an account may not see', (server) => {
     const whole = await backup();
     expect(whole).toMatchObject({ code: 0, status: 'completed' });
     expect((await place.run('cat', whole.id, 'database.sql')).stdout).toMatch(/PROCEDURE `theirs`/);
+  });
+
+  it('hidden_routines: ignore says that they are not wanted: the backup is good, and doctor content', async () => {
+    await grant('SELECT, SHOW VIEW, TRIGGER, EVENT ON `dgv\\_app`.*');
+    const about = ({ message }: { message: string }) => /procedures and functions of others/.test(message);
+    configure({});
+    expect((await doctor(place, 'db')).findings.some(about)).toBe(true);
+    configure({ hidden_routines: 'ignore' });
+    const good = await backup();
+    expect(good).toMatchObject({ code: 0, status: 'completed' });
+    expect(good.said).not.toMatch(/routine|function/);
+    expect((await doctor(place, 'db')).findings.some(about)).toBe(false);
+    configure({});
+    expect((await backup()).status).toBe('partial');
   });
 
   it('a routine that is listed, but may not be read, fails the backup, and doctor says so before', async () => {

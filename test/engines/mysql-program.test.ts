@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DGUARD, isRoot, runDguard } from '../cli/support.ts';
 import { type Bench, describeWithEachMysql, makeBench, picture } from './support-mysql.ts';
@@ -66,6 +67,38 @@ describeWithEachMysql('mysql: the program', (server) => {
     );
     return row as { a: number; b: number };
   };
+
+  it('a restore loads over as many connections as the job, or the command, says', async () => {
+    await bench.database(
+      'dgm_wide',
+      `CREATE TABLE wide (id INT PRIMARY KEY, filler LONGTEXT);
+INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n FROM s) x`,
+    );
+    configure({ db: source({ database: 'dgm_wide' }) }, { parallel_jobs: 3 });
+    await good('backup', 'job');
+    const connections = async (...args: string[]) => {
+      let [most, running] = [0, true];
+      const restore = good('restore', 'job', '--yes', ...args).finally(() => {
+        running = false;
+      });
+      while (running) {
+        const [row] = await bench.sql(
+          undefined,
+          "SELECT COUNT(*) AS count FROM information_schema.PROCESSLIST WHERE DB LIKE 'dgm\\_wide\\_%'",
+        );
+        most = Math.max(most, Number((row as { count: number | string }).count));
+        await sleep(20);
+      }
+      await restore;
+      return most;
+    };
+    // The client is one more.
+    expect(await connections('--to-database', 'dgm_wide_3')).toBe(4);
+    expect(await connections('--to-database', 'dgm_wide_1', '--parallel-jobs', '1')).toBe(1);
+    const sum = async (name: string) =>
+      await bench.sql(name, 'SELECT COUNT(*) AS n, SUM(CRC32(filler)) AS s FROM wide');
+    for (const name of ['dgm_wide_1', 'dgm_wide_3']) expect(await sum(name)).toEqual(await sum('dgm_wide'));
+  });
 
   it('backup, verify, restore to a new database, over one, only a table, and undo, under a writer of two tables', async () => {
     for (const options of [{ parallel_jobs: 3 }, { format: 'jsonl' }]) {

@@ -2,11 +2,12 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Config, DatasourceConfig } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { datasourceOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { datasourceOf, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { newestGoodRun } from '../../core/history.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
 import { DguardError } from '../../errors.ts';
+import type { Manifest } from '../../manifest/types.ts';
 import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
 import { parseMoment } from '../time.ts';
@@ -26,6 +27,7 @@ export interface RestoreCommandOptions {
   readonly privileged?: boolean;
   readonly roles?: boolean;
   readonly allowDuplicates?: boolean;
+  readonly parallelJobs?: number;
   /** False: `--no-safety`. */
   readonly safety?: boolean;
   readonly dryRun?: boolean;
@@ -42,6 +44,12 @@ export async function restoreCommand(
   name: string | undefined,
   options: Options,
 ): Promise<number> {
+  if ((options.parallelJobs ?? 1) > MAX_PARALLEL_JOBS) {
+    throw new DguardError('usage', `--parallel-jobs is at most ${MAX_PARALLEL_JOBS}`, {
+      operation: 'restore',
+      ...(name === undefined ? {} : { subject: name }),
+    });
+  }
   if (options.undo || options.recover || options.dropUndo) {
     const { targetCommand } = await import('./restore-target.ts');
     return targetCommand(context, name, options);
@@ -112,6 +120,7 @@ export async function restoreAll(
             privileged: options.privileged === true,
             roles: options.roles === true,
             allowDuplicates: options.allowDuplicates === true,
+            ...parallelJobsOf(config, manifest, options),
             ownPaths: ownPathsOf(config),
             ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
           },
@@ -121,6 +130,19 @@ export async function restoreAll(
     };
   });
   return restoreEach(context, command, pieces, options);
+}
+
+/** As the configuration has it for a job. */
+const MAX_PARALLEL_JOBS = 256;
+
+/** As said here, or as the backup's job has it; otherwise the engine chooses. */
+function parallelJobsOf(
+  config: Config | undefined,
+  { job }: Manifest,
+  options: Options,
+): Pick<RestoreOptions, 'parallelJobs'> {
+  const parallelJobs = options.parallelJobs ?? jobOf(config, job)?.options.parallel_jobs;
+  return parallelJobs === undefined ? {} : { parallelJobs };
 }
 
 /** Backs up what a restore is about to replace for good. */

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, datasourceOf, listingFailure, readCatalogs } from '../../core/find.ts';
+import { copiesOf, datasourceOf, jobOf, listingFailure, readCatalogs } from '../../core/find.ts';
 import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
@@ -51,6 +51,7 @@ export async function verifyCommand(
       options.level,
       context.runtime,
       copy.manifest && datasourceOf(config, copy.manifest),
+      copy.manifest && jobOf(config, copy.manifest.job)?.options.parallel_jobs,
     );
     reports.push(report);
     statuses.push(

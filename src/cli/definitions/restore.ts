@@ -35,6 +35,12 @@ export const RESTORE_COMMANDS: readonly CommandDefinition[] = [
         flags: '--allow-duplicates',
         description: 'build a unique index that documents of the backup break without unique (mongodb)',
       },
+      {
+        flags: '--parallel-jobs <n>',
+        description:
+          "so many connections load at a time (default: the job's parallel_jobs; then the engine's choice)",
+        value: 'count',
+      },
       { flags: '--dry-run', description: 'say what would be done' },
       { flags: '--undo', description: 'put back what the newest restore of it replaced' },
       { flags: '--recover', description: 'finish or take back a restore that was interrupted' },

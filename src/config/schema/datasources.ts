@@ -52,6 +52,7 @@ export const datasource = z.discriminatedUnion('type', [
     ...network,
     lock_tables: z.boolean().optional(),
     include_users: z.boolean().optional(),
+    hidden_routines: z.enum(['partial', 'ignore']).optional(),
     definer: text()
       .refine(
         (value) => ['keep', 'strip'].includes(value) || /^[^@]+@[^@]+$/.test(value),

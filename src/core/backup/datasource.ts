@@ -100,7 +100,7 @@ async function openDump(
     format: options.format,
     include: [...options.include_tables, ...request.only],
     exclude: [...options.exclude_tables, ...request.exclude],
-    parallelJobs: options.parallel_jobs,
+    parallelJobs: options.parallel_jobs ?? 1,
     ownPaths: request.ownPaths,
   });
 }

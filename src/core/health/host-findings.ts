@@ -55,7 +55,7 @@ async function tempSpace(
       type === 'sqlite' ||
       (type === 'postgres' &&
         Object.values(config.jobs).some(
-          (job) => job.datasources.includes(name) && job.options.parallel_jobs > 1,
+          (job) => job.datasources.includes(name) && (job.options.parallel_jobs ?? 1) > 1,
         ));
     if (!staged) continue;
     const last = lastSize(config, name, catalogs);

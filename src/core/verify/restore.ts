@@ -19,6 +19,7 @@ export async function checkRestore(
   all: readonly CatalogEntry[],
   datasource: DatasourceConfig | undefined,
   runtime: Runtime,
+  parallelJobs?: number,
 ): Promise<void> {
   const stored = asStored(copy);
   const { manifest } = stored;
@@ -52,6 +53,7 @@ export async function checkRestore(
       scratch: true,
       dryRun: false,
       privileged: false,
+      ...(parallelJobs === undefined ? {} : { parallelJobs }),
       backupId: manifest.id,
       onProgress: (bytesDone, filesDone) =>
         runtime.emit({ type: 'progress', subject: manifest.id, bytesDone, filesDone }),

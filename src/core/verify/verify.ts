@@ -39,6 +39,7 @@ export async function verifyCopy(
   level: VerifyLevel,
   runtime: Runtime,
   datasource?: DatasourceConfig,
+  parallelJobs?: number,
 ): Promise<VerifyReport> {
   const checks: { name: CheckName; result: 'pass' | 'fail'; message?: string }[] = [];
   const id = copy.manifest?.id ?? copy.folder;
@@ -75,7 +76,7 @@ export async function verifyCopy(
       await check('content', () => checkContent(copy, all, datasource, runtime));
       await check('completeness', () => checkCompleteness(copy, all, runtime));
     }
-    if (upTo >= 3) await check('restore', () => checkRestore(copy, all, datasource, runtime));
+    if (upTo >= 3) await check('restore', () => checkRestore(copy, all, datasource, runtime, parallelJobs));
   }
   await reading?.release();
   const failed = checks.some(({ result }) => result === 'fail');

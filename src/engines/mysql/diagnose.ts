@@ -45,7 +45,8 @@ export async function diagnoseServer(
       )),
       ...(await serverFindings(open, info, privileges)),
     ];
-    for (const schema of schemas) findings.push(...(await schemaFindings(open, schema, info, privileges)));
+    for (const schema of schemas)
+      findings.push(...(await schemaFindings(open, schema, info, privileges, source.options)));
     const marked = await listMarked(open);
     const ours = marked.filter(({ target }) => source.options.all_databases || schemas.includes(target));
     return [...findings, ...leftoverFindings(ours, job)];
@@ -123,6 +124,7 @@ async function schemaFindings(
   schema: string,
   info: ServerInfo,
   privileges: Privileges,
+  { hidden_routines: hiddenRoutines }: MysqlOptions,
 ): Promise<Finding[]> {
   const who = account(info.user);
   const on = (pattern: string) => `${identifier(pattern)}.*`;
@@ -139,7 +141,7 @@ async function schemaFindings(
       fix: { by: 'sql', lines: [grantToDump(unseen, schema, info, privileges)] },
     });
   }
-  if (!(await seesRoutines(session, info, privileges, schema))) {
+  if (hiddenRoutines !== 'ignore' && !(await seesRoutines(session, info, privileges, schema))) {
     findings.push({
       severity: 'warning',
       topic: 'privileges',

@@ -101,7 +101,10 @@ export async function openSnapshot(
     const defaults = await readSchema(session, schema);
     if (defaults === undefined) throw noSchema(schema, subject);
     const tools = await server.tools(info);
-    await refuseBlind(side, schema, info, subject, source.warn);
+    await refuseBlind(side, schema, info, {
+      ...{ subject, warn: source.warn },
+      hiddenRoutines: source.options.hidden_routines,
+    });
     const known = await knownTables(side, info, schema);
     const seen = known.tables;
     if (!source.options.lock_tables) warnOfEngines(seen, source, subject);

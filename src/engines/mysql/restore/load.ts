@@ -21,6 +21,8 @@ export interface LoadRequest {
   readonly definer: Definer;
   /** Tables to load; undefined: everything. */
   readonly chosen?: (table: string) => boolean;
+  /** Connections that load rows; undefined: as many as this host has cores, 2 to 4. */
+  readonly parallelJobs?: number;
   readonly signal: AbortSignal;
   readonly onBytes: (count: number) => void;
 }
@@ -62,7 +64,9 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
     `--database=${request.schema}`,
   ];
   const loaders =
-    script.sizeBytes < PARALLEL_BYTES ? undefined : await openRowLoaders(server, request.schema);
+    script.sizeBytes < PARALLEL_BYTES
+      ? undefined
+      : await openRowLoaders(server, request.schema, request.parallelJobs);
   const marks = clientMarks();
   try {
     const handler = dumpHandler({ ...request, aside: loaders !== undefined }, seen);

@@ -23,6 +23,7 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
     definer,
     // A merge takes the tables with rows; a new schema takes all of what the backup holds.
     ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(name) } : {}),
+    ...(request.parallelJobs === undefined ? {} : { parallelJobs: request.parallelJobs }),
     signal: request.signal,
     onBytes: (count) => {
       done += count;

@@ -17,7 +17,7 @@ export interface RowLoaders {
   close(): Promise<void>;
 }
 
-const MAX_CONNECTIONS = 4;
+const USUAL_CONNECTIONS = 4;
 /** On each connection. With another that waits there, a restore's peak is 40 MB higher, and hardly faster. */
 const MAX_PENDING = 1;
 const MAX_STATEMENT_BYTES = 15 * 1024 * 1024;
@@ -28,9 +28,14 @@ const STOPPED = [1053, 1317];
 const SETTINGS =
   "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0";
 
-/** Undefined where the server gives us no more than one connection: then the client loads the rows, too. */
-export async function openRowLoaders(server: Server, schema: string): Promise<RowLoaders | undefined> {
-  const wanted = Math.min(MAX_CONNECTIONS, Math.max(2, availableParallelism()));
+/** Undefined where one is asked for, or the server gives us no more: then the client loads the rows, too. */
+export async function openRowLoaders(
+  server: Server,
+  schema: string,
+  parallelJobs: number | undefined,
+): Promise<RowLoaders | undefined> {
+  const wanted = parallelJobs ?? Math.min(USUAL_CONNECTIONS, Math.max(2, availableParallelism()));
+  if (wanted < 2) return undefined;
   const loaders: { readonly session: Session; pending: number }[] = [];
   const close = async () => {
     for (const { session } of loaders) await session.close();
@@ -38,13 +43,21 @@ export async function openRowLoaders(server: Server, schema: string): Promise<Ro
   try {
     while (loaders.length < wanted) {
       const session = await server.open(schema);
+      try {
+        await session.run(SETTINGS);
+      } catch (error) {
+        await session.close();
+        throw error;
+      }
       loaders.push({ session, pending: 0 });
-      await session.run(SETTINGS);
     }
   } catch {
-    await close();
-    throwIfAborted(server.source.signal);
-    return undefined;
+    // Fewer than were wanted do as well.
+    if (server.source.signal.aborted || loaders.length < 2) {
+      await close();
+      throwIfAborted(server.source.signal);
+      return undefined;
+    }
   }
   let failure: unknown;
   let wake = () => {};

@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
+import type { MysqlOptions } from '../options.ts';
 import type { ServerInfo } from './server-info.ts';
 import { identifier, type Session } from './session.ts';
 
@@ -64,22 +65,28 @@ function likeMatches(pattern: string, schema: string): boolean {
   return new RegExp(`^${source}$`, 's').test(schema);
 }
 
+/** What is made of an account that does not see all. */
+export interface Blindness {
+  readonly subject: string;
+  readonly warn: (warning: Warning) => void;
+  readonly hiddenRoutines: MysqlOptions['hidden_routines'];
+}
+
 /**
  * Without these a dump tool sees less, says nothing and ends well: refused before anything is written. Routines of
- * others need more than an account has as a rule, and may not be there: the backup is partial.
+ * others need more than an account has as a rule, and may not be there: the backup is partial, unless they are not wanted.
  */
 export async function refuseBlind(
   session: Session,
   schema: string,
   info: ServerInfo,
-  subject: string,
-  warn: (warning: Warning) => void,
+  { subject, warn, hiddenRoutines }: Blindness,
 ): Promise<void> {
   const privileges = await readPrivileges(session);
   const missing = TO_DUMP.filter((name) => privileges.has([name], schema) === false);
   if (missing.length === 0) {
-    if (await seesRoutines(session, info, privileges, schema)) return;
-    const message = `the account may not see procedures and functions of others: if there are any, this backup lacks them; ${grantRoutines(info)}`;
+    if (hiddenRoutines === 'ignore' || (await seesRoutines(session, info, privileges, schema))) return;
+    const message = `the account may not see procedures and functions of others: if there are any, this backup lacks them; ${grantRoutines(info)}; or say that there are none: hidden_routines: ignore`;
     warn({ message, subject, partial: true });
     return;
   }

@@ -31,13 +31,15 @@ export interface ReadRequest {
 
 /** Below this size several connections gain nothing over one. */
 const PARALLEL_BYTES = 64 * 1024 * 1024;
-const MAX_JOBS = 4;
+const USUAL_JOBS = 4;
 /** How a custom archive is made readable for several connections at once. */
 export interface ParallelRequest extends ReadRequest {
   /** Where in it large data lie. */
   readonly known: readonly DataBlock[];
   /** Numbers of the entries that are restored; undefined: all. */
   readonly wanted?: ReadonlySet<number>;
+  /** Connections of pg_restore; undefined: as many as this host has cores, at most 4. */
+  readonly parallelJobs?: number;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -57,7 +59,7 @@ export async function readableArchive(
   const { bavail, bsize } = await statfs(request.tempDir);
   const roomBytes = (bavail * bsize) / 1.05;
   const fits = archive.sizeBytes < roomBytes;
-  const jobs = Math.min(MAX_JOBS, availableParallelism());
+  const jobs = request.parallelJobs ?? Math.min(USUAL_JOBS, availableParallelism());
   if (archive.kind === 'custom') {
     const stdin: Readable = { kind: 'stdin', open: () => counted(content.read(archive.entry), request) };
     if (!shared || jobs < 2 || archive.entry.size < PARALLEL_BYTES) return stdin;

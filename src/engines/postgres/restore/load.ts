@@ -26,6 +26,7 @@ export interface LoadRequest {
   readonly read: ReadRequest;
   /** Where in the archive large data lie. */
   readonly known: readonly DataBlock[];
+  readonly parallelJobs?: number;
   /** Definitions alone, of an archive that was staged or comes by stdin: by one connection. */
   readonly serial?: true;
 }
@@ -93,7 +94,11 @@ export async function loadArchive(
   }
 }
 
-function parallelRequest({ read, known, list, server }: LoadRequest): ParallelRequest {
+function parallelRequest({ read, known, list, server, parallelJobs }: LoadRequest): ParallelRequest {
   const wanted = list === undefined ? undefined : new Set(parseToc(list).map(({ id }) => Number(id)));
-  return { ...read, known, env: server.env, ...(wanted === undefined ? {} : { wanted }) };
+  return {
+    ...{ ...read, known, env: server.env },
+    ...(wanted === undefined ? {} : { wanted }),
+    ...(parallelJobs === undefined ? {} : { parallelJobs }),
+  };
 }

@@ -45,6 +45,7 @@ export async function load(
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
     known: work.facts.large_data,
+    ...(work.request.parallelJobs === undefined ? {} : { parallelJobs: work.request.parallelJobs }),
   };
   if (!isExport(work)) {
     await loadArchive(work.content, work.archive, request);
