@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { CHUNK_BYTES, endOf, type OpenPipe, openPipe, outputOfPipe, outputOfStream } from './child-output.ts';
 import { abortError, DguardError, type ErrorCode, errnoOf, errorText } from './errors.ts';
 
 /** The only user of execa: programs are started here, without a shell, in a process group of their own. */
@@ -12,6 +16,11 @@ export interface ChildOptions {
   readonly stdin?: AsyncIterable<Uint8Array>;
   /** How much output is gathered before it is handed on; default 1 MiB. 1: as it comes, for a dialogue. */
   readonly chunkBytes?: number;
+  /**
+   * For much output: a folder where a named pipe can be made for it for a moment. It is read without garbage then,
+   * and each chunk is good until the next is asked for. Where none can be made, it is read as any other.
+   */
+  readonly pipeFolder?: string;
   /** Secrets: taken out of what the child said before it gets into an error. */
   readonly redact?: readonly string[];
   /** What a failure of the child is; default `source_failed` with the program as operation. */
@@ -49,9 +58,6 @@ export interface ChildResult {
 
 const STDERR_TAIL_CHARS = 4000;
 const KILL_AFTER_MS = 5000;
-/** Every wake-up costs more than the copy into a larger chunk. */
-const CHUNK_BYTES = 1024 * 1024;
-const QUEUE_BYTES = 4 * CHUNK_BYTES;
 
 /** Groups of running children, killed should dguard itself exit before they do. */
 const running = new Set<number>();
@@ -68,18 +74,21 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
   if (options.signal.aborted) throw abortError(options.signal);
   const { execa } = await import('execa');
   const [program = '', ...args] = argv;
+  const pipe = options.pipeFolder === undefined ? undefined : await makePipe(options.pipeFolder, options);
   const subprocess = execa(program, args, {
     env: options.env as Record<string, string>,
     extendEnv: false,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdin: options.stdin === undefined ? 'ignore' : 'pipe',
-    stdout: 'pipe',
+    // The types know no descriptors beyond 9.
+    stdout: (pipe?.writer ?? 'pipe') as 'pipe',
     stderr: 'pipe',
     buffer: false,
     reject: false,
     detached: true,
     stripFinalNewline: false,
   });
+  if (pipe) closeSync(pipe.writer);
   const { pid } = subprocess;
   if (pid !== undefined) running.add(pid);
   const state: State = { stderr: '', stdinCutShort: false, stopped: false, inputError: undefined };
@@ -95,11 +104,13 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
     state.stderr = (state.stderr + text).slice(-2 * STDERR_TAIL_CHARS);
   });
   const input = options.stdin === undefined ? undefined : feed(subprocess.stdin!, options.stdin, state, stop);
-  const queue = queueOf(subprocess.stdout, options.chunkBytes ?? CHUNK_BYTES);
+  const output = pipe
+    ? outputOfPipe(pipe.reader)
+    : outputOfStream(subprocess.stdout, options.chunkBytes ?? CHUNK_BYTES);
 
   const done = (async (): Promise<ChildEnd> => {
     // Not merely the exit: the pipes may still hold its last words.
-    const [result] = await Promise.all([subprocess, queue.ended, endOf(subprocess.stderr)]);
+    const [result] = await Promise.all([subprocess, output.ended, endOf(subprocess.stderr)]);
     await input;
     clearTimeout(killTimer);
     options.signal.removeEventListener('abort', stop);
@@ -116,7 +127,7 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
     let ended = false;
     try {
       for (;;) {
-        const chunk = await queue.take();
+        const chunk = await output.take();
         if (chunk === undefined) break;
         yield chunk;
       }
@@ -125,7 +136,7 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
       if (!ended) {
         state.stopped = true;
         stop();
-        queue.discard();
+        output.discard();
         await done.catch(() => {});
       }
     }
@@ -168,6 +179,16 @@ export async function runChild(
   } catch (error) {
     return { failed: true, message: errorText(error) };
   }
+}
+
+async function makePipe(
+  folder: string,
+  { env, signal }: Pick<ChildOptions, 'env' | 'signal'>,
+): Promise<OpenPipe | undefined> {
+  const path = join(folder, `output-${randomBytes(6).toString('hex')}`);
+  const { failed } = await runChild(['mkfifo', '-m', '600', path], { env, signal });
+  if (signal.aborted) throw abortError(signal);
+  return failed ? undefined : await openPipe(path).catch(() => undefined);
 }
 
 interface State {
@@ -233,65 +254,6 @@ function closeInput(stdin: NodeJS.WritableStream, state: State): Promise<void> {
     stdin.once('error', cutShort);
     stdin.once('close', resolve);
     stdin.end(resolve);
-  });
-}
-
-interface Queue {
-  /** The next chunk; undefined at the end of the output. */
-  take(): Promise<Uint8Array | undefined>;
-  readonly ended: Promise<void>;
-  /** Lets the rest run through unread, so that the child's end is seen. */
-  discard(): void;
-}
-
-function queueOf(stdout: NodeJS.ReadableStream, chunkBytes: number): Queue {
-  let chunks: Uint8Array[] = [];
-  let sizeBytes = 0;
-  let ended = false;
-  let discarding = false;
-  let wake = () => {};
-  stdout.on('data', (chunk: Uint8Array) => {
-    if (discarding) return;
-    chunks.push(chunk);
-    sizeBytes += chunk.length;
-    if (sizeBytes >= QUEUE_BYTES) stdout.pause();
-    if (sizeBytes >= chunkBytes) wake();
-  });
-  const whenEnded = endOf(stdout).then(() => {
-    ended = true;
-    wake();
-  });
-  return {
-    async take() {
-      while (sizeBytes < chunkBytes && !ended) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      if (sizeBytes === 0) return undefined;
-      const taken = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, sizeBytes);
-      chunks = [];
-      sizeBytes = 0;
-      stdout.resume();
-      return taken;
-    },
-    ended: whenEnded,
-    discard() {
-      discarding = true;
-      chunks = [];
-      sizeBytes = 0;
-      stdout.resume();
-    },
-  };
-}
-
-/** When a pipe of the child has nothing more to give; broken or not is told by the child's own end. */
-function endOf(stream: NodeJS.ReadableStream): Promise<void> {
-  return new Promise((resolve) => {
-    stream
-      .once('end', resolve)
-      .once('close', resolve)
-      .once('error', () => resolve());
   });
 }
 

@@ -52,7 +52,8 @@ async function* customDump(
   subject: string,
   count: () => Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
-  const child = await startTool(snapshot, [...(await dumpArguments(snapshot)), '--format=custom'], subject);
+  const argv = [...(await dumpArguments(snapshot)), '--format=custom'];
+  const child = await startTool(snapshot, argv, subject, { muchOutput: true });
   count().catch(() => {});
   let first = true;
   const scanner = createOffsetScanner();

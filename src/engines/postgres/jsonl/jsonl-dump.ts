@@ -132,7 +132,7 @@ async function* exportRows(
     `--dbname=${await server.conninfo(database)}`,
     ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
   ];
-  const child = await startTool(snapshot, argv, subject, scriptInput(script));
+  const child = await startTool(snapshot, argv, subject, { stdin: scriptInput(script) });
   const digest = createHash('sha256');
   let rows = 0;
   try {

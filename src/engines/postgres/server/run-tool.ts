@@ -26,13 +26,17 @@ export async function startTool(
   snapshot: Snapshot,
   argv: readonly string[],
   subject: string,
-  stdin?: AsyncIterable<Uint8Array>,
+  {
+    stdin,
+    muchOutput = false,
+  }: { readonly stdin?: AsyncIterable<Uint8Array>; readonly muchOutput?: boolean } = {},
 ): Promise<Child> {
   const { env, secrets, source } = snapshot.server;
   return await openChild(argv, {
     env,
     signal: source.signal,
     redact: secrets,
+    ...(muchOutput ? { pipeFolder: source.tempDir } : {}),
     ...(stdin === undefined ? {} : { stdin }),
     failure: { code: 'source_failed', operation: 'dump', subject },
   });
