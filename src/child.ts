@@ -98,7 +98,6 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
     killGroup(pid, 'SIGTERM');
     killTimer = setTimeout(() => killGroup(pid, 'SIGKILL'), KILL_AFTER_MS);
   };
-  options.signal.addEventListener('abort', stop, { once: true });
   // Drained whatever happens: a child blocks once its stderr is full.
   subprocess.stderr.setEncoding('utf8').on('data', (text: string) => {
     state.stderr = (state.stderr + text).slice(-2 * STDERR_TAIL_CHARS);
@@ -107,13 +106,19 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
   const output = pipe
     ? outputOfPipe(pipe.reader)
     : outputOfStream(subprocess.stdout, options.chunkBytes ?? CHUNK_BYTES);
+  const abort = () => {
+    stop();
+    // Its end is seen also where nobody reads.
+    output.discard();
+  };
+  options.signal.addEventListener('abort', abort, { once: true });
 
   const done = (async (): Promise<ChildEnd> => {
     // Not merely the exit: the pipes may still hold its last words.
     const [result] = await Promise.all([subprocess, output.ended, endOf(subprocess.stderr)]);
     await input;
     clearTimeout(killTimer);
-    options.signal.removeEventListener('abort', stop);
+    options.signal.removeEventListener('abort', abort);
     if (pid !== undefined) running.delete(pid);
     const stderr = redacted(state.stderr, options.redact).slice(-STDERR_TAIL_CHARS).trim();
     if (options.signal.aborted) throw abortError(options.signal);

@@ -12,7 +12,7 @@ import { openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
 import type { DataBlock } from './archive-offsets.ts';
-import { dumpMembers } from './members.ts';
+import { beginDump } from './members.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
 
@@ -29,6 +29,10 @@ export interface Snapshot {
   readonly keptSchemas: readonly string[];
   /** Of the database on the server's disk, indexes included; where it may be known. */
   readonly sizeBytes?: number;
+  /** Whether the role may see the passwords of roles. */
+  readonly readsPasswords: boolean;
+  /** Ends the tools, when the run is ended and when the snapshot is. */
+  readonly signal: AbortSignal;
   /** What the tools said, for the manifest. */
   readonly said: string[];
   /** Where in the dump large data lie, once it was read. */
@@ -44,11 +48,16 @@ export async function dumpDatabase(
   const database = request.database ?? onlyDatabase(server);
   const subject = `${source.name}/${database}`;
   let session: Session | undefined;
+  const closed = new AbortController();
+  let ended = async (): Promise<void> => {};
   const close = async () => {
+    closed.abort();
+    await ended();
     await session?.close();
     await server.dispose();
   };
   try {
+    server.lookForTools();
     session = await server.open(database);
     const version = await readVersion(session);
     const tools = await server.tools(version.major);
@@ -79,17 +88,6 @@ export async function dumpDatabase(
     const snapshotAt = source.now();
     const tables = await listTables(session);
     const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
-    const facts = await readFacts(
-      session,
-      database,
-      size,
-      version.num,
-      tools,
-      tables,
-      withoutRows,
-      rowCounts(server),
-    );
-    const schema = await schemaHash(session);
     const snapshot: Snapshot = {
       server,
       session,
@@ -100,30 +98,34 @@ export async function dumpDatabase(
       withoutRows,
       keptSchemas: (await listKept(session)).map(({ name }) => name),
       ...(size === undefined ? {} : { sizeBytes: size }),
+      readsPasswords: await readsPasswords(session),
+      signal: AbortSignal.any([source.signal, closed.signal]),
       said: [],
       largeData: [],
     };
+    const begun = request.format === 'jsonl' ? undefined : beginDump(snapshot, request, subject);
+    if (begun) ({ ended } = begun);
+    // All else is asked in the same snapshot, while pg_dump works.
+    const description = describe(snapshot, version.num, subject);
+    description.catch(() => {});
     let counting: Promise<readonly TableFact[]> | undefined;
-    // While pg_dump works.
     const count = () => {
-      counting ??= countKept(snapshot);
+      // The savepoints of the count are no place for other statements.
+      counting ??= description.then(() => countKept(snapshot));
       counting.catch(() => {});
       return counting;
     };
-    const rowsAsJson =
-      request.format === 'jsonl' ? await jsonlMembers(snapshot, subject, version.text) : undefined;
+    const rowsAsJson = begun ? undefined : await jsonlMembers(snapshot, subject, version.text);
     const patterned = request.include.length > 0 || request.exclude.length > 0;
     return {
       snapshotAt,
       identity: `${system}/${database}`,
       ...(size === undefined ? {} : { expectedBytes: size }),
       ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
-      members: (): AsyncIterable<Member> =>
-        rowsAsJson === undefined
-          ? dumpMembers(snapshot, request, subject, count)
-          : inOrder(rowsAsJson.members),
+      members: (): AsyncIterable<Member> => (begun ? begun.members(count) : inOrder(rowsAsJson!.members)),
       facts: async (): Promise<DumpFacts> => {
         const counted = await (rowsAsJson?.count ?? count)();
+        const { facts, schema } = await description;
         const { extensions } = facts;
         const output = snapshot.said.join('\n').trim().slice(-4000);
         return {
@@ -188,27 +190,40 @@ export function onlyDatabase(server: Server): string {
   });
 }
 
-async function readFacts(
-  session: Session,
-  database: string,
-  size: number | undefined,
-  versionNum: number,
-  tools: Tools,
-  tables: readonly TableInfo[],
-  withoutRows: readonly TableInfo[],
-  rowCounts: SourceFacts['row_counts'],
-): Promise<Omit<SourceFacts, 'large_data'>> {
-  const facts = (await readDatabase(session, database)) as DatabaseFacts;
-  return {
-    server_version_num: versionNum,
-    tool_major: tools.major,
-    database: { ...facts, ...(size === undefined ? {} : { size_bytes: size }) },
-    ...(await readSurroundings(session)),
-    large_objects: await countLargeObjects(session),
-    without_rows: withoutRows.map((table) => table.name),
-    parents: parentNames(tables),
-    row_counts: rowCounts,
-  };
+interface Description {
+  readonly facts: Omit<SourceFacts, 'large_data'>;
+  /** The schema's hash. */
+  readonly schema: string;
+}
+
+/** What the manifest says of the source beside its rows. */
+async function describe(snapshot: Snapshot, versionNum: number, subject: string): Promise<Description> {
+  const { session, server, database, sizeBytes, tools, tables, withoutRows } = snapshot;
+  try {
+    const facts = (await readDatabase(session, database)) as DatabaseFacts;
+    return {
+      facts: {
+        server_version_num: versionNum,
+        tool_major: tools.major,
+        database: { ...facts, ...(sizeBytes === undefined ? {} : { size_bytes: sizeBytes }) },
+        ...(await readSurroundings(session)),
+        large_objects: await countLargeObjects(session),
+        without_rows: withoutRows.map((table) => table.name),
+        parents: parentNames(tables),
+        row_counts: rowCounts(server),
+      },
+      schema: await schemaHash(session),
+    };
+  } catch (error) {
+    throw serverError(error, 'source_failed', 'dump', subject);
+  }
+}
+
+async function readsPasswords(session: Session): Promise<boolean> {
+  const [row] = await session.rows<{ readable: boolean }>(
+    "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS readable",
+  );
+  return row!.readable;
 }
 
 /** The tables that each partition or child is one of, by name. */

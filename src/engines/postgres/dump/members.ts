@@ -1,3 +1,4 @@
+import type { Child } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
 import type { DumpRequest, Member, TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
@@ -15,46 +16,91 @@ const LARGE_BYTES = 4 * 1024 * 1024;
 /** The manifest names them, and a restore makes a pipe for each. */
 const MAX_LARGE = 200;
 
-/** The members of a native dump: the database, in one stream or one per file, then the globals. */
-export async function* dumpMembers(
-  snapshot: Snapshot,
-  request: DumpRequest,
-  subject: string,
-  count: () => Promise<readonly TableFact[]>,
-): AsyncGenerator<Member> {
-  if (request.parallelJobs > 1 && canStage(snapshot, subject)) {
-    yield* directoryMembers(snapshot, request.parallelJobs, subject, count);
-  } else {
-    yield {
-      kind: 'stream',
-      path: CUSTOM_MEMBER,
-      media: 'application/octet-stream',
-      format: 'pg_dump-custom',
-      open: () => customDump(snapshot, subject, count),
-      tables: count,
-    };
-  }
-  yield globalsMember(snapshot, subject);
+/** What makes a native dump, at work. */
+export interface BegunDump {
+  /** The database, in one stream or one per file, then the globals. */
+  members(count: () => Promise<readonly TableFact[]>): AsyncGenerator<Member>;
+  /** When all tools are gone that were started before anybody asked for their bytes. */
+  ended(): Promise<void>;
 }
 
-export function globalsMember(snapshot: Snapshot, subject: string): Member {
+/**
+ * Starts what a native dump is made by, before anybody asks for its bytes: the server prepares them while the run
+ * prepares where they go. What was started and is not read ends with the snapshot's `signal`.
+ */
+export function beginDump(snapshot: Snapshot, request: DumpRequest, subject: string): BegunDump {
+  const jobs = request.parallelJobs;
+  const started: Promise<Child>[] = [];
+  const startAhead = (start: () => Promise<Child>) => {
+    const tool = start();
+    // Whoever reads it is told why it could not be started.
+    tool.catch(() => {});
+    started.push(tool);
+    return () => tool;
+  };
+  const ended = async () => {
+    await Promise.allSettled(started.map(async (tool) => (await tool).done));
+  };
+  if (jobs > 1 && canStage(snapshot, subject)) {
+    const globals = startAhead(() => startGlobals(snapshot, subject));
+    return {
+      async *members(count) {
+        yield* directoryMembers(snapshot, jobs, subject, count);
+        yield globalsMember(snapshot, subject, globals);
+      },
+      ended,
+    };
+  }
+  const dump = startAhead(async () =>
+    startTool(snapshot, [...(await dumpArguments(snapshot)), '--format=custom'], subject, {
+      muchOutput: true,
+    }),
+  );
+  const globals = startAhead(async () => {
+    await dump();
+    return await startGlobals(snapshot, subject);
+  });
+  return {
+    async *members(count) {
+      yield {
+        kind: 'stream',
+        path: CUSTOM_MEMBER,
+        media: 'application/octet-stream',
+        format: 'pg_dump-custom',
+        open: () => customDump(snapshot, subject, dump, count),
+        tables: count,
+      };
+      yield globalsMember(snapshot, subject, globals);
+    },
+    ended,
+  };
+}
+
+export function globalsMember(
+  snapshot: Snapshot,
+  subject: string,
+  tool: () => Promise<Child> = () => startGlobals(snapshot, subject),
+): Member {
   return {
     kind: 'stream',
     path: GLOBALS_MEMBER,
     media: 'application/sql',
     format: 'sql',
-    open: () => globals(snapshot, subject),
+    open: () => globals(snapshot, subject, tool),
   };
 }
 
 async function* customDump(
   snapshot: Snapshot,
   subject: string,
+  tool: () => Promise<Child>,
   count: () => Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
-  const argv = [...(await dumpArguments(snapshot)), '--format=custom'];
-  const child = await startTool(snapshot, argv, subject, { muchOutput: true });
-  count().catch(() => {});
+  const child = await tool();
+  let failure: { readonly error: unknown } | undefined;
+  count().catch((error: unknown) => {
+    failure = { error };
+  });
   let first = true;
   const scanner = createOffsetScanner();
   try {
@@ -69,6 +115,8 @@ async function* customDump(
       first = false;
       scanner.push(chunk);
       yield chunk;
+      // What cannot be told of the source makes no backup: better now than after hours.
+      if (failure) throw failure.error;
     }
   } catch (error) {
     throw explained(error, subject);
@@ -88,12 +136,9 @@ function largest(blocks: readonly DataBlock[]): readonly DataBlock[] {
 }
 
 /** Roles and tablespaces; passwords only where they can be read. */
-async function* globals(snapshot: Snapshot, subject: string): AsyncGenerator<Uint8Array> {
-  const { server, session, tools, database } = snapshot;
-  const [row] = await session.rows<{ readable: boolean }>(
-    "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS readable",
-  );
-  const passwords = row!.readable && server.source.options.role_passwords !== false;
+async function startGlobals(snapshot: Snapshot, subject: string): Promise<Child> {
+  const { server, tools, database, readsPasswords } = snapshot;
+  const passwords = readsPasswords && server.source.options.role_passwords !== false;
   const argv = [
     ...tools.argv('pg_dumpall'),
     `--dbname=${await server.conninfo(database)}`,
@@ -101,7 +146,15 @@ async function* globals(snapshot: Snapshot, subject: string): AsyncGenerator<Uin
     '--globals-only',
     ...(passwords ? [] : ['--no-role-passwords']),
   ];
-  const child = await startTool(snapshot, argv, subject);
+  return await startTool(snapshot, argv, subject);
+}
+
+async function* globals(
+  snapshot: Snapshot,
+  subject: string,
+  tool: () => Promise<Child>,
+): AsyncGenerator<Uint8Array> {
+  const child = await tool();
   try {
     yield* child.stdout;
   } catch (error) {

@@ -34,7 +34,7 @@ export async function startTool(
   const { env, secrets, source } = snapshot.server;
   return await openChild(argv, {
     env,
-    signal: source.signal,
+    signal: snapshot.signal,
     redact: secrets,
     ...(muchOutput ? { pipeFolder: source.tempDir } : {}),
     ...(stdin === undefined ? {} : { stdin }),

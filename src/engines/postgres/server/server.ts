@@ -24,6 +24,8 @@ export interface Server {
   open(database: string): Promise<Session>;
   /** The `--dbname` of a client tool. */
   conninfo(database: string): Promise<string>;
+  /** Begins to look for client tools, for whoever asks for them later. */
+  lookForTools(): void;
   /** Client tools for a server of this major. */
   tools(serverMajor: number): Promise<Tools>;
   /** Removes what was written for the tools (the password file). */
@@ -70,6 +72,9 @@ export function openServer(source: EngineSource<PostgresOptions>): Server {
       return openPsqlSession(argv, { env, signal: source.signal, redact: secrets });
     },
     conninfo: connectionString,
+    lookForTools() {
+      allTools().catch(() => {});
+    },
     tools: async (serverMajor) => chooseTools(await allTools(), serverMajor, source.name),
     async dispose() {
       if (folder) await rm(await folder, { recursive: true, force: true });

@@ -51,21 +51,22 @@ export async function listTools(request: ToolRequest): Promise<readonly Tools[]>
     ...VERSION_FOLDERS.flatMap(expand),
   ];
   const seen = new Set<string>();
-  const found: Tools[] = [];
   for (const folder of folders) {
     const program = realProgram(join(folder, 'pg_dump'));
-    if (program === undefined || seen.has(program)) continue;
-    seen.add(program);
-    const home = program.slice(0, program.lastIndexOf('/'));
-    const argv = (tool: ToolName) => [...asUser(options.run_as), join(home, tool)];
-    // One that does not even tell its version (a broken library) is none.
-    const tools = await describeTools(argv, request).catch((error: unknown) => {
-      if (request.signal.aborted) throw error;
-      return undefined;
-    });
-    if (tools) found.push(tools);
+    if (program !== undefined) seen.add(program);
   }
-  return found;
+  const found = await Promise.all(
+    [...seen].map(async (program) => {
+      const home = program.slice(0, program.lastIndexOf('/'));
+      const argv = (tool: ToolName) => [...asUser(options.run_as), join(home, tool)];
+      // One that does not even tell its version (a broken library) is none.
+      return await describeTools(argv, request).catch((error: unknown) => {
+        if (request.signal.aborted) throw error;
+        return undefined;
+      });
+    }),
+  );
+  return found.filter((tools) => tools !== undefined);
 }
 
 /**
