@@ -144,6 +144,24 @@ describeWithEachPostgres('postgres: dump', (server) => {
       .toBe(0);
   });
 
+  it('pg_dump begins before its bytes are asked for; where nobody asks, it goes with the dump', async () => {
+    const dump = await postgresEngine.dump(bench.source('big'), dumpRequest());
+    const copying = async () =>
+      bench.sql(
+        'postgres',
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'dguard' AND query LIKE 'COPY public.big %'",
+      );
+    try {
+      await expect.poll(async () => (await copying()).length, { timeout: 20_000 }).toBe(1);
+    } finally {
+      await dump.close();
+    }
+    expect(() => childPid('pg_dump')).toThrow();
+    expect(() => childPid('pg_dumpall')).toThrow();
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+    await expect.poll(async () => (await copying()).length).toBe(0);
+  });
+
   it('a table truncated, dropped or altered while it is dumped waits for the dump, and is in it', async () => {
     await bench.database(
       'ddl',
@@ -178,7 +196,8 @@ describeWithEachPostgres('postgres: dump', (server) => {
   it('a password changed between snapshot and dump fails it clearly', async () => {
     await bench.sql('postgres', "CREATE ROLE changing SUPERUSER LOGIN PASSWORD 'first word'");
     const source = bench.source('big', { username: 'changing', password: new Secret('first word') });
-    const dump = await postgresEngine.dump(source, dumpRequest());
+    // These connect once more when they are read.
+    const dump = await postgresEngine.dump(source, dumpRequest({ parallelJobs: 2 }));
     try {
       await bench.sql('postgres', "ALTER ROLE changing PASSWORD 'second'");
       const error = await errorOf(consume(dump.members()));

@@ -97,7 +97,7 @@ async function* customDump(
   count: () => Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
   const child = await tool();
-  let failure: { readonly error: unknown } | undefined;
+  let failure = undefined as { readonly error: unknown } | undefined;
   count().catch((error: unknown) => {
     failure = { error };
   });
@@ -119,7 +119,8 @@ async function* customDump(
       if (failure) throw failure.error;
     }
   } catch (error) {
-    throw explained(error, subject);
+    // With the transaction that broke the snapshot is gone too: that pg_dump has to say.
+    throw failure?.error ?? explained(error, subject);
   }
   if (first) throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
   await finishTool(snapshot, child, subject);
