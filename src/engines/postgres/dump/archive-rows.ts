@@ -1,6 +1,9 @@
 import { DguardError } from '../../../errors.ts';
 
-/** Bytes of an entry's data as a directory has them in a file, or, with `end`, that they are all. */
+/**
+ * Bytes of an entry's data as a directory has them in a file, or, with `end`, that they are all. They are good until
+ * the next piece is asked for.
+ */
 export interface DataPiece {
   readonly entry: number;
   readonly bytes: Uint8Array;
@@ -23,9 +26,13 @@ export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
   /** What came of a head that the chunk before ended in. */
   const head = new Uint8Array(INT_BYTES + 1);
   let headBytes = 0;
+  let room = new Uint8Array(0);
   for await (const chunk of chunks) {
-    // A piece is a row: what is done for each must make no garbage. So they move together in a copy of the chunk.
-    const bytes = new Uint8Array(chunk);
+    // A piece is a row: what is done for each must make no garbage. So they move together in a copy of the chunk,
+    // and the copies are made in the same memory.
+    if (room.length < chunk.length) room = new Uint8Array(chunk.length);
+    const bytes = room.subarray(0, chunk.length);
+    bytes.set(chunk);
     let filled = 0;
     let from = 0;
     let at = 0;

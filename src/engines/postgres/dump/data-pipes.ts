@@ -7,7 +7,7 @@ import { errnoOf, throwIfAborted } from '../../../errors.ts';
 /** A named pipe in the place of a file that a program is going to read once, from its begin to its end. */
 export interface DataPipe {
   readonly path: string;
-  /** What is written into it, once. */
+  /** What is written into it, once; each chunk is good until the next is asked for. */
   data(): AsyncIterable<Uint8Array>;
 }
 
@@ -112,17 +112,16 @@ async function feed(
     closed = true;
     wake();
   };
-  socket
-    .on('error', close)
-    .on('close', close)
-    .on('drain', () => wake());
-  const until = () =>
+  socket.on('error', close).on('close', close);
+  const until = (begin?: () => void) =>
     new Promise<void>((resolve) => {
       wake = resolve;
+      begin?.();
     });
   try {
     for await (const chunk of pipe.data()) {
-      if (!closed && !socket.write(chunk)) await until();
+      // Until it is all in the pipe: the next one comes in the same memory.
+      if (!closed) await until(() => socket.write(chunk, () => wake()));
       // The reader's own end tells why.
       if (closed) return;
     }

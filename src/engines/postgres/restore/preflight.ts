@@ -3,7 +3,7 @@ import type { Warning } from '../../types.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
-import { chooseTools, listTools, loadsBack, type Tools } from '../server/tools.ts';
+import { loadsBack, type Tools } from '../server/tools.ts';
 
 /** What the role that restores may do at the target's server. */
 export interface Powers {
@@ -50,12 +50,7 @@ export async function restoreTools(
       },
     );
   }
-  const all = await listTools({
-    options: server.source.options,
-    env: server.env,
-    signal: server.source.signal,
-  });
-  const tools = chooseTools(all, Math.max(target.major, facts.tool_major), name);
+  const tools = await server.tools(Math.max(target.major, facts.tool_major));
   if (loadsBack(tools.major, target.major)) return tools;
   throw new DguardError(
     'tool_version',

@@ -112,6 +112,24 @@ export async function compare(
   return compared.tables;
 }
 
+/** Gathers the planner's statistics of a loaded database, and compares it meanwhile by `session`. */
+export async function analyzeAndCompare(
+  work: Work,
+  database: string,
+  session: Session,
+  choice: Choice,
+): Promise<readonly TableFact[]> {
+  const other = await work.server.open(database);
+  // Both are waited for: nobody renames, or drops, a database that somebody is at work in.
+  const [analyzed, compared] = await Promise.allSettled([
+    other.run('ANALYZE').finally(() => other.close()),
+    compare(work, session, choice, 'tell'),
+  ]);
+  if (compared.status === 'rejected') throw compared.reason;
+  if (analyzed.status === 'rejected') throw analyzed.reason;
+  return compared.value;
+}
+
 /** Warns of what was restored in another state than it was in, or not at all. */
 export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice): void {
   const tell = (message: string) => request.warn({ message, subject: target, partial: false });

@@ -9,7 +9,7 @@ import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
 import { createBeside, dressDatabase } from './place.ts';
-import { choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
+import { analyzeAndCompare, choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
 import { dropRoles } from './roles.ts';
 import { swapDatabases } from './swap.ts';
@@ -28,6 +28,7 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   let newRoles: readonly string[] = [];
   try {
     const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+    server.lookForTools();
     admin = await openAny(server, adminDatabases(server, [target]));
     const work = await prepare(content, { ...request, tempDir }, server, admin, target);
     newRoles = work.newRoles;
@@ -60,8 +61,7 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
     let tables: readonly TableFact[];
     try {
       await load(work, name, choice, [], guard);
-      await guard.run('ANALYZE');
-      tables = await compare(work, guard, choice, 'tell');
+      tables = await analyzeAndCompare(work, name, guard, choice);
       await work.request.prove?.({ database: name });
     } finally {
       await guard.close();
@@ -133,8 +133,7 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   await load(work, target, choice, ['--single-transaction', ...replace]);
   const session = await work.server.open(target);
   try {
-    await session.run('ANALYZE');
-    const tables = await compare(work, session, choice, 'tell');
+    const tables = await analyzeAndCompare(work, target, session, choice);
     tellWhatIsOff(work, choice);
     const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
     return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
