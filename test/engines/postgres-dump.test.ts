@@ -371,6 +371,59 @@ describeWithEachPostgres('postgres: dump', (server) => {
     expect(await postgresEngine.probe(wrong)).toMatchObject({ status: 'auth_failed' });
   });
 
+  it('with client_command chosen tables come back too: beside the database, and into it', async () => {
+    const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
+    await bench.database(
+      'far',
+      `CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
+       CREATE TABLE large (t text); INSERT INTO large SELECT repeat(md5(i::text), 50) FROM generate_series(1, 6000) i;
+       CREATE TABLE zchild (id int PRIMARY KEY, parent int REFERENCES parent); INSERT INTO zchild VALUES (1, 1), (2, 2), (3, 2);
+       CREATE FUNCTION quiet() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+       CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION quiet()`,
+    );
+    const { password: _, ...rest } = bench.source('far').options;
+    const options = { ...rest, client_command: [wrapper], client_path: [] };
+    const source = { ...bench.source('far'), options };
+    const content = await backUp(source);
+    expect((content.facts.engine!['large_data'] as unknown[]).length).toBe(1);
+    const chosen = await postgresEngine.restore(
+      content,
+      bench.request('far', { source, toDatabase: 'far_chosen', only: ['zchild'] }),
+    );
+    expect(chosen.tables).toEqual([{ name: 'public.zchild', rows: 3 }]);
+    const [empty] = await bench.sql(
+      'far_chosen',
+      `SELECT (SELECT count(*) FROM parent) AS parents, (SELECT count(*) FROM large) AS larges,
+        (SELECT count(*) FROM pg_constraint WHERE contype = 'f') AS keys, (SELECT count(*) FROM pg_event_trigger) AS triggers`,
+    );
+    expect(empty).toMatchObject({ parents: '0', larges: '0', keys: '0', triggers: '1' });
+    await bench.sql('far', 'DELETE FROM zchild; DELETE FROM large');
+    const merged = await postgresEngine.restore(
+      content,
+      bench.request('far', { source, only: ['large', 'zchild'], overwrite: true }),
+    );
+    expect(merged.tables).toEqual([
+      { name: 'public.large', rows: 6000 },
+      { name: 'public.zchild', rows: 3 },
+    ]);
+    const [back] = await bench.sql(
+      'far',
+      'SELECT (SELECT count(*) FROM large) AS larges, (SELECT count(*) FROM zchild) AS children, (SELECT count(*) FROM parent) AS parents',
+    );
+    expect(back).toMatchObject({ larges: '6000', children: '3', parents: '2' });
+    const whole = await postgresEngine.restore(
+      content,
+      bench.request('far', { source, toDatabase: 'far_whole' }),
+    );
+    expect(whole.tables!.length).toBe(3);
+    const exported = await backUp(source, { format: 'jsonl' });
+    const fromJson = await postgresEngine.restore(
+      exported,
+      bench.request('far', { source, toDatabase: 'far_json', only: ['zchild'] }),
+    );
+    expect(fromJson.tables).toEqual([{ name: 'public.zchild', rows: 3 }]);
+  });
+
   it('run_as uses the socket of a server that knows the system user', async (context) => {
     const { socketFolder, port, user, bin } = server();
     if (socketFolder === undefined || process.getuid?.() !== 0)

@@ -3,12 +3,11 @@ import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
 import type { StreamEntry } from '../restore/content.ts';
-import type { DataBlock } from './archive-offsets.ts';
+import { type DataBlock, MAX_CONTENTS_BYTES } from './archive-offsets.ts';
 import { dataOf } from './archive-rows.ts';
 import { type ArchiveContents, dataFileName, directoryContents, readContents } from './archive-toc.ts';
 import { type DataPipe, makePipes } from './data-pipes.ts';
 
-const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
 /** Written at once: the data of a small table is one write. */
 const WRITE_BYTES = 1024 * 1024;
 

@@ -160,9 +160,10 @@ async function stage(
   }
 }
 
-async function* counted(
+/** Chunks that count as progress, and that an abort ends. */
+export async function* counted(
   chunks: AsyncIterable<Uint8Array>,
-  { signal, onBytes }: ReadRequest,
+  { signal, onBytes }: Pick<ReadRequest, 'signal' | 'onBytes'>,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
     throwIfAborted(signal);

@@ -30,7 +30,7 @@ export interface OffsetPatch {
 const POSITION_KNOWN = 2;
 const [DATA_BLOCK, BLOBS_BLOCK] = [1, 3];
 const INT_BYTES = 5;
-const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
+export const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
 
 export function createOffsetScanner(): OffsetScanner {
   let head: Buffer | undefined = Buffer.alloc(0);

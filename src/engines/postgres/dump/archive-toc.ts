@@ -27,6 +27,8 @@ const CUSTOM_FORMAT = 1;
 /** What a directory's table of contents says: pg_dump gives both the same. */
 const TAR_FORMAT = 3;
 const PLACE_BYTES = 9;
+/** A sign and four bytes. */
+const INT_BYTES = 5;
 const DATA_STATES = new Map([
   [1, 'somewhere'],
   [2, 'known'],
@@ -93,6 +95,23 @@ export function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown
     if (thrown === more) return 'more';
     throw thrown;
   }
+}
+
+/** The head of an archive with some of its entries alone, in their order. */
+export function chosenContents(
+  head: Buffer,
+  { entries, end }: ArchiveContents,
+  wanted: ReadonlySet<number>,
+): Buffer {
+  const begin = entries[0]?.start ?? end;
+  const chosen = entries.filter(({ id }) => wanted.has(id));
+  const count = Buffer.alloc(INT_BYTES);
+  count.writeUInt32LE(chosen.length, 1);
+  return Buffer.concat([
+    head.subarray(0, begin - INT_BYTES),
+    count,
+    ...chosen.map(({ start, place }) => head.subarray(start, place + PLACE_BYTES)),
+  ]);
 }
 
 /** What the file of an entry's data is called in a directory. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent, TableFact } from '../../types.ts';
+import { chosenArchive } from '../dump/archive-choice.ts';
 import { listContents, type ReadRequest } from '../dump/archive-file.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
 import {
@@ -76,8 +77,7 @@ export async function chooseEntries(
   });
   const late = kept.filter(isEventTrigger);
   const all = only.length === 0 && left.size === 0;
-  // A list does not reach a pg_restore elsewhere: there its own order has to do.
-  if (all && (late.length === 0 || server.connection.viaTools)) return { tables: chosen, foreignKeys: [] };
+  if (all && late.length === 0) return { tables: chosen, foreignKeys: [] };
   return {
     list: listOf(kept.filter((entry) => !isEventTrigger(entry))),
     ...(late.length === 0 ? {} : { eventTriggers: listOf(late) }),
@@ -109,18 +109,24 @@ async function chosenTables(
 async function printEntries(
   content: BackupContent,
   archive: Archive,
-  entries: readonly { readonly line: string }[],
+  entries: readonly TocEntry[],
   { server, tools, read }: { readonly server: Server; readonly tools: Tools; readonly read: ReadRequest },
 ): Promise<string> {
-  const list = join(read.tempDir, 'foreign-keys.list');
-  await writeFile(list, `${entries.map(({ line }) => line).join('\n')}\n`, { mode: 0o600 });
-  const argv = [...tools.argv('pg_restore'), '--verbose', '--file=-', `--use-list=${list}`];
+  const argv = [...tools.argv('pg_restore'), '--verbose', '--file=-'];
   const options = {
     env: server.env,
     signal: read.signal,
     maxBytes: 64 * 1024 * 1024,
     failure: { code: 'corrupt', operation: 'read dump' },
   } as const;
+  if (archive.kind === 'custom' && server.connection.viaTools) {
+    const wanted = new Set(entries.map(({ id }) => Number(id)));
+    const stdin = chosenArchive(content, archive.entry, { wanted, known: [] });
+    return await readChild(argv, { ...options, stdin });
+  }
+  const list = join(read.tempDir, 'foreign-keys.list');
+  await writeFile(list, `${entries.map(({ line }) => line).join('\n')}\n`, { mode: 0o600 });
+  argv.push(`--use-list=${list}`);
   if (archive.kind === 'directory') return await readChild([...argv, read.tempDir], options);
   return await readChild(argv, { ...options, stdin: content.read(archive.entry) });
 }

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { openChild } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
+import { chosenArchive } from '../dump/archive-choice.ts';
 import {
+  counted,
   definitionsOf,
   type ParallelRequest,
+  type Readable,
   type ReadRequest,
   readableArchive,
 } from '../dump/archive-file.ts';
@@ -39,10 +42,7 @@ export async function loadArchive(
 ): Promise<void> {
   const { server, tools, database, list, read } = request;
   const single = request.flags.includes('--single-transaction') || request.serial;
-  const readable =
-    request.serial === undefined
-      ? await readableArchive(content, archive, parallelRequest(request), !server.connection.viaTools)
-      : definitionsOf(content, archive, read);
+  const readable = await readableFor(content, archive, request);
   const argv = [
     ...tools.argv('pg_restore'),
     `--dbname=${await server.conninfo(database)}`,
@@ -50,14 +50,7 @@ export async function loadArchive(
     '--exit-on-error',
     ...request.flags,
   ];
-  if (list !== undefined) {
-    if (server.connection.viaTools) {
-      throw new DguardError('unsupported', 'tables can be chosen only where pg_restore runs here', {
-        operation: 'restore',
-        subject: database,
-        hint: 'restore the whole backup to another database, or use a datasource without client_command',
-      });
-    }
+  if (list !== undefined && !server.connection.viaTools) {
     const path = join(read.tempDir, 'restore.list');
     await writeFile(path, list, { mode: 0o600 });
     argv.push(`--use-list=${path}`);
@@ -94,8 +87,28 @@ export async function loadArchive(
   }
 }
 
+async function readableFor(
+  content: BackupContent,
+  archive: Archive,
+  request: LoadRequest,
+): Promise<Readable> {
+  const { list, known, read, server, serial } = request;
+  const { viaTools } = server.connection;
+  if (viaTools && list !== undefined && archive.kind === 'custom') {
+    // No list of ours reaches a pg_restore elsewhere: what it reads has nothing else.
+    const choice = { wanted: entriesOf(list), known };
+    return { kind: 'stdin', open: () => counted(chosenArchive(content, archive.entry, choice), read) };
+  }
+  if (serial) return definitionsOf(content, archive, read);
+  return await readableArchive(content, archive, parallelRequest(request), !viaTools);
+}
+
+function entriesOf(list: string): ReadonlySet<number> {
+  return new Set(parseToc(list).map(({ id }) => Number(id)));
+}
+
 function parallelRequest({ read, known, list, server, parallelJobs }: LoadRequest): ParallelRequest {
-  const wanted = list === undefined ? undefined : new Set(parseToc(list).map(({ id }) => Number(id)));
+  const wanted = list === undefined ? undefined : entriesOf(list);
   return {
     ...{ ...read, known, env: server.env },
     ...(wanted === undefined ? {} : { wanted }),
