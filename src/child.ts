@@ -75,6 +75,11 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
   const { execa } = await import('execa');
   const [program = '', ...args] = argv;
   const pipe = options.pipeFolder === undefined ? undefined : await makePipe(options.pipeFolder, options);
+  // An abort meanwhile was heard by nobody.
+  if (options.signal.aborted) {
+    if (pipe) for (const end of [pipe.reader, pipe.writer]) closeSync(end);
+    throw abortError(options.signal);
+  }
   const subprocess = execa(program, args, {
     env: options.env as Record<string, string>,
     extendEnv: false,
@@ -192,7 +197,6 @@ async function makePipe(
 ): Promise<OpenPipe | undefined> {
   const path = join(folder, `output-${randomBytes(6).toString('hex')}`);
   const { failed } = await runChild(['mkfifo', '-m', '600', path], { env, signal });
-  if (signal.aborted) throw abortError(signal);
   return failed ? undefined : await openPipe(path).catch(() => undefined);
 }
 

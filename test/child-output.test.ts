@@ -89,3 +89,11 @@ it('an abort is the error, also of a reader that waits', async () => {
   setTimeout(() => controller.abort(reason), 50);
   await expect(digest(child.stdout)).rejects.toThrow('asked to end');
 });
+
+it('an abort while the pipe is made starts nothing', async () => {
+  const controller = new AbortController();
+  const begun = open('echo data; sleep 1000', folder, controller.signal);
+  controller.abort(new DguardError('terminated', 'asked to end'));
+  await expect(begun).rejects.toThrow('asked to end');
+  expect(readdirSync(folder)).toEqual([]);
+});

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { type Child, openChild } from '../../../child.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
 import type { Snapshot } from '../dump/dump.ts';
@@ -36,7 +37,7 @@ export async function startTool(
     env,
     signal: snapshot.signal,
     redact: secrets,
-    ...(muchOutput ? { pipeFolder: source.tempDir } : {}),
+    ...(muchOutput ? { pipeFolder: source.tempDir || tmpdir() } : {}),
     ...(stdin === undefined ? {} : { stdin }),
     failure: { code: 'source_failed', operation: 'dump', subject },
   });
