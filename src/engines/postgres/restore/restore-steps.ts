@@ -112,18 +112,16 @@ export async function compare(
   return compared.tables;
 }
 
-/** Gathers the planner's statistics of a loaded database, and compares it meanwhile by `session`. */
+/** Gathers the planner's statistics of a loaded database by one session, and compares it by another meanwhile. */
 export async function analyzeAndCompare(
   work: Work,
-  database: string,
-  session: Session,
+  { analyzing, comparing }: { readonly analyzing: Session; readonly comparing: Session },
   choice: Choice,
 ): Promise<readonly TableFact[]> {
-  const other = await work.server.open(database);
   // Both are waited for: nobody renames, or drops, a database that somebody is at work in.
   const [analyzed, compared] = await Promise.allSettled([
-    other.run('ANALYZE').finally(() => other.close()),
-    compare(work, session, choice, 'tell'),
+    analyzing.run('ANALYZE'),
+    compare(work, comparing, choice, 'tell'),
   ]);
   if (compared.status === 'rejected') throw compared.reason;
   if (analyzed.status === 'rejected') throw analyzed.reason;

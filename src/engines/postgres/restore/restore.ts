@@ -58,12 +58,16 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
   try {
     // An open session says that somebody still works on it: nothing that cleans up takes it away.
     const guard = await work.server.open(name);
+    let second: Session | undefined;
     let tables: readonly TableFact[];
     try {
+      // Before there is a trigger on logins.
+      second = await work.server.open(name);
       await load(work, name, choice, [], guard);
-      tables = await analyzeAndCompare(work, name, guard, choice);
+      tables = await analyzeAndCompare(work, { comparing: guard, analyzing: second }, choice);
       await work.request.prove?.({ database: name });
     } finally {
+      await second?.close();
       await guard.close();
     }
     // A replaced database hands on what hangs on it; a new one is what the backup's was.
@@ -133,7 +137,8 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   await load(work, target, choice, ['--single-transaction', ...replace]);
   const session = await work.server.open(target);
   try {
-    const tables = await analyzeAndCompare(work, target, session, choice);
+    await session.run('ANALYZE');
+    const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
     const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
     return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
