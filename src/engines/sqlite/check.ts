@@ -64,24 +64,6 @@ function sortFindings(lines: readonly string[]): Findings {
   };
 }
 
-/** Rows without their parent, in words; empty when there are none. */
-export function foreignKeyDoubts(database: Database): string[] {
-  try {
-    const counts = new Map<string, number>();
-    const rows = database.prepare('PRAGMA main.foreign_key_check').iterate() as Iterable<{
-      table: string;
-      parent: string;
-    }>;
-    for (const { table, parent } of rows) {
-      const key = `${table} → ${parent}`;
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-    }
-    return [...counts].map(([key, count]) => `${count} row(s) break the foreign key ${key}`);
-  } catch (error) {
-    return [`foreign keys could not be checked: ${(error as Error).message}`];
-  }
-}
-
 export interface Examined {
   readonly facts: DumpFacts;
   readonly tables: readonly TableFact[];

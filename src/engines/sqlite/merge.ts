@@ -2,9 +2,10 @@ import { open } from 'node:fs/promises';
 import { DguardError, throwIfAborted } from '../../errors.ts';
 import type { TableFact, Warning } from '../types.ts';
 import { listColumns, listSchema, listTables, quoteName, type SchemaObject } from './catalog.ts';
-import { checkDatabase, compareTables, examine, foreignKeyDoubts, requireSound } from './check.ts';
+import { checkDatabase, compareTables, examine, requireSound } from './check.ts';
 import type { Database } from './driver.ts';
 import { closeQuietly, openDatabase, sqliteError } from './driver.ts';
+import { foreignKeyDoubts } from './foreign-keys.ts';
 import type { Seized } from './seize.ts';
 import { syncFile } from './stage.ts';
 

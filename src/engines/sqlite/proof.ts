@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { abortError } from '../../errors.ts';
 import { threadFile } from '../../threads.ts';
-import { checkDatabase, type Examined, examine, type Findings, foreignKeyDoubts } from './check.ts';
+import { checkDatabase, type Examined, examine, type Findings } from './check.ts';
 import { closeQuietly, openDatabase } from './driver.ts';
+import { foreignKeyDoubts } from './foreign-keys.ts';
 
 /** What is known of a copy once all of it was looked at. */
 export interface Proof {
