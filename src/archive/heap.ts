@@ -14,6 +14,9 @@ export function collectLessOften(growth: 100 | 300): void {
 /** Of bytes that became garbage outside of the heap. V8 itself lets 64 MB of them gather, and more where it is busy. */
 const COLLECT_BYTES = 24 * 1024 * 1024;
 
+/** What is larger is copied by more hands (the driver, its socket), and a few of them at once are what is to be avoided. */
+const LARGE_BYTES = 4 * 1024 * 1024;
+
 /**
  * Told of bytes that were handed on, it collects garbage after so many: for work that makes several copies of what it
  * reads, each as large as a message or a document. A collection takes some ten milliseconds.
@@ -22,7 +25,7 @@ export function createCollector(): (bytes: number) => void {
   collect ??= collection();
   let passed = 0;
   return (bytes) => {
-    passed += bytes;
+    passed += bytes > LARGE_BYTES ? COLLECT_BYTES : bytes;
     if (passed < COLLECT_BYTES) return;
     passed = 0;
     collect?.();

@@ -2,6 +2,7 @@ import { checkDocument, TYPE } from './bson.ts';
 import { parseDecimal } from './decimal128.ts';
 import { BYTES_KEY } from './ejson-write.ts';
 import { broken, type Node, parseJsonText } from './json-text.ts';
+import type { LargeLine } from './long-text.ts';
 import { BsonWriter } from './writer.ts';
 
 /**
@@ -14,8 +15,8 @@ export function jsonToDocument(text: string): Buffer {
 }
 
 /** The same, behind what was written before. */
-export function writeJson(out: BsonWriter, text: string): void {
-  const node = parseJsonText(text);
+export function writeJson(out: BsonWriter, line: string | LargeLine): void {
+  const node = parseJsonText(line);
   if (node.kind !== 'object') throw broken('a line is no object', 0);
   if (node.fields.length === 1 && node.fields[0]![0] === BYTES_KEY) writeRaw(out, node.fields[0]![1]);
   else writeObject(out, node.fields);
@@ -37,7 +38,8 @@ function writeObject(out: BsonWriter, fields: Iterable<readonly [string, Node]>)
 function writeValue(out: BsonWriter, node: Node): number {
   switch (node.kind) {
     case 'string':
-      out.text(node.text);
+      if (node.long === undefined) out.text(node.text);
+      else out.longText(node.long);
       return TYPE.string;
     case 'word':
       if (node.value === null) return TYPE.null;
@@ -143,7 +145,7 @@ function writeWrapped(out: BsonWriter, node: Extract<Node, { kind: 'object' }>):
 
 function writeRaw(out: BsonWriter, node: Node): void {
   const start = out.at;
-  out.base64(textOf(node, BYTES_KEY));
+  writeBase64(out, node, BYTES_KEY);
   const bytes = out.written(start);
   checkDocument(bytes);
   if (bytes.readInt32LE(0) !== bytes.length) throw broken('its bytes are more than a document', 0);
@@ -167,7 +169,7 @@ function date(node: Node): Buffer {
 }
 
 function writeBinary(out: BsonWriter, node: Node): void {
-  const content = textOf(member(node, 'base64'), 'base64');
+  const content = member(node, 'base64');
   const subType = textOf(member(node, 'subType'), 'subType');
   if (!/^[0-9a-f]{1,2}$/i.test(subType)) throw broken('a binary value has no sub-type', 0);
   const type = Number.parseInt(subType, 16);
@@ -176,9 +178,14 @@ function writeBinary(out: BsonWriter, node: Node): void {
   const start = out.at;
   // Sub-type 2 has its length once more inside.
   if (type === 2) out.skip(4);
-  out.base64(content);
+  writeBase64(out, content, 'base64');
   if (type === 2) out.setInt32(start, out.at - start - 4);
   out.setInt32(lengthAt, out.at - start);
+}
+
+function writeBase64(out: BsonWriter, node: Node, name: string): void {
+  if (node.kind === 'string' && node.long !== undefined) out.longBase64(node.long);
+  else out.base64(textOf(node, name));
 }
 
 function double(text: string): Buffer {

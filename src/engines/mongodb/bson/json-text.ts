@@ -1,10 +1,12 @@
 import { DguardError } from '../../../errors.ts';
+import type { LargeLine, LongText } from './long-text.ts';
 
 /** A value of JSON as it stands in a text. */
 export type Node =
   | { readonly kind: 'object'; readonly fields: readonly (readonly [string, Node])[] }
   | { readonly kind: 'array'; readonly items: readonly Node[] }
-  | { readonly kind: 'string'; readonly text: string }
+  /** `long`: its bytes, where it is a long text of a large line. */
+  | { readonly kind: 'string'; readonly text: string; readonly long?: LongText }
   | { readonly kind: 'number'; readonly text: string }
   | { readonly kind: 'word'; readonly value: boolean | null };
 
@@ -14,8 +16,8 @@ const MAX_DEPTH = 210;
  * Reads JSON with the order of fields, and all of those that stand twice: JSON.parse moves fields that are called
  * like numbers to the front, and forgets all but the last of a name. Throws `corrupt`.
  */
-export function parseJsonText(text: string): Node {
-  const reader = new Reader(text);
+export function parseJsonText(line: string | LargeLine): Node {
+  const reader = typeof line === 'string' ? new Reader(line) : new Reader(line.json, line);
   const node = reader.value(0);
   reader.end();
   return node;
@@ -26,8 +28,11 @@ class Reader {
   #at = 0;
   #escape = -1;
 
-  constructor(text: string) {
+  readonly #line: LargeLine | undefined;
+
+  constructor(text: string, line?: LargeLine) {
     this.#text = text;
+    this.#line = line;
   }
 
   end(): void {
@@ -41,7 +46,7 @@ class Reader {
     const char = this.#text[this.#at];
     if (char === '{') return { kind: 'object', fields: this.#fields(depth) };
     if (char === '[') return { kind: 'array', items: this.#items(depth) };
-    if (char === '"') return { kind: 'string', text: this.#string() };
+    if (char === '"') return this.#textNode();
     NUMBER.lastIndex = this.#at;
     const number = NUMBER.exec(this.#text)?.[0];
     if (number !== undefined) {
@@ -63,7 +68,7 @@ class Reader {
     for (;;) {
       this.#space();
       if (this.#text[this.#at] !== '"') throw broken('no field name', this.#at);
-      const name = this.#string();
+      const name = this.#textNode().text;
       if (!this.#takes(':')) throw broken('no colon', this.#at);
       fields.push([name, this.value(depth + 1)]);
       if (this.#takes('}')) return fields;
@@ -80,6 +85,19 @@ class Reader {
       if (this.#takes(']')) return items;
       if (!this.#takes(',')) throw broken('an array does not go on', this.#at);
     }
+  }
+
+  #textNode(): Extract<Node, { kind: 'string' }> {
+    const text = this.#string();
+    const long = this.#line?.longText(text);
+    if (long === undefined) return { kind: 'string', text };
+    return {
+      kind: 'string',
+      long,
+      get text() {
+        return long.text;
+      },
+    };
   }
 
   #string(): string {

@@ -1,3 +1,5 @@
+import type { LongText } from './long-text.ts';
+
 const FIRST_BYTES = 64 * 1024;
 /** Base64 is decoded in steps of so many characters: Node copies what it is given, two bytes for each. */
 const BASE64_CHARS = 256 * 1024;
@@ -12,10 +14,9 @@ export class BsonWriter {
     return this.#bytes.subarray(from, this.at);
   }
 
-  /** Forgets what was written. */
+  /** Forgets what was written; the memory is used again. */
   clear(): void {
     this.at = 0;
-    if (this.#bytes.length > 16 * FIRST_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   }
 
   /** Leaves out bytes that are set later; returns where they are. */
@@ -72,6 +73,33 @@ export class BsonWriter {
       if (from + BASE64_CHARS < text.length && count !== (BASE64_CHARS / 4) * 3) {
         // It has characters that are none of base64's: they count only as a whole.
         this.at = start + this.#bytes.write(text, start, 'base64');
+        return;
+      }
+      this.at += count;
+    }
+  }
+
+  /** As `text`. */
+  longText(long: LongText): void {
+    const start = this.skip(4);
+    this.#reserve(long.maxBytes + 1);
+    for (const piece of long.pieces()) this.bytes(piece);
+    this.byte(0);
+    this.setInt32(start, this.at - start - 4);
+  }
+
+  /** As `base64`. */
+  longBase64(long: LongText): void {
+    this.#reserve(Math.ceil((long.maxBytes * 3) / 4));
+    const start = this.at;
+    let read = 0;
+    for (const piece of long.pieces()) {
+      const count = this.#bytes.write(piece.toString('latin1'), this.at, 'base64');
+      read += piece.length;
+      if (read < long.maxBytes && count !== (piece.length / 4) * 3) {
+        // Escapes, or characters that are none of base64's: they count only as a whole.
+        this.at = start;
+        this.base64(long.text);
         return;
       }
       this.at += count;

@@ -22,8 +22,8 @@ import type { SourceFacts } from './facts.ts';
 import { type CollectionDump, inMemberOrder, jsonlMembers, nativeMembers } from './members.ts';
 import { type ReadAhead, readAhead } from './prefetch.ts';
 
-/** Read ahead of who writes the backup, of all collections together. */
-const AHEAD_BYTES = 16 * 1024 * 1024;
+/** Read ahead of who writes the backup, of all collections together: less than one of the largest documents. */
+const AHEAD_BYTES = 8 * 1024 * 1024;
 
 /**
  * Offers one database in mongodump's layout, or as JSONL, read through the driver: at one cluster time

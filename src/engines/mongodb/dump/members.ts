@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
+import { createCollector } from '../../../archive/heap.ts';
 import { compareEntryPaths, fromText } from '../../../archive/paths.ts';
 import type { Fingerprint } from '../../jsonl/fingerprint.ts';
 import type { StreamMember, TableFact } from '../../types.ts';
-import { documentEnd } from '../bson/bson.ts';
-import { documentToJson } from '../bson/ejson-write.ts';
+import { documentLines } from '../bson/ejson-write.ts';
 import { type CollectionInfo, storedIn } from '../server/catalog.ts';
 import { type DumpedFacts, metadataText } from '../server/metadata.ts';
 import { fileStem, memberPath } from '../server/names.ts';
@@ -100,10 +100,15 @@ export function jsonlMembers(
       format: 'jsonl',
       async *open() {
         begin(dump);
+        const collect = createCollector();
         for await (const chunk of ahead.chunks()) {
-          for (const part of toLines(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length))) {
+          const isLarge = chunk.length > LARGE_BYTES;
+          if (isLarge) collect(chunk.length);
+          for (const part of documentLines(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length))) {
             hash.update(part);
             yield part;
+            // A part was two texts before.
+            if (isLarge) collect(3 * part.length);
           }
         }
         settle(dump);
@@ -113,6 +118,8 @@ export function jsonlMembers(
     return [lines, schema];
   });
 }
+
+const LARGE_BYTES = 1024 * 1024;
 
 export const SCHEMA_FORMAT = 'dguard-mongodb-jsonl';
 
@@ -127,30 +134,6 @@ function schemaText({ info, dumped }: CollectionDump, sha256: string | undefined
     ...(dumped === undefined ? {} : { rows: dumped.documents, sha256 }),
   });
   return `${head.slice(0, -1)},"metadata":${metadata}}\n`;
-}
-
-const TEXT_CHARS = 256 * 1024;
-
-function* toLines(documents: Buffer): Generator<Buffer> {
-  let text = '';
-  for (let at = 0; at < documents.length; at = documentEnd(documents, at)) {
-    text += `${documentToJson(documents, at)}\n`;
-    if (text.length < TEXT_CHARS) continue;
-    yield* bytesOf(text);
-    text = '';
-  }
-  yield* bytesOf(text);
-}
-
-/** UTF-8, in pieces: a line may be of one very large document. */
-function* bytesOf(text: string): Generator<Buffer> {
-  for (let from = 0; from < text.length; ) {
-    let to = Math.min(from + 2 * TEXT_CHARS, text.length);
-    // Not between the two halves of a character.
-    if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to--;
-    yield Buffer.from(text.slice(from, to));
-    from = to;
-  }
 }
 
 function settle(dump: CollectionDump): void {

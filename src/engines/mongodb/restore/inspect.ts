@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
+import { createCollector } from '../../../archive/heap.ts';
 import { toBytes } from '../../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { checkDocument } from '../bson/bson.ts';
-import { writeJson } from '../bson/ejson-read.ts';
-import { documentsOfPack, packDocuments } from '../bson/pack.ts';
-import { BsonWriter } from '../bson/writer.ts';
+import { documentsOfPack } from '../bson/pack.ts';
+import { packsOf } from '../bson/packs.ts';
 import { exportFacts, type Part, readParts } from '../dump/content.ts';
 import { JSONL_END, SCHEMA_END } from '../dump/members.ts';
 import type { MongodbOptions } from '../options.ts';
 import { INSERT_LIMITS } from '../server/raw.ts';
-import { linesOf } from './load.ts';
 
 /** Whether every document is one, and each collection holds those that were recorded. */
 export async function inspectBackup(
@@ -45,6 +44,7 @@ async function inspectPart(
 ): Promise<string[]> {
   const print = createFingerprint();
   const digest = createHash('sha256');
+  const collect = createCollector();
   async function* read() {
     for await (const chunk of content.read(entry!)) {
       throwIfAborted(signal);
@@ -53,25 +53,12 @@ async function inspectPart(
       yield chunk;
     }
   }
-  if (format === 'bson') {
-    const pieces = async function* () {
-      for await (const chunk of read()) yield [chunk];
-    };
-    for await (const pack of packDocuments(pieces(), INSERT_LIMITS)) {
-      for (const one of documentsOfPack(pack)) {
-        checkDocument(one);
-        print.add(one);
-      }
+  for await (const pack of packsOf(read(), format, INSERT_LIMITS)) {
+    for (const one of documentsOfPack(pack)) {
+      if (format === 'bson') checkDocument(one);
+      print.add(one);
     }
-  } else {
-    const out = new BsonWriter();
-    for await (const lines of linesOf(read())) {
-      for (const line of lines) {
-        writeJson(out, line);
-        print.add(out.written());
-        out.clear();
-      }
-    }
+    collect(pack.bytes.length);
   }
   const findings: string[] = [];
   if (dumped !== undefined && dumped.documents !== print.documents)

@@ -1,19 +1,15 @@
-import { StringDecoder } from 'node:string_decoder';
 import type { Db } from 'mongodb';
 import { createCollector } from '../../../archive/heap.ts';
 import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { createFingerprint, type Fingerprint } from '../../jsonl/fingerprint.ts';
 import type { BackupContent } from '../../types.ts';
 import { booleanField, elements, field, TYPE, without } from '../bson/bson.ts';
-import { writeJson } from '../bson/ejson-read.ts';
-import { documentsOfPack, packDocuments } from '../bson/pack.ts';
-import { BsonWriter } from '../bson/writer.ts';
+import { documentsOfPack } from '../bson/pack.ts';
+import { packsOf } from '../bson/packs.ts';
 import type { Part } from '../dump/content.ts';
 import { commandValue, INSERT_LIMITS } from '../server/raw.ts';
 import { createInserts } from './inserts.ts';
 
-/** Of lines that are read, and of documents that were made of them, at once. */
-const PIECE_BYTES = 256 * 1024;
 /** Of what listCollections says, what `create` does not take, or what is the server's to decide. */
 const NOT_TO_CREATE = ['uuid', 'temp', 'flags', 'autoIndexId'];
 
@@ -47,8 +43,14 @@ export async function loadPart(
 ): Promise<Fingerprint> {
   const print = createFingerprint();
   const collect = createCollector();
-  const { info, entry } = part;
+  const { info, entry, format } = part;
   if (entry === undefined) return print;
+  async function* counted() {
+    for await (const chunk of content.read(entry!)) {
+      request.onBytes(chunk.length);
+      yield chunk;
+    }
+  }
   // What a scan without a snapshot met twice: deleted and made anew meanwhile.
   const replaced = createFingerprint();
   const isExact = content.facts.consistency !== 'none';
@@ -60,14 +62,15 @@ export async function loadPart(
     inOrder: booleanField(info.options, 'capped') === true,
   });
   try {
-    for await (const pack of packDocuments(piecesOf(content, part, request), INSERT_LIMITS)) {
+    for await (const pack of packsOf(counted(), format, INSERT_LIMITS)) {
       throwIfAborted(request.signal);
       for (const one of documentsOfPack(pack)) {
         print.add(one);
         if (request.onEmptyTimestamp && hasEmptyTimestamp(one)) request.onEmptyTimestamp(info.name);
       }
-      await inserts.send(pack);
+      // First what it was made of goes: the driver makes copies of it.
       collect(pack.bytes.length);
+      await inserts.send(pack);
     }
     await inserts.finish();
   } finally {
@@ -84,63 +87,6 @@ function hasEmptyTimestamp(bytes: Buffer): boolean {
     if (type === TYPE.timestamp && name !== '_id' && bytes.readBigUInt64LE(start) === 0n) return true;
   }
   return false;
-}
-
-/** Documents behind one another, in pieces. */
-async function* piecesOf(
-  content: BackupContent,
-  { entry, format }: Part,
-  { onBytes }: LoadRequest,
-): AsyncGenerator<readonly Uint8Array[]> {
-  async function* counted() {
-    for await (const chunk of content.read(entry!)) {
-      onBytes(chunk.length);
-      yield chunk;
-    }
-  }
-  if (format === 'bson') {
-    for await (const chunk of counted()) yield [chunk];
-    return;
-  }
-  const out = new BsonWriter();
-  for await (const lines of linesOf(counted())) {
-    // None of them is held on to: they may be very large.
-    lines.reverse();
-    for (let line = lines.pop(); line !== undefined; line = lines.pop()) {
-      writeJson(out, line);
-      if (out.at < PIECE_BYTES) continue;
-      yield [out.written()];
-      out.clear();
-    }
-    yield [out.written()];
-    out.clear();
-  }
-}
-
-const MAX_LINE_CHARS = 256 * 1024 * 1024;
-
-/** Lines of UTF-8, in batches. */
-export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  for await (const chunk of chunks) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
-      const text = decoder.write(bytes.subarray(from, from + PIECE_BYTES));
-      const last = text.lastIndexOf('\n');
-      if (last < 0) {
-        rest += text;
-        if (rest.length > MAX_LINE_CHARS)
-          throw new DguardError('corrupt', 'a line is too long', { operation: 'read documents' });
-        continue;
-      }
-      const whole = rest + text.slice(0, last);
-      rest = text.slice(last + 1);
-      yield whole.split('\n');
-    }
-  }
-  rest += decoder.end();
-  if (rest !== '') yield rest.split('\n');
 }
 
 /** What was read must be what was dumped. */
