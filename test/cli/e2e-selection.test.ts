@@ -58,6 +58,17 @@ async function tablesOf(id: string): Promise<string[]> {
 }
 
 describe('--only and --exclude', () => {
+  it('list and show tell a selection from a backup of everything', async () => {
+    const whole = await backup('db');
+    const some = await backup('db', '--only', 'users', '--only', 'logs_*', '--exclude', 'logs_2');
+    const lines = (await space.run('list', 'db')).stdout.split('\n');
+    expect(lines.find((line) => line.includes(some.id))).toContain('completed, selection');
+    expect(lines.find((line) => line.includes(whole.id))).not.toContain('selection');
+    const shown = (await space.run('show', some.id)).stdout;
+    expect(shown).toContain('  a selection, restored by its id alone: only users, logs_*; without logs_2\n');
+    expect((await space.run('show', whole.id)).stdout).not.toContain('a selection');
+  });
+
   it.each([
     [
       ['--only', 'a'],

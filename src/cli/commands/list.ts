@@ -2,7 +2,7 @@ import type { CatalogEntry } from '../../core/catalog.ts';
 import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
 import { recoverCommands } from '../../core/recover.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
-import type { ManifestArtifact } from '../../manifest/types.ts';
+import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
@@ -100,7 +100,7 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
       manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
       plainText(manifest?.job ?? '?'),
       plainText(manifest?.datasource.name ?? '?'),
-      `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}`,
+      `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}${manifest?.selection ? ', selection' : ''}`,
       manifest ? sizeText(manifest.size_bytes) : '?',
       manifest ? sizeText(manifest.stored_size_bytes) : '?',
       verified ? `${verified.level} ${verified.result}` : '-',
@@ -130,6 +130,7 @@ export async function showCommand(
     `  job ${manifest.job}, datasource ${manifest.datasource.name} (${manifest.datasource.type}), ${manifest.type}, ${copy.state}`,
     `  of ${manifest.created_at}, taken in ${durationText(manifest.duration_ms)} on ${manifest.host}`,
     `  ${sizeText(manifest.size_bytes)}, stored ${sizeText(manifest.stored_size_bytes)}, ${manifest.compression.codec}`,
+    ...selectionText(manifest),
     ...copy.problems.map((problem) => `  PROBLEM: ${problem}`),
     ...(manifest.error ? [`  FAILED: ${manifest.error.message}`] : []),
     ...(manifest.facts?.warnings?.first ?? []).map((warning) => `  warning: ${warning}`),
@@ -151,6 +152,17 @@ export async function showCommand(
   ];
   context.print(lines.map(plainText).join('\n'));
   return 0;
+}
+
+/** What was picked at the command line, for which a backup is outside of its job's history. */
+function selectionText({ selection }: Manifest): string[] {
+  if (!selection) return [];
+  const { only, exclude } = selection;
+  const parts = [
+    ...(only.length > 0 ? [`only ${only.join(', ')}`] : []),
+    ...(exclude.length > 0 ? [`without ${exclude.join(', ')}`] : []),
+  ];
+  return [`  a selection, restored by its id alone: ${parts.join('; ')}`];
 }
 
 /** A manifest as it stands, and what is computed under a key of its own. */
