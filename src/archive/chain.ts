@@ -360,6 +360,7 @@ export async function readArtifact(
   offset: number,
   length: number,
   signal?: AbortSignal,
+  room?: Buffer,
 ): Promise<Buffer> {
   const entry = link.artifacts[artifact];
   if (!entry) throw corrupt(link.backup.folder, `there is no artifact ${artifact}`);
@@ -372,8 +373,9 @@ export async function readArtifact(
     const from = Math.max(offset, start);
     const to = Math.min(offset + length, start + object.size);
     if (from < to) {
+      const rest = room?.subarray(from - offset);
       const key = `${link.backup.folder}/${object.name}`;
-      pieces.push(await readRange(link.backup.storage, key, from - start, to - from, signal));
+      pieces.push(await readRange(link.backup.storage, key, from - start, to - from, signal, rest));
     }
     start += object.size;
   }

@@ -3,6 +3,7 @@ import { type BlockPlace, readArtifact } from './chain.ts';
 import type { Codec, HashedBlock } from './codecs/types.ts';
 import { corrupt } from './format.ts';
 import { artifactObjects } from './objects.ts';
+import { createRing } from './ring.ts';
 
 /** A block that somebody needs, with what they need it for. */
 export interface Need<T> {
@@ -13,6 +14,8 @@ export interface Need<T> {
 const REQUEST_BYTES = 2 * 1024 * 1024;
 /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
 const REQUEST_PLAIN_BYTES = 8 * 1024 * 1024;
+/** Read and not yet decoded; more is memory of its own. */
+const RING_BYTES = 6 * REQUEST_BYTES;
 /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
 const WINDOW_BLOCKS = 6;
 
@@ -40,30 +43,32 @@ async function* decodeAll<T>(
   wanted: boolean,
   signal?: AbortSignal,
 ): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array | undefined }> {
-  const window: { need: Need<T>; bytes: Promise<Uint8Array | undefined> }[] = [];
+  const window: { need: Need<T>; bytes: Promise<Uint8Array | undefined>; read?: () => void }[] = [];
+  const ring = createRing(RING_BYTES);
   for await (const group of groupNeighbours(needs)) {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
-    const request = readArtifact(
-      first.link,
-      first.artifact,
-      first.offset,
-      last.offset + last.stored - first.offset,
-      signal,
-    );
+    const length = last.offset + last.stored - first.offset;
+    // Where threads decode, nothing of what was read is kept, and shared memory need not be copied for them.
+    const room = first.link.codec.decompressHashed && ring.take(length);
+    const request = readArtifact(first.link, first.artifact, first.offset, length, signal, room);
     for (const need of group) {
       const { place } = need;
       const start = place.offset - first.offset;
       const bytes = request.then((read) => decode(place, read.subarray(start, start + place.stored), wanted));
       bytes.catch(() => {});
-      window.push({ need, bytes });
+      window.push({ need, bytes, ...(room && need.place === last && { read: ring.giveBack }) });
     }
-    while (window.length > WINDOW_BLOCKS) {
-      const { need, bytes } = window.shift()!;
-      yield { need, bytes: await bytes };
-    }
+    while (window.length > WINDOW_BLOCKS) yield* oldest();
   }
-  for (const { need, bytes } of window) yield { need, bytes: await bytes };
+  while (window.length > 0) yield* oldest();
+
+  async function* oldest() {
+    const { need, bytes, read } = window.shift()!;
+    const block = await bytes;
+    read?.();
+    yield { need, bytes: block };
+  }
 }
 
 /** One block out of its stored bytes, checked; undefined where it is not wanted and need not lie here. */

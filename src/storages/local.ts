@@ -106,7 +106,9 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
       const { start, end } = byteRange(getOptions, sizeBytes);
       for (let position = start; position < end; ) {
         if (signal) throwIfAborted(signal);
-        const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
+        const buffer =
+          getOptions.room?.subarray(position - start, end - start) ??
+          Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
         const { bytesRead } = await attempt('read', key, () =>
           handle.read(buffer, 0, buffer.length, position),
         );

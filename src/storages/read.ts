@@ -3,7 +3,7 @@ import type { GetOptions, Storage } from './types.ts';
 
 /**
  * Exactly `length` bytes of an object, from `offset`. Fewer (or more) is `corrupt`: who asks for a range
- * knows from a manifest that it is there. What comes in one chunk is not copied.
+ * knows from a manifest that it is there. What comes in one chunk is not copied; it may lie in `room`.
  */
 export async function readRange(
   storage: Storage,
@@ -11,6 +11,7 @@ export async function readRange(
   offset: number,
   length: number,
   signal?: AbortSignal,
+  room?: Buffer,
 ): Promise<Buffer> {
   if (!isByteCount(offset) || !isByteCount(length) || !isByteCount(offset + length)) {
     throw new DguardError('corrupt', `${key}: ${length} bytes from ${offset} is no range`, { subject: key });
@@ -18,7 +19,8 @@ export async function readRange(
   if (length === 0) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let received = 0;
-  for await (const chunk of storage.get(key, withSignal({ offset, length }, signal))) {
+  const range = { offset, length, ...(room && { room }) };
+  for await (const chunk of storage.get(key, withSignal(range, signal))) {
     received += chunk.byteLength;
     if (received > length) break;
     chunks.push(chunk);

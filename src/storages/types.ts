@@ -67,6 +67,8 @@ export interface PutOptions extends CallOptions {
 export interface GetOptions extends CallOptions {
   offset?: number;
   length?: number;
+  /** At least `length` bytes that the answer may be put in, one chunk behind the other: saves fresh memory. */
+  room?: Buffer;
 }
 
 export interface StoredObject {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DguardError } from '../../src/errors.ts';
 import { readObject, readRange } from '../../src/storages/read.ts';
 import type { Storage, StoredObject } from '../../src/storages/types.ts';
+import { putBytes } from '../../src/storages/write.ts';
 
 const MIB = 1024 * 1024;
 
@@ -100,6 +101,21 @@ export function storageConformance(name: string, makeStorage: () => Promise<Made
       });
       await expect(readObject(storage, 'r', 9)).rejects.toMatchObject({ code: 'corrupt' });
       for (const bad of [-1, 0.5, Number.NaN]) await expect(range(bad, 1)).rejects.toThrow();
+    });
+
+    test("a range that may lie in the caller's room is the same range", async () => {
+      const bytes = randomBytes(9 * MIB);
+      await putBytes(storage, 'a/b', bytes);
+      const room = Buffer.from(new SharedArrayBuffer(8 * MIB));
+      for (const [offset, length] of [
+        [0, 8 * MIB],
+        [7, 6 * MIB + 1],
+        [9 * MIB - 5, 100],
+      ] as const) {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of storage.get('a/b', { offset, length, room })) chunks.push(chunk);
+        expect(Buffer.concat(chunks).equals(bytes.subarray(offset, offset + length))).toBe(true);
+      }
     });
 
     test('a put is exclusive: an existing key is refused, its object untouched', async () => {
