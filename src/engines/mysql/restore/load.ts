@@ -6,6 +6,7 @@ import { identifier } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import { clientMarks } from './client-marks.ts';
 import type { Script } from './content.ts';
+import { loadFailure } from './load-failures.ts';
 import { type CodeKind, createdKind, isWord, rewriteCode } from './rewrite.ts';
 import { openRowLoaders } from './row-loaders.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
@@ -92,7 +93,7 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
       });
     }
   } catch (error) {
-    throw explained(error, request.schema);
+    throw loadFailure(error, request.schema);
   } finally {
     await loaders?.close();
   }
@@ -208,27 +209,3 @@ function foreign(text: string): DguardError {
     hint: 'the target was not touched; look at it by: dguard cat ID database.sql',
   });
 }
-
-function explained(error: unknown, subject: string): unknown {
-  if (!(error instanceof DguardError) || error.code !== 'target_failed') return error;
-  const hint = HINTS.find(([pattern]) => pattern.test(error.message))?.[1];
-  return hint === undefined
-    ? error
-    : new DguardError(error.code, error.message, { operation: 'load', subject, hint, cause: error });
-}
-
-const HINTS: readonly [RegExp, string][] = [
-  [
-    /ERROR (1153|2006|2013|2020)\b/,
-    'a row is larger than the server takes: SET GLOBAL max_allowed_packet = 1073741824',
-  ],
-  [/ERROR (1227|4006)\b/, 'grant the account SUPER, or SET_ANY_DEFINER (MySQL), SET USER (MariaDB)'],
-  [
-    /ERROR (1418|1419)\b/,
-    'binary logging forbids such routines to this account: SET GLOBAL log_bin_trust_function_creators = 1',
-  ],
-  [
-    /ERROR (1273|1115)\b/,
-    'the backup uses a character set or collation that this server does not have: restore to the version it is of',
-  ],
-];
