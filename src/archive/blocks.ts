@@ -41,8 +41,8 @@ export interface ArtifactTotals {
   readonly digest: string;
 }
 
-/** Bounds memory. Some sixteen blocks of the common size: quick ones wait for slow ones before them. */
-const BYTES_IN_FLIGHT = 16 * 1024 * 1024;
+/** Bounds memory. Some twelve blocks of the common size: quick ones wait for slow ones before them. */
+const BYTES_IN_FLIGHT = 12 * 1024 * 1024;
 /** However large: fewer would leave cores idle. */
 const MIN_BLOCKS_IN_FLIGHT = 3;
 
@@ -59,7 +59,7 @@ export function createBlockPipeline(options: {
   readonly known: (name: string, length: number) => BlockRef | undefined;
 }) {
   const blocks = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
-  const frames = createRing(BYTES_IN_FLIGHT + 3 * MAX_BLOCK_BYTES);
+  const frames = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
   const cutter = createCutter(options.chunker, onBlock);
   let sink: ArtifactSink | undefined;
   let digest = createHash('sha256');
