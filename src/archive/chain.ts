@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { DguardError } from '../errors.ts';
 import { artifactSchema } from '../manifest/schema.ts';
 import type { ArtifactSummary, Manifest, ManifestArtifact } from '../manifest/types.ts';
 import { readRange } from '../storages/read.ts';
@@ -154,6 +155,7 @@ export function createChain(
     try {
       raw = await codec.decompress(bytes, place.length);
     } catch (cause) {
+      if (cause instanceof DguardError) throw cause; // not the bytes' fault
       throw corrupt(subject, 'a frame of the index cannot be decompressed', cause);
     }
     if (raw.length !== place.length || hash('sha256', raw, 'hex') !== place.sha256) {

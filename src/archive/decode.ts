@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { DguardError } from '../errors.ts';
 import { type BlockPlace, readArtifact } from './chain.ts';
 import type { Codec, HashedBlock } from './codecs/types.ts';
 import { corrupt } from './format.ts';
@@ -83,6 +84,7 @@ async function decode(
   try {
     block = await (codec.decompressHashed?.(stored, place.length, wanted) ?? hashed(codec, stored, place));
   } catch (cause) {
+    if (cause instanceof DguardError) throw cause; // not the bytes' fault
     throw corrupt(subject, `the block at byte ${place.offset} cannot be decompressed`, cause);
   }
   if (block.length !== place.length || block.sha256 !== place.name) {

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import type { Codec } from '../../src/archive/codecs/types.ts';
+import { decodeBlocks } from '../../src/archive/decode.ts';
 import type { CodecName } from '../../src/archive/format.ts';
 import { openContent } from '../../src/archive/reader.ts';
 import type { ContentEntry } from '../../src/engines/types.ts';
+import { DguardError } from '../../src/errors.ts';
 import { readRange } from '../../src/storages/read.ts';
 import { collect, fileEntry, noise, streamMember, treeMember, writeBackup } from './support.ts';
 
@@ -104,4 +107,20 @@ describe('what a reader would refuse is never written', () => {
     const members = [treeMember([fileEntry('z', noise(10))]), streamMember('a.dump', noise(10))];
     await expect(writeBackup(members)).rejects.toThrow('out of order');
   });
+});
+
+it('a decompressor that could not work at all is no damage', async () => {
+  const backup = await writeBackup([streamMember('x.bin', noise(1_000_000))]);
+  const { chain } = await openContent(backup, NO_ANCESTOR);
+  const place = await chain.place(chain.own, 0, 0);
+  const failing = (error: Error) => {
+    const codec: Codec = { ...place.link.codec, decompress: () => Promise.reject(error) };
+    const needs = (async function* () {
+      yield { place: { ...place, link: { ...place.link, codec } }, uses: [null] };
+    })();
+    return decodeBlocks(needs).next();
+  };
+  await expect(failing(new Error('no frame'))).rejects.toMatchObject({ code: 'corrupt' });
+  const noThread = new DguardError('internal', 'no thread');
+  await expect(failing(noThread)).rejects.toBe(noThread);
 });

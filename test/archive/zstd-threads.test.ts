@@ -98,4 +98,33 @@ describe.skipIf(loadZstdContexts() === undefined)('zstd in threads (zstd-napi)',
       /no-such-thread/,
     );
   });
+
+  test('where the system gives no second thread, all is done in the first', async () => {
+    const file = new URL(THREAD);
+    const run = threadsOf(file);
+    const blocks = Array.from({ length: 6 }, (_, i) => randomBytes(200_000 + i));
+    const frames = blocks.map((bytes) => {
+      const frame = run({ kind: 'compress', bytes, level: 1, maxBytes: ROOM });
+      file.href = 'http://127.0.0.1/'; // `new Worker` throws, as it does at the limit of threads
+      return frame;
+    });
+    for (const [i, frame] of frames.entries()) {
+      const back = execFileSync('zstd', ['-dc'], { input: (await frame).bytes });
+      expect(back.equals(blocks[i]!)).toBe(true);
+    }
+  });
+
+  test('where the system gives no thread at all, the jobs fail, and later ones are tried again', async () => {
+    const file = new URL('http://127.0.0.1/');
+    const run = threadsOf(file);
+    const bytes = randomBytes(200_000);
+    const job = { kind: 'compress', bytes, level: 1, maxBytes: ROOM } as const;
+    await expect(run(job)).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringMatching(/no thread for zstd/),
+    });
+    file.href = THREAD.href;
+    const back = execFileSync('zstd', ['-dc'], { input: (await run(job)).bytes });
+    expect(back.equals(bytes)).toBe(true);
+  });
 });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openDirect } from '../../src/storages/local/direct.ts';
 import { writeChunks } from '../../src/storages/local/write.ts';
 
@@ -122,4 +122,63 @@ describe('writeChunks', () => {
     });
     await handle.close();
   });
+
+  it('a close that fails fails the file, of direct writes too: some file systems tell of a quota only there', async (context) => {
+    const path = join(folder, 'quota');
+    const handle = await open(path, 'wx');
+    const direct = await openDirect(path);
+    await direct?.close();
+    if (direct === undefined) context.skip('no direct writes here');
+    const FileHandlePrototype = Object.getPrototypeOf(handle) as FileHandle;
+    const write = FileHandlePrototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number }>;
+    const spy = vi.spyOn(FileHandlePrototype, 'write').mockImplementation(async function (
+      this: FileHandle,
+      ...args: unknown[]
+    ) {
+      const close = this.close.bind(this);
+      this.close = async () => {
+        await close();
+        throw Object.assign(new Error('EDQUOT: disk quota exceeded, close'), { code: 'EDQUOT' });
+      };
+      return write.apply(this, args);
+    } as never);
+    try {
+      const file = { handle, path, subject: 'quota', beforeWrite: () => {} };
+      await expect(writeChunks(file, chunksOf(4, MIB))).rejects.toMatchObject({ code: 'storage_full' });
+    } finally {
+      spy.mockRestore();
+      await handle.close();
+    }
+  });
+
+  it.each(['a short write', 'a refusal in the middle'])(
+    '%s past the page cache: the rest goes through it',
+    async (what) => {
+      const path = join(folder, 'short');
+      const handle = await open(path, 'wx');
+      const bytes = randomBytes(9 * MIB + 70_001);
+      const FileHandlePrototype = Object.getPrototypeOf(handle) as FileHandle;
+      const write = FileHandlePrototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number }>;
+      let calls = 0;
+      const spy = vi.spyOn(FileHandlePrototype, 'write').mockImplementation(async function (
+        this: FileHandle,
+        ...args: unknown[]
+      ) {
+        if (this === handle || ++calls % 2) return write.apply(this, args);
+        if (what !== 'a short write') throw Object.assign(new Error('EINVAL'), { code: 'EINVAL' });
+        return write.call(this, args[0], args[1], (args[2] as number) / 2, args[3]);
+      } as never);
+      try {
+        const file = { handle, path, subject: 'short', beforeWrite: () => {} };
+        const chunks = (async function* () {
+          for (let at = 0; at < bytes.length; at += 300_000) yield bytes.subarray(at, at + 300_000);
+        })();
+        expect(await writeChunks(file, chunks)).toBe(bytes.length);
+      } finally {
+        spy.mockRestore();
+        await handle.close();
+      }
+      expect((await readFile(path)).equals(bytes)).toBe(true);
+    },
+  );
 });

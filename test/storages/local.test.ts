@@ -371,6 +371,16 @@ describe('limits and mounts', () => {
     expect(await keys(storage)).toEqual(['fits', 'mark', 'new']);
   });
 
+  test('max_size_gb: a put that has all its room is not failed by a mark that passes the limit meanwhile', async () => {
+    const storage = open({ max_size_gb: 4 / 1024 });
+    async function* body() {
+      yield Buffer.alloc(4 * MIB);
+      await storage.put('mark', text('a lease'));
+    }
+    await storage.put('fits', body());
+    expect(await keys(storage)).toEqual(['fits', 'mark']);
+  });
+
   test('max_size_gb holds for parallel puts together', async () => {
     const storage = open({ max_size_gb: 10 / 1024 });
     const puts = Array.from({ length: 6 }, (_, i) => storage.put(`p${i}`, chunked(Buffer.alloc(4 * MIB))));

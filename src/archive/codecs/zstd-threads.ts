@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { DguardError, errorText } from '../../errors.ts';
 import { copyShared, threadFile } from '../../threads.ts';
 import { createSharedRooms } from './shared-rooms.ts';
 
@@ -79,7 +80,7 @@ export function createZstdThreads(file: URL) {
     const gone = (error: Error) => {
       const at = threads.indexOf(thread);
       if (at >= 0) threads.splice(at, 1);
-      for (const { reject } of thread.jobs.splice(0)) reject(error);
+      for (const { reject } of thread.jobs.splice(0)) reject(noThread(error));
       handOut();
     };
     worker.on('error', gone);
@@ -88,19 +89,27 @@ export function createZstdThreads(file: URL) {
     return thread;
   }
 
-  function idlest(): Thread | undefined {
+  /** Throws where not one can be had. */
+  function idlest(): Thread {
     let found: Thread | undefined;
     for (const thread of threads) if (!found || thread.jobs.length < found.jobs.length) found = thread;
-    return (!found || found.jobs.length > 0) && threads.length < maxThreads ? start() : found;
+    if (found && (found.jobs.length === 0 || threads.length >= maxThreads)) return found;
+    try {
+      return start();
+    } catch (error) {
+      if (found === undefined) throw error;
+      return found; // as many as the system gives
+    }
   }
 
   function handOut(): void {
     while (queue.length > 0) {
-      const thread = idlest();
-      if (thread === undefined || thread.jobs.length >= JOBS_PER_THREAD) return;
-      const waiting = queue.shift()!;
+      const waiting = queue[0]!;
       const { job, reject } = waiting;
       try {
+        const thread = idlest();
+        if (thread.jobs.length >= JOBS_PER_THREAD) return;
+        queue.shift();
         const running = { ...waiting, bytes: share(job.bytes), room: job.room ?? rooms.take(job.maxBytes) };
         const level = job.kind === 'compress' ? job.level : 0;
         const order: ZstdOrder = { kind: job.kind, bytes: running.bytes, room: running.room, level };
@@ -108,8 +117,9 @@ export function createZstdThreads(file: URL) {
         thread.jobs.push(running);
         thread.worker.ref();
       } catch (error) {
-        // No memory. It must take no place among the jobs: answers, and rooms, would be those of others.
-        reject(error);
+        // No memory, no thread. It must take no place among the jobs: answers, and rooms, would be those of others.
+        if (queue[0] === waiting) queue.shift();
+        reject(noThread(error));
       }
     }
   }
@@ -131,6 +141,15 @@ export function createZstdThreads(file: URL) {
     /** The memory of a result, which nobody reads any more. */
     giveBack: rooms.giveBack,
   };
+}
+
+/** Unlike a thread's own answer, this says nothing about the job's bytes. */
+function noThread(cause: unknown): DguardError {
+  return new DguardError('internal', `no thread for zstd: ${errorText(cause)}`, {
+    operation: 'zstd',
+    hint: 'look at what limits this process (memory, number of threads: ulimit -u, pids.max) and try again',
+    cause,
+  });
 }
 
 let shared: ReturnType<typeof createZstdThreads> | undefined;

@@ -37,7 +37,7 @@ export function storedBudget(
       return counting;
     },
     take(added, total) {
-      if (total > ALWAYS_ALLOWED_BYTES && stored + added > limitBytes) {
+      if (added > 0 && total > ALWAYS_ALLOWED_BYTES && stored + added > limitBytes) {
         throw new DguardError('storage_full', `${subject} would hold more than its ${limitBytes} bytes`, {
           operation: 'put',
           subject,

@@ -101,7 +101,12 @@ function createWriter({ handle, path, subject, beforeWrite }: NewFile) {
     async ended(): Promise<void> {
       await running;
       await ahead.ended();
-      if (direct !== undefined && direct !== 'refused') await direct.close().catch(() => undefined);
+      if (direct === undefined || direct === 'refused') return;
+      const opened = direct;
+      // Network file systems tell of a quota only here.
+      await attempt('close', subject, () => opened.close()).catch((error: unknown) => {
+        failure ??= error;
+      });
     },
     /** The bytes of the file. Throws what failed. */
     total(): number {
