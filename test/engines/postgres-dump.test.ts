@@ -424,6 +424,32 @@ describeWithEachPostgres('postgres: dump', (server) => {
     expect(fromJson.tables).toEqual([{ name: 'public.zchild', rows: 3 }]);
   });
 
+  it('with client_command chosen tables keep their letters where the dump is in another encoding', async () => {
+    const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
+    await bench.sql('postgres', 'DROP DATABASE IF EXISTS far_latin');
+    await bench.sql(
+      'postgres',
+      "CREATE DATABASE far_latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+    );
+    await bench.sql('far_latin', "ALTER DATABASE far_latin SET client_encoding = 'UTF8'");
+    await bench.sql(
+      'far_latin',
+      "CREATE TABLE words (t text); INSERT INTO words VALUES ('é'); CREATE TABLE other (t text)",
+    );
+    const { password: _, ...rest } = bench.source('far_latin').options;
+    const source = {
+      ...bench.source('far_latin'),
+      options: { ...rest, client_command: [wrapper], client_path: [] },
+    };
+    await postgresEngine.restore(
+      await backUp(source),
+      bench.request('far_latin', { source, toDatabase: 'far_latin_chosen', only: ['words'] }),
+    );
+    expect(await bench.sql('far_latin_chosen', 'SELECT t, octet_length(t) AS bytes FROM words')).toEqual([
+      { t: 'é', bytes: 1 },
+    ]);
+  });
+
   it('run_as uses the socket of a server that knows the system user', async (context) => {
     const { socketFolder, port, user, bin } = server();
     if (socketFolder === undefined || process.getuid?.() !== 0)

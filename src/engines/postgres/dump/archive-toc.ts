@@ -97,14 +97,20 @@ export function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown
   }
 }
 
-/** The head of an archive with some of its entries alone, in their order. */
+/**
+ * No list of pg_restore's has them, and none leaves them out (`REQ_SPECIAL` in pg_backup_archiver.c): what encoding
+ * the archive is in, how strings in it are quoted, which search path it was made for.
+ */
+const ALWAYS = new Set(['ENCODING', 'STDSTRINGS', 'SEARCHPATH']);
+
+/** The head of an archive with some of its entries alone, in their order, as `--use-list` has it. */
 export function chosenContents(
   head: Buffer,
   { entries, end }: ArchiveContents,
   wanted: ReadonlySet<number>,
 ): Buffer {
   const begin = entries[0]?.start ?? end;
-  const chosen = entries.filter(({ id }) => wanted.has(id));
+  const chosen = entries.filter(({ id, kind }) => wanted.has(id) || ALWAYS.has(kind));
   const count = Buffer.alloc(INT_BYTES);
   count.writeUInt32LE(chosen.length, 1);
   return Buffer.concat([
