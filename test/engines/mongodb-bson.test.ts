@@ -334,6 +334,8 @@ describe('very large documents as lines', () => {
       return bytes;
     })(),
     of({ many: Array.from({ length: 60_000 }, (_, i) => `text ${i}`) }),
+    // Short texts that begin with a NUL.
+    of({ b: noise(2 * MIB, 4).toString('latin1'), nul: '\0' + '0', other: ['\0' + '1', '\0'] }),
     of({ z: -0 }),
   ];
 

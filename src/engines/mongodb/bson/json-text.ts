@@ -88,8 +88,10 @@ class Reader {
   }
 
   #textNode(): Extract<Node, { kind: 'string' }> {
+    // As it stands there: a text of the document that begins with a NUL has an escape in its place.
+    const isPlaceholder = this.#text.charCodeAt(this.#at + 1) === 0;
     const text = this.#string();
-    const long = this.#line?.longText(text);
+    const long = isPlaceholder ? this.#line?.longText(text) : undefined;
     if (long === undefined) return { kind: 'string', text };
     return {
       kind: 'string',
