@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { insertBuffers } from '../../src/engines/mysql/rows/insert-buffers.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from '../../src/engines/mysql/rows/insert-encoder.ts';
 import { writeRow } from '../../src/engines/mysql/rows/row-text.ts';
@@ -105,9 +105,20 @@ it('the fast encoder stops at its limit, at what is no row and at another sequen
   expect(() => encode([framed(Buffer.from([1, 0x31, 200, 0x61]), 255), ...two])).toThrow();
 });
 
-it('writes statements of about 1 MiB, rows of any size, and goes on without buffers of the pool', () => {
-  for (const buffers of [0, 2]) {
+it('writes statements of about 1 MiB, rows of any size, and goes on without buffers of the pool, or fast instructions', () => {
+  for (const [buffers, isFast] of [
+    [0, true],
+    [2, true],
+    [2, false],
+  ] as const) {
+    const compile = vi.spyOn(WebAssembly, 'Module');
+    // What V8 says on a processor without SSE4.1.
+    if (!isFast)
+      compile.mockImplementation(function unsupported() {
+        throw new Error('Wasm SIMD unsupported');
+      });
     const pool = insertBuffers(INSERT_BUFFER_BYTES, buffers);
+    compile.mockRestore();
     const chunks: string[] = [];
     const column = (name: string, kind: 'number' | 'text') => ({
       ...{ name, kind, type: '', dataType: '', nullable: true, generated: false, extra: '', primaryKey: 0 },

@@ -10,8 +10,8 @@ export interface InsertBuffers extends BufferPool {
   place(bytes: Buffer, from: number, to: number): number;
   /**
    * Encodes rows that were placed, `pos…end`, into a buffer of the pool at `put` until that has reached `limit`. Room for
-   * one row more has to be there. Undefined where it cannot: for very many columns, or a buffer from elsewhere. Throws
-   * for a row of another number of values.
+   * one row more has to be there. Undefined where it cannot: for very many columns, a buffer from elsewhere, or a
+   * processor without such instructions. Throws for a row of another number of values.
    */
   encode(
     pos: number,
@@ -44,7 +44,7 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
   // Not used until it is written to.
   const memory = new WebAssembly.Memory({ initial: pages });
   const whole = Buffer.from(memory.buffer);
-  const code: EncodeRows = instantiateRowCode(memory);
+  const code = rowCode(memory);
   const free = Array.from({ length: count }, (_, at) => BUFFERS_AT + (count - 1 - at) * sizeBytes);
   let current: Uint8Array | undefined;
   if (TABLES_BYTES > FORMS_AT) throw new Error('the tables have no room');
@@ -58,7 +58,7 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
     },
     place: (bytes, from, to) => bytes.copy(whole, ROWS_AT, from, Math.min(to, from + ROWS_BYTES)),
     encode(pos, end, { out, put, limit }, forms, sequence) {
-      if (out.buffer !== memory.buffer || forms.length > MAX_COLUMNS) return undefined;
+      if (code === undefined || out.buffer !== memory.buffer || forms.length > MAX_COLUMNS) return undefined;
       if (current !== forms) whole.set(forms, FORMS_AT);
       current = forms;
       const at = out.byteOffset;
@@ -78,4 +78,13 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
       };
     },
   };
+}
+
+/** Undefined on a processor without SSE4.1, as some virtual machines have: rows are encoded one by one there. */
+function rowCode(memory: WebAssembly.Memory): EncodeRows | undefined {
+  try {
+    return instantiateRowCode(memory);
+  } catch {
+    return undefined;
+  }
 }
