@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { BSON, Decimal128 } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import { createFingerprint } from '../../src/engines/jsonl/fingerprint.ts';
@@ -8,6 +12,8 @@ import { documentLines, documentToJson } from '../../src/engines/mongodb/bson/ej
 import { jsonLines } from '../../src/engines/mongodb/bson/json-lines.ts';
 import { documentsOfPack, packDocuments } from '../../src/engines/mongodb/bson/pack.ts';
 import { BsonWriter } from '../../src/engines/mongodb/bson/writer.ts';
+import { readParts } from '../../src/engines/mongodb/dump/content.ts';
+import { openDumpFolder } from '../../src/engines/mongodb/dump/folder.ts';
 import { metadataText, parseMetadata } from '../../src/engines/mongodb/server/metadata.ts';
 import {
   besideCollection,
@@ -373,4 +379,22 @@ describe('very large documents as lines', () => {
   ])('%s is corrupt', async (_, line) => {
     await expect(read(Buffer.from(line), MIB)).rejects.toMatchObject({ code: 'corrupt' });
   });
+});
+
+it('metadata of a dump that are much larger than their file are not taken into memory', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dguard-mongo-metadata-'));
+  try {
+    writeFileSync(join(folder, 'x.bson'), '');
+    // 96 MB in 100 KB.
+    writeFileSync(join(folder, 'x.metadata.json.gz'), gzipSync(Buffer.alloc(96_000_000, ' ')));
+    const signal = new AbortController().signal;
+    const { content } = await openDumpFolder(folder, { signal, warn: () => {} });
+    await expect(readParts(content)).rejects.toMatchObject({
+      code: 'corrupt',
+      message: 'it is too large',
+      subject: `${basename(folder)}/x.metadata.json`,
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

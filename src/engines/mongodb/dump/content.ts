@@ -106,8 +106,8 @@ function stemOf(info: CollectionInfo, stem: string, format: Part['format']): str
 
 async function description(content: BackupContent, entry: StreamEntry, stem: string): Promise<Metadata> {
   const subject = toBytes(entry.path).toString('utf8');
-  if (entry.size > MAX_METADATA_BYTES) throw broken('it is too large', subject);
-  const text = await memberText(content, entry);
+  // Not by its size, which is that of a compressed file.
+  const text = await memberText(content, entry, MAX_METADATA_BYTES);
   return parseMetadata(
     subject.endsWith(SCHEMA_END) ? metadataOfSchema(text, subject) : text,
     subject,
