@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CHUNK_BYTES, endOf, type OpenPipe, openPipe, outputOfPipe, outputOfStream } from './child-output.ts';
 import { abortError, DguardError, type ErrorCode, errnoOf, errorText } from './errors.ts';
@@ -197,7 +198,10 @@ async function makePipe(
 ): Promise<OpenPipe | undefined> {
   const path = join(folder, `output-${randomBytes(6).toString('hex')}`);
   const { failed } = await runChild(['mkfifo', '-m', '600', path], { env, signal });
-  return failed ? undefined : await openPipe(path).catch(() => undefined);
+  if (!failed) return await openPipe(path).catch(() => undefined);
+  // An abort may have met it when the pipe was made.
+  await rm(path, { force: true }).catch(() => {});
+  return undefined;
 }
 
 interface State {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -96,4 +96,25 @@ it('an abort while the pipe is made starts nothing', async () => {
   controller.abort(new DguardError('terminated', 'asked to end'));
   await expect(begun).rejects.toThrow('asked to end');
   expect(readdirSync(folder)).toEqual([]);
+});
+
+it('a pipe that is there though its maker failed is taken away', async () => {
+  const bin = mkdtempSync(join(tmpdir(), 'dguard-child-bin-'));
+  try {
+    const pipes = join(bin, 'pipes');
+    mkdirSync(pipes);
+    // As an abort that comes in between has it.
+    writeFileSync(join(bin, 'mkfifo'), `#!/bin/sh\nPATH='${env['PATH']}' mkfifo "$@"\nexit 1\n`, {
+      mode: 0o755,
+    });
+    const child = await openChild(['/bin/sh', '-c', 'echo data'], {
+      env: { PATH: bin },
+      signal: new AbortController().signal,
+      pipeFolder: pipes,
+    });
+    for await (const chunk of child.stdout) expect(chunk.toString()).toBe('data\n');
+    expect(readdirSync(pipes)).toEqual([]);
+  } finally {
+    rmSync(bin, { recursive: true, force: true });
+  }
 });
