@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import { memberText } from '../../src/engines/member-text.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { StreamMember } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
@@ -182,6 +183,20 @@ describeWithEachPostgres('postgres: dump', (server) => {
     }
     await Promise.all(ddl);
     expect(await bench.sql('ddl', 'SELECT n FROM t')).toEqual([]);
+  });
+
+  it('a pg_dumpall that finds no connection left beside pg_dump is started again after it', async () => {
+    const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
+    const scarce = join(bench.folder, 'scarce');
+    // As for a role with CONNECTION LIMIT 2.
+    const once = `if [ "$1" = pg_dumpall ] && mkdir '${scarce}.once'; then echo 'FATAL: too many connections' >&2; exit 1; fi`;
+    await writeFile(scarce, `#!/bin/sh\n${once}\nexec '${wrapper}' "$@"\n`, { mode: 0o755 });
+    const { password: _, ...rest } = bench.source('big').options;
+    const options = { ...rest, client_command: [scarce], client_path: [] };
+    const content = await backUp({ ...bench.source('big'), options });
+    const globals = await content.entry('globals.sql');
+    expect(await memberText(content, globals!)).toContain('CREATE ROLE');
+    expect(existsSync(`${scarce}.once`)).toBe(true);
   });
 
   it('a wrong password is told, and not repeated', async () => {

@@ -155,11 +155,20 @@ async function* globals(
   subject: string,
   tool: () => Promise<Child>,
 ): AsyncGenerator<Uint8Array> {
-  const child = await tool();
-  try {
-    yield* child.stdout;
-  } catch (error) {
-    throw explained(error, subject);
+  let child = await tool();
+  let isBegun = false;
+  for (let isAgain = false; ; isAgain = true) {
+    try {
+      for await (const chunk of child.stdout) {
+        isBegun = true;
+        yield chunk;
+      }
+      break;
+    } catch (error) {
+      if (isBegun || isAgain || snapshot.signal.aborted) throw explained(error, subject);
+      // Of a role or database with few connections there may have been none left beside pg_dump: now there is.
+      child = await startGlobals(snapshot, subject);
+    }
   }
   await finishTool(snapshot, child, subject);
 }
