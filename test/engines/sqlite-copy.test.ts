@@ -105,6 +105,23 @@ describe('the copy of a database with a rollback journal', () => {
     expect(member(backup).equals(fs.readFileSync(source))).toBe(true);
   });
 
+  test('a file that takes its place once it is open is not copied under a lock that is none of its own', async () => {
+    const other = join(bench.folder, 'other.db');
+    fs.copyFileSync(source, other);
+    execFileSync('sqlite3', [other, 'UPDATE item SET version = 2']);
+    const replaced = {
+      ...withCp('exec /bin/cp "$@"'),
+      // Asked for when the transaction begins: the file is open, and not yet locked.
+      now: () => {
+        if (fs.existsSync(other)) fs.renameSync(other, source);
+        return new Date();
+      },
+    };
+    const dumped = await backUp(replaced);
+    expect(fs.existsSync(other)).toBe(false);
+    expect(ask(dumped, 'PRAGMA integrity_check; SELECT DISTINCT version FROM item')).toBe('ok\n1');
+  });
+
   test('a file that changes whenever it is copied is no backup', async () => {
     const tries = join(bench.folder, 'tries');
     const touching = withCp(`/bin/cp "$@" && echo >> "${tries}"; sleep 0.02; touch "$2"`);

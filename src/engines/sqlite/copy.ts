@@ -9,6 +9,12 @@ import type { SqliteOptions } from './options.ts';
 /** How much one step of the backup API moves; between two of them the event loop runs. */
 const STEP_BYTES = 16 * 1024 * 1024;
 
+export interface OpenedFile {
+  readonly path: string;
+  /** What `fileAt` said of the path before it was opened. */
+  readonly file: string;
+}
+
 /**
  * Copies the database whose read transaction `database` holds to `copyPath`, an empty file. False where the file
  * changed meanwhile, though the transaction kept it locked: then the copy is of no one moment.
@@ -19,13 +25,14 @@ const STEP_BYTES = 16 * 1024 * 1024;
  */
 export async function copyPages(
   database: Database,
-  path: string,
+  { path, file }: OpenedFile,
   copyPath: string,
   source: EngineSource<SqliteOptions>,
 ): Promise<boolean> {
   const isWal = database.pragma('journal_mode', { simple: true }) === 'wal';
-  // A server's clock and cache say little of when a file was written.
-  if (isWal || (await isOnNetwork(path))) {
+  // A server's clock and cache say little of when a file was written. And where another file has taken the place
+  // of the one that was opened, this lock keeps nobody from it.
+  if (isWal || (await isOnNetwork(path)) || (await fileAt(path)) !== file) {
     await copyByApi(database, copyPath, source);
     return true;
   }
@@ -71,6 +78,12 @@ async function copyByApi(
       return stepPages;
     },
   });
+}
+
+/** Which file lies there; no other has the same while that one is open. Empty: none. */
+export async function fileAt(path: string): Promise<string> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  return stats === undefined ? '' : `${stats.dev} ${stats.ino}`;
 }
 
 /** What changes when a file is written to, or another takes its place. */

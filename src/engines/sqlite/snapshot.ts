@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { abortError, DguardError, errnoOf, throwIfAborted } from '../../errors.ts';
 import type { EngineSource } from '../types.ts';
-import { copyPages, stateOf } from './copy.ts';
+import { copyPages, fileAt, stateOf } from './copy.ts';
 import type { Database } from './driver.ts';
 import { isBusy, sqliteCode, sqliteError } from './driver.ts';
 import type { SourceFile } from './locate.ts';
@@ -71,13 +71,14 @@ async function copySource(
   source: EngineSource<SqliteOptions>,
 ): Promise<Date> {
   try {
+    const opened = { path: file.path, file: await fileAt(file.path) };
     return await withSource(file.path, LOCK_WAIT_MS, async (database) => {
       for (let tried = 1; ; tried++) {
         const takenAt = await beginSnapshot(database, source);
         const pageBytes = database.pragma('page_size', { simple: true }) as number;
         const pages = database.pragma('page_count', { simple: true }) as number;
         if (tried === 1) await requireSpace(folder, pages * pageBytes * copies, 'source_failed', SPACE_HINT);
-        const isOfOneMoment = await copyPages(database, file.path, copyPath, source);
+        const isOfOneMoment = await copyPages(database, opened, copyPath, source);
         database.exec('COMMIT');
         if (isOfOneMoment) return takenAt;
         if (tried === COPY_TRIES) throw changedMeanwhile(file, source);
