@@ -1,5 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { warmUp } from './data.mjs';
 import { emptyFolder, measure, sizeBelow } from './measure.mjs';
 
 /** What is measured, in this order: a restore and a verify need the backup before them. */
@@ -48,6 +49,8 @@ function runOne(contestant, operation, { source, folder }) {
     const cost = measure(contestant.full(source), scratch);
     return { ...cost, storedBytes: sizeBelow(contestant.store) };
   }
+  // dguard writes past the page cache, its peers through it: what is read now lies in memory for all of them.
+  warmUp(contestant.store);
   if (operation === 'verify') return measure(contestant.verify(source), scratch);
 
   const target = join(emptyFolder(join(folder, 'restored')), 'target');

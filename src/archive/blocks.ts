@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { copyShared } from '../threads.ts';
-import type { Codec } from './codecs/types.ts';
+import type { Codec, HashedFrame } from './codecs/types.ts';
 import { createCutter } from './cut.ts';
 import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
 import { createRing } from './ring.ts';
@@ -55,9 +55,10 @@ export function createBlockPipeline(options: {
   readonly codec: Codec;
   readonly seal: Seal;
   readonly chunker: ChunkerParameters;
-  /** "Is this block known?": where the chain holds it, or undefined. */
-  readonly known: (name: string, length: number) => BlockRef | undefined;
+  /** "Is this block known?": where the chain holds it, or undefined. Absent where none can be. */
+  readonly known?: (name: string, length: number) => BlockRef | undefined;
 }) {
+  const { codec, known: find } = options;
   const blocks = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
   const frames = createRing(BYTES_IN_FLIGHT + 2 * MAX_BLOCK_BYTES);
   const cutter = createCutter(options.chunker, onBlock);
@@ -78,31 +79,38 @@ export function createBlockPipeline(options: {
     const start = cutTo;
     const { length } = view;
     cutTo += length;
-    const name = hash('sha256', view, 'hex');
-    const known = options.known(name, length);
+    // Where nothing is known the name can wait, and is made beside this thread.
+    const name = find || !codec.compressHashed ? hash('sha256', view, 'hex') : undefined;
+    const known = name === undefined ? undefined : find?.(name, length);
     if (known) {
       target.onBlock(known, start, length);
       return;
     }
-    digest.update(name, 'hex');
     const number = count++;
     target.onBlock({ origin: options.origin, artifact: target.artifact, block: number }, start, length);
     let taken = false;
-    const compressed = options.codec.compress(copyShared(blocks.take(length), view), (bytes) => {
+    const room = (bytes: number) => {
       taken = true;
       return frames.take(bytes);
-    });
+    };
+    const block = copyShared(blocks.take(length), view);
+    const compressed: Promise<HashedFrame> =
+      name === undefined
+        ? codec.compressHashed!(block, room)
+        : codec.compress(block, room).then((frame) => ({ frame, sha256: name }));
     compressed.catch(() => {});
     inFlight++;
     bytesInFlight += length;
     tail = tail
       .then(async () => {
-        const frame = options.seal(await compressed);
+        const { frame: bare, sha256 } = await compressed;
+        const frame = options.seal(bare);
         if (failure !== undefined) return;
+        digest.update(sha256, 'hex');
         await target.write(frame, () => {
           if (taken) frames.giveBack();
         });
-        target.onStored({ offset, stored: frame.length, length, name }, number);
+        target.onStored({ offset, stored: frame.length, length, name: sha256 }, number);
         offset += frame.length;
       })
       .catch(fail)

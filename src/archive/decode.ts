@@ -22,13 +22,17 @@ const WINDOW_BLOCKS = 6;
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
- * order asked for. Nothing comes out before its hash held. Errors: `corrupt` naming the object.
+ * order asked for, each valid until the next is asked for. Nothing comes out before its hash held. Errors:
+ * `corrupt` naming the object.
  */
 export async function* decodeBlocks<T>(
   needs: AsyncIterable<Need<T>>,
   signal?: AbortSignal,
 ): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array }> {
-  for await (const { need, bytes } of decodeAll(needs, true, signal)) yield { need, bytes: bytes! };
+  for await (const { need, block } of decodeAll(needs, true, signal)) {
+    yield { need, bytes: block.bytes! };
+    block.release?.();
+  }
 }
 
 /** As `decodeBlocks`, for those who want to know only that each block is what it should be. */
@@ -43,8 +47,8 @@ async function* decodeAll<T>(
   needs: AsyncIterable<Need<T>>,
   wanted: boolean,
   signal?: AbortSignal,
-): AsyncGenerator<{ need: Need<T>; bytes: Uint8Array | undefined }> {
-  const window: { need: Need<T>; bytes: Promise<Uint8Array | undefined>; read?: () => void }[] = [];
+): AsyncGenerator<{ need: Need<T>; block: HashedBlock }> {
+  const window: { need: Need<T>; block: Promise<HashedBlock>; read?: () => void }[] = [];
   const ring = createRing(RING_BYTES);
   for await (const group of groupNeighbours(needs)) {
     const first = group[0]!.place;
@@ -56,28 +60,24 @@ async function* decodeAll<T>(
     for (const need of group) {
       const { place } = need;
       const start = place.offset - first.offset;
-      const bytes = request.then((read) => decode(place, read.subarray(start, start + place.stored), wanted));
-      bytes.catch(() => {});
-      window.push({ need, bytes, ...(room && need.place === last && { read: ring.giveBack }) });
+      const block = request.then((read) => decode(place, read.subarray(start, start + place.stored), wanted));
+      block.catch(() => {});
+      window.push({ need, block, ...(room && need.place === last && { read: ring.giveBack }) });
     }
     while (window.length > WINDOW_BLOCKS) yield* oldest();
   }
   while (window.length > 0) yield* oldest();
 
   async function* oldest() {
-    const { need, bytes, read } = window.shift()!;
-    const block = await bytes;
+    const { need, block, read } = window.shift()!;
+    const done = await block;
     read?.();
-    yield { need, bytes: block };
+    yield { need, block: done };
   }
 }
 
-/** One block out of its stored bytes, checked; undefined where it is not wanted and need not lie here. */
-async function decode(
-  place: BlockPlace,
-  stored: Uint8Array,
-  wanted: boolean,
-): Promise<Uint8Array | undefined> {
+/** One block out of its stored bytes, checked; without them where they are not wanted and need not lie here. */
+async function decode(place: BlockPlace, stored: Uint8Array, wanted: boolean): Promise<HashedBlock> {
   const { codec } = place.link;
   const subject = objectsOf(place);
   let block: HashedBlock;
@@ -90,7 +90,7 @@ async function decode(
   if (block.length !== place.length || block.sha256 !== place.name) {
     throw corrupt(subject, `the block at byte ${place.offset} has not the hash that is recorded for it`);
   }
-  return block.bytes;
+  return block;
 }
 
 async function hashed(codec: Codec, stored: Uint8Array, place: BlockPlace): Promise<HashedBlock> {

@@ -1,4 +1,5 @@
 import type { BackupContent, ContentChunk, ContentEntry, DumpFacts, Slice } from '../engines/types.ts';
+import { copyShared } from '../threads.ts';
 import type { BlockPlace, Chain, StoredBackup } from './chain.ts';
 import { createChain } from './chain.ts';
 import { decodeBlocks, type Need } from './decode.ts';
@@ -196,7 +197,9 @@ export async function openContent(
     },
     parts,
     async *read(entry) {
-      for await (const chunk of readAll([entry])) yield chunk.bytes;
+      // As memory of their own: who reads a database's dump may keep pieces of it.
+      for await (const chunk of readAll([entry]))
+        yield copyShared(Buffer.allocUnsafeSlow(chunk.bytes.length), chunk.bytes);
     },
     readAll,
   };

@@ -80,7 +80,7 @@ export async function createArchiveWriter(options: ArchiveOptions) {
     codec,
     chunker,
     seal: options.seal ?? ((frame) => frame),
-    known: options.known ?? (() => undefined),
+    ...(options.known && { known: options.known }),
   });
   const artifacts: ManifestArtifact[] = [];
   const names = new Set<string>();

@@ -379,7 +379,7 @@ export interface BackupContent {
   parts(entry: ContentEntry, cuts: readonly number[]): Promise<readonly ContentEntry[]>;
   /**
    * The bytes of many entries in the order given, decoded ahead in parallel: chunks carry which entry they
-   * are of and where in it they belong. Empty files make no chunk.
+   * are of and where in it they belong; their bytes are valid until the next is asked for. Empty files make no chunk.
    */
   readAll(entries: AsyncIterable<ContentEntry> | Iterable<ContentEntry>): AsyncIterable<ContentChunk>;
 }

@@ -10,6 +10,8 @@ export interface Codec {
    * gives, where that is passed and the codec asks for it: at most once, before this returns.
    */
   compress(block: Uint8Array, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
+  /** As `compress`, with SHA-256 (hex) of the block. There where both are made beside this thread. */
+  compressHashed?(block: Uint8Array, room?: (bytes: number) => Buffer): Promise<HashedFrame>;
   /**
    * The block that `stored` holds. Hostile input: never allocates much more than `maxBytes`, throws (any
    * error) for what is not exactly one frame of at most `maxBytes`.
@@ -22,8 +24,16 @@ export interface Codec {
   decompressHashed?(stored: Uint8Array, maxBytes: number, wanted: boolean): Promise<HashedBlock>;
 }
 
+export interface HashedFrame {
+  readonly frame: Uint8Array;
+  /** Of the block. */
+  readonly sha256: string;
+}
+
 export interface HashedBlock {
   readonly bytes: Uint8Array | undefined;
   readonly length: number;
   readonly sha256: string;
+  /** Tells that nobody reads `bytes` any more: their memory is used again. Absent where they are the caller's own. */
+  readonly release?: () => void;
 }

@@ -12,11 +12,12 @@ const zstd = createZstd(loadZstdContexts()!);
 
 port.on('message', (order: ZstdOrder) => port.postMessage(answer(order)));
 
-function answer({ kind, bytes, room, level }: ZstdOrder): ZstdAnswer {
+function answer({ kind, bytes, room, level, hashed }: ZstdOrder): ZstdAnswer {
   try {
-    if (kind === 'compress') return { length: zstd.compress(room, bytes, level) };
-    const length = zstd.decompress(room, bytes);
-    return { length, sha256: hash('sha256', room.subarray(0, length), 'hex') };
+    const compress = kind === 'compress';
+    const length = compress ? zstd.compress(room, bytes, level) : zstd.decompress(room, bytes);
+    if (!hashed) return { length };
+    return { length, sha256: hash('sha256', compress ? bytes : room.subarray(0, length), 'hex') };
   } catch (error) {
     return { failure: errorText(error) };
   }

@@ -4,25 +4,30 @@ import { DguardError, errorText } from '../../errors.ts';
 import { copyShared, threadFile } from '../../threads.ts';
 import { createSharedRooms } from './shared-rooms.ts';
 
-/**
- * A block to compress, or a frame to decompress and hash. `maxBytes` is what may come out; it lies in `room`
- * (shared memory), else in a room of the threads' own that is to be given back.
- */
-export type ZstdJob = { readonly bytes: Uint8Array; readonly maxBytes: number; readonly room?: Buffer } & (
-  | { readonly kind: 'compress'; readonly level: number }
-  | { readonly kind: 'decompress' }
-);
-
-/** What a thread is told: both lie in shared memory, the result goes into `room`. */
-export interface ZstdOrder {
-  readonly kind: ZstdJob['kind'];
+/** What there is to do. Where it is hashed, then the block: what is compressed, or came out. */
+interface ZstdWork {
+  readonly kind: 'compress' | 'decompress';
   readonly bytes: Uint8Array;
-  readonly room: Uint8Array;
   /** Of a compression. */
   readonly level: number;
+  readonly hashed: boolean;
 }
 
-/** `sha256` (hex): of what was decompressed. */
+/**
+ * `maxBytes` is what may come out; it lies in `room` (shared memory), else in a room of the threads' own that is
+ * to be given back.
+ */
+export interface ZstdJob extends ZstdWork {
+  readonly maxBytes: number;
+  readonly room?: Buffer;
+}
+
+/** What a thread is told: all bytes lie in shared memory, the result goes into `room`. */
+export interface ZstdOrder extends ZstdWork {
+  readonly room: Uint8Array;
+}
+
+/** `sha256`: hex. */
 export type ZstdAnswer = { readonly length: number; readonly sha256?: string } | { readonly failure: string };
 
 /** `bytes` lie in the job's room. */
@@ -111,9 +116,9 @@ export function createZstdThreads(file: URL) {
         if (thread.jobs.length >= JOBS_PER_THREAD) return;
         queue.shift();
         const running = { ...waiting, bytes: share(job.bytes), room: job.room ?? rooms.take(job.maxBytes) };
-        const level = job.kind === 'compress' ? job.level : 0;
-        const order: ZstdOrder = { kind: job.kind, bytes: running.bytes, room: running.room, level };
-        thread.worker.postMessage(order);
+        const { bytes, room } = running;
+        const { kind, level, hashed } = job;
+        thread.worker.postMessage({ kind, level, hashed, bytes, room } satisfies ZstdOrder);
         thread.jobs.push(running);
         thread.worker.ref();
       } catch (error) {

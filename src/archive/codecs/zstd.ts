@@ -1,8 +1,10 @@
+import { hash } from 'node:crypto';
 import { loadZstd, loadZstdContexts } from '../../native.ts';
-import type { Codec } from './types.ts';
+import type { Codec, HashedFrame } from './types.ts';
 import { createZstd } from './zstd-context.ts';
 import { zstdThreads } from './zstd-threads.ts';
 
+const DECOMPRESS = { kind: 'decompress', level: 0 } as const;
 /** Up to so many bytes are quicker done here than handed to a thread. */
 const HERE_BYTES = 128 * 1024;
 
@@ -11,18 +13,25 @@ let calls: ZstdCalls | undefined;
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
-  const { compress, decompress, decompressHashed } = calls;
+  const { compress, compressHashed, decompress, decompressHashed } = calls;
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
   };
+  // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
+  const readable = async (block: Uint8Array, frame: Uint8Array) =>
+    frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
   return {
     name: 'zstd',
     level,
     async compress(block, room) {
-      const frame = await compress(block, level, room);
-      // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
-      return frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
+      return readable(block, await compress(block, level, room));
     },
+    ...(compressHashed && {
+      async compressHashed(block: Uint8Array, room?: (bytes: number) => Buffer) {
+        const { frame, sha256 } = await compressHashed(block, level, room);
+        return { frame: await readable(block, frame), sha256 };
+      },
+    }),
     async decompress(stored, maxBytes) {
       assertBound(stored, maxBytes);
       return decompress(stored, maxBytes);
@@ -38,6 +47,7 @@ export function zstdCodec(level = 3): Codec {
 
 type ZstdCalls = {
   compress(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
+  compressHashed?(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<HashedFrame>;
 } & Pick<Codec, 'decompress' | 'decompressHashed'>;
 
 /**
@@ -57,23 +67,44 @@ function zstdCalls(): ZstdCalls {
     return copy;
   };
   const small = Buffer.allocUnsafeSlow(here.bound(HERE_BYTES));
+  const compressHere = (block: Uint8Array, level: number) =>
+    Buffer.from(small.subarray(0, here.compress(small, block, level)));
+  const compressThere = async (
+    block: Uint8Array,
+    level: number,
+    hashed: boolean,
+    room?: (bytes: number) => Buffer,
+  ) => {
+    const job = {
+      kind: 'compress',
+      bytes: block,
+      level,
+      hashed,
+      maxBytes: here.bound(block.length),
+    } as const;
+    const { bytes, sha256 } = await run(room ? { ...job, room: room(job.maxBytes) } : job);
+    return { frame: room ? bytes : own(bytes), sha256 };
+  };
   return {
     async compress(block, level, room) {
+      if (block.length <= HERE_BYTES) return compressHere(block, level);
+      return (await compressThere(block, level, false, room)).frame;
+    },
+    async compressHashed(block, level, room) {
       if (block.length <= HERE_BYTES)
-        return Buffer.from(small.subarray(0, here.compress(small, block, level)));
-      const maxBytes = here.bound(block.length);
-      const order = { kind: 'compress', bytes: block, level, maxBytes } as const;
-      return room ? (await run({ ...order, room: room(maxBytes) })).bytes : own((await run(order)).bytes);
+        return { frame: compressHere(block, level), sha256: hash('sha256', block, 'hex') };
+      const { frame, sha256 } = await compressThere(block, level, true, room);
+      return { frame, sha256: sha256! };
     },
     async decompress(stored, maxBytes) {
       if (maxBytes <= HERE_BYTES)
         return Buffer.from(small.subarray(0, here.decompress(small.subarray(0, maxBytes), stored)));
-      return own((await run({ kind: 'decompress', bytes: stored, maxBytes })).bytes);
+      return own((await run({ ...DECOMPRESS, hashed: false, bytes: stored, maxBytes })).bytes);
     },
     async decompressHashed(stored, maxBytes, wanted) {
-      const { bytes, sha256 } = await run({ kind: 'decompress', bytes: stored, maxBytes });
+      const { bytes, sha256 } = await run({ ...DECOMPRESS, hashed: true, bytes: stored, maxBytes });
       const { length } = bytes;
-      if (wanted) return { bytes: own(bytes), length, sha256: sha256! };
+      if (wanted) return { bytes, length, sha256: sha256!, release: () => giveBack(bytes) };
       giveBack(bytes);
       return { bytes: undefined, length, sha256: sha256! };
     },
