@@ -156,7 +156,14 @@ test('an error of the server, a row of another shape and an end of the connectio
   await expect(read()).rejects.toThrow('Query was interrupted');
   answer = [result(rows)];
   expect((await read()).equals(expected(rows))).toBe(true);
-  for (const wrong of [text('1'), Buffer.concat([rows[0]!, text('more')])]) {
+  const large = rowOf(1, 70_000);
+  for (const wrong of [
+    text('1'),
+    Buffer.concat([rows[0]!, text('more')]),
+    text('v'.repeat(70_000)),
+    Buffer.concat([large, text('more')]),
+    large.subarray(0, -1),
+  ]) {
     answer = [result([...rows, wrong, ...rows])];
     await expect(read()).rejects.toThrow(/not as many values/);
     await session.close();

@@ -1,5 +1,6 @@
 import type { BufferPool } from './buffers.ts';
 import { type EncodeRows, instantiateRowCode, STATE_AT, TABLES_BYTES } from './row-code.ts';
+import { WRONG_SHAPE } from './row-text.ts';
 
 /** Buffers for INSERT statements, in a memory in which rows are encoded fast. */
 export interface InsertBuffers extends BufferPool {
@@ -67,9 +68,7 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
       try {
         last = code(ROWS_AT + pos, ROWS_AT + end, FORMS_AT, formsEnd, at + put, at + limit, sequence);
       } catch (error) {
-        throw new Error('the server sent a row that has not as many values as there are columns', {
-          cause: error,
-        });
+        throw new Error(WRONG_SHAPE, { cause: error });
       }
       return {
         put: last - at,

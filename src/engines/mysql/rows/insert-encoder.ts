@@ -2,7 +2,7 @@ import type { ColumnInfo } from '../server/columns.ts';
 import { identifier } from '../server/session.ts';
 import type { InsertBuffers } from './insert-buffers.ts';
 import type { RowEncoder } from './row-stream.ts';
-import { FORM, roomForRow, writeRow } from './row-text.ts';
+import { FORM, requireShape, roomForRow, writeRow } from './row-text.ts';
 
 /** As large as the dump tools make their statements. */
 const STATEMENT_BYTES = 1024 * 1024;
@@ -45,6 +45,7 @@ export function insertEncoder(
   return {
     rows: () => rows,
     row(bytes, from, to) {
+      requireShape(bytes, from, to, forms.length);
       begin();
       const worst = at + roomForRow(to - from, forms.length) + 4;
       if (worst > out.length) {

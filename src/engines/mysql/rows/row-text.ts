@@ -77,3 +77,18 @@ export function writeRow(
   target[put++] = CLOSE;
   return put;
 }
+
+/** Throws where a row has not as many values as there are columns: what it would be written as is none of the table's. */
+export function requireShape(bytes: Buffer, from: number, to: number, columns: number): void {
+  let pos = from;
+  for (let column = 0; column < columns && pos < to; column++) {
+    const length = bytes[pos++]!;
+    if (length < 0xfb) pos += length;
+    else if (length === 0xfc) pos += 2 + bytes.readUInt16LE(pos);
+    else if (length === 0xfd) pos += 3 + bytes.readUIntLE(pos, 3);
+    else if (length > 0xfd) pos += 8 + Number(bytes.readBigUInt64LE(pos));
+    if (column === columns - 1 && pos === to) return;
+  }
+  throw new Error(WRONG_SHAPE);
+}
+export const WRONG_SHAPE = 'the server sent a row that has not as many values as there are columns';
