@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { collectLessOften } from '../archive/heap.ts';
 import { openContent } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types.ts';
@@ -19,6 +17,7 @@ import type { CatalogEntry } from './catalog.ts';
 import { asStored, resolver } from './find.ts';
 import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
+import { withTempFolder } from './temp-folder.ts';
 import { translateBackup } from './translate.ts';
 
 export interface RestoreOptions {
@@ -137,59 +136,80 @@ interface Opened {
   readonly only?: readonly string[];
 }
 
+interface Source {
+  /** Keeps what is read from being pruned. */
+  readonly lease?: () => Promise<{ release(): Promise<void> }>;
+  readonly open: (target: TargetRequest<DatasourceConfig>) => Promise<Opened>;
+}
+
 /** Opens content and restores it, under the target's lock; `subject` names it in marks and progress. */
 async function restoreInto(
   engine: Engine,
   subject: string,
   options: RestoreOptions,
   runtime: Runtime,
-  from: {
-    readonly lease?: () => Promise<{ release(): Promise<void> } | undefined>;
-    readonly open: (target: TargetRequest<DatasourceConfig>) => Promise<Opened>;
-  },
+  from: Source,
 ): Promise<RestoreOutcome & { readonly warnings: readonly Warning[] }> {
   collectLessOften(100);
-  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-restore-'));
-  const warnings: Warning[] = [];
-  const warn = (warning: Warning) => warnings.push(warning);
-  let lastReport = 0;
   const target = { type: engine.type, ...options };
-  const lock = options.dryRun ? undefined : await lockTarget(target, 'restore', runtime);
-  const reading = options.dryRun ? undefined : await from.lease?.();
+  const warnings: Warning[] = [];
+  const load = (tempDir: string) =>
+    loadInto(
+      engine,
+      targetRequest(target, tempDir, runtime, (warning) => warnings.push(warning)),
+      subject,
+      options,
+      runtime,
+      from,
+    );
+  const held: { release(): Promise<void> }[] = [];
   try {
-    const common = targetRequest(target, tempDir, runtime, warn);
-    const { content, prove, only = options.only } = await from.open(common);
     if (!options.dryRun) {
-      for (const message of (await engine.swaps?.recover(common)) ?? []) warn({ message, partial: false });
+      held.unshift(await lockTarget(target, 'restore', runtime));
+      if (from.lease) held.unshift(await from.lease());
     }
-    const request = {
-      ...common,
-      ownPaths: options.ownPaths ?? [],
-      only,
-      overwrite: options.overwrite,
-      deleteExtra: options.deleteExtra === true,
-      scratch: false,
-      dryRun: options.dryRun,
-      privileged: options.privileged,
-      roles: options.roles === true,
-      allowDuplicates: options.allowDuplicates === true,
-      ...(options.parallelJobs === undefined ? {} : { parallelJobs: options.parallelJobs }),
-      safety: async () => options.safety?.(),
-      ...(prove === undefined ? {} : { prove }),
-      backupId: subject,
-      onProgress(bytesDone: number, filesDone: number) {
-        const now = performance.now();
-        if (now - lastReport < 200) return;
-        lastReport = now;
-        runtime.emit({ type: 'progress', subject, bytesDone, filesDone });
-      },
-    };
-    return { ...(await engine.restore(content, request)), warnings };
+    return { ...(await withTempFolder(runtime, 'restore', load)), warnings };
   } finally {
-    await reading?.release();
-    await lock?.release();
-    await rm(tempDir, { recursive: true, force: true });
+    for (const one of held) await one.release();
   }
+}
+
+async function loadInto(
+  engine: Engine,
+  common: TargetRequest<DatasourceConfig>,
+  subject: string,
+  options: RestoreOptions,
+  runtime: Runtime,
+  from: Source,
+): Promise<RestoreOutcome> {
+  const { content, prove, only = options.only } = await from.open(common);
+  if (!options.dryRun) {
+    for (const message of (await engine.swaps?.recover(common)) ?? [])
+      common.warn({ message, partial: false });
+  }
+  let lastReport = 0;
+  return engine.restore(content, {
+    ...common,
+    ownPaths: options.ownPaths ?? [],
+    only,
+    overwrite: options.overwrite,
+    deleteExtra: options.deleteExtra === true,
+    scratch: false,
+    dryRun: options.dryRun,
+    privileged: options.privileged,
+    roles: options.roles === true,
+    allowDuplicates: options.allowDuplicates === true,
+    ...(options.parallelJobs === undefined ? {} : { parallelJobs: options.parallelJobs }),
+    safety: async () => options.safety?.(),
+    ...(prove === undefined ? {} : { prove }),
+    backupId: subject,
+    onProgress(bytesDone: number, filesDone: number) {
+      const now = performance.now();
+      if (now - lastReport < 200) return;
+      lastReport = now;
+      runtime.emit({ type: 'progress', subject, bytesDone, filesDone });
+    },
+  });
 }
 
 /** Several sources know their own paths alone: in another datasource they would still go there. */

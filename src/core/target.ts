@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { DatasourceConfig } from '../config/types.ts';
 import { createEngine } from '../engines/registry.ts';
 import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome, Warning } from '../engines/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { takeLock } from './lock.ts';
+import { withTempFolder } from './temp-folder.ts';
 
 /** A place that is or was restored to: a datasource's own, a path, or a database of a datasource's server. */
 export interface RestoreTarget {
@@ -108,13 +108,16 @@ async function withSwaps<T>(
     });
   }
   const lock = await lockTarget(target, operation, runtime);
-  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-target-'));
   const warnings: Warning[] = [];
   try {
-    const request = targetRequest(target, tempDir, runtime, (warning) => warnings.push(warning));
-    return { value: await work(swaps, request), warnings };
+    const value = await withTempFolder(runtime, 'target', (tempDir) =>
+      work(
+        swaps,
+        targetRequest(target, tempDir, runtime, (warning) => warnings.push(warning)),
+      ),
+    );
+    return { value, warnings };
   } finally {
-    await rm(tempDir, { recursive: true, force: true });
     await lock.release();
   }
 }

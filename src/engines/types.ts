@@ -432,6 +432,8 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
   /** A merge also removes (keeps for undo) what the backup does not hold. */
   readonly deleteExtra: boolean;
   readonly dryRun: boolean;
+  /** Absolute paths that are dguard's own: they are not touched, whatever the backup holds. */
+  readonly ownPaths?: readonly string[];
   /** Set-uid bits and devices are restored (as root). */
   readonly privileged: boolean;
   /** Roles that the backup's database needs and the target's server lacks are made first. */

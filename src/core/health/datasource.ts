@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Config, DatasourceConfig, DatasourceType } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import type { Engine, EngineSource, Health } from '../../engines/types.ts';
 import { abortError, DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
+import { withTempFolder } from '../temp-folder.ts';
 import { withTimeLimit } from './limit.ts';
 
 export interface DatasourceHealth {
@@ -46,9 +45,8 @@ export async function withSource<T>(
   work: (engine: Engine, source: EngineSource<unknown>) => Promise<T>,
 ): Promise<T> {
   const engine = await createEngine(datasource.type, datasource.name);
-  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-check-'));
-  try {
-    return await work(engine, {
+  return withTempFolder(runtime, 'check', (tempDir) =>
+    work(engine, {
       name: datasource.name,
       options: datasource,
       signal: runtime.signal,
@@ -58,10 +56,8 @@ export async function withSource<T>(
       env: runtime.env,
       warn: ({ message }) =>
         runtime.emit({ type: 'log', level: 'warning', subject: datasource.name, message }),
-    });
-  } finally {
-    await rm(tempDir, { recursive: true, force: true });
-  }
+    }),
+  );
 }
 
 function errorOf(name: string, { status, message }: Health): DguardError {

@@ -7,6 +7,7 @@ import type { Runtime } from '../../runtime.ts';
 import type { Catalog } from '../catalog.ts';
 import { listLocks } from '../lock.ts';
 import { ownerState, ownerText } from '../owner.ts';
+import { TEMP_FOLDER_NAME } from '../temp-folder.ts';
 import type { Chosen } from './names.ts';
 
 const MIB = 1024 * 1024;
@@ -14,8 +15,6 @@ const MIB = 1024 * 1024;
 const LEAST_TEMP_BYTES = 64 * MIB;
 /** Younger ones may be of a run that is going on. */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
-/** What runs make in temp_dir, each with the six characters of mkdtemp(3). */
-const TEMP_NAME = /^dguard-(?:(?:check|restore|target|scratch|verify)-)?[A-Za-z0-9]{6}$/;
 
 /** What of this host would make a run fail, and what earlier ones left on it. */
 export async function diagnoseHost(
@@ -91,7 +90,7 @@ function lastSize(config: Config, datasource: string, catalogs: readonly Catalog
 async function tempLeftovers({ tempDir, now }: Runtime): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const entry of await readdir(tempDir, { withFileTypes: true }).catch(() => [])) {
-    if (!entry.isDirectory() || !TEMP_NAME.test(entry.name)) continue;
+    if (!entry.isDirectory() || !TEMP_FOLDER_NAME.test(entry.name)) continue;
     const path = join(tempDir, entry.name);
     const facts = await lstat(path).catch(() => undefined);
     if (!facts || facts.uid !== process.getuid?.() || (facts.mode & 0o077) !== 0) continue;

@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseBlockLine } from '../../archive/chain.ts';
 import { type Need, proveBlocks } from '../../archive/decode.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
@@ -13,6 +11,7 @@ import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';
 import { asStored, resolver } from '../find.ts';
+import { withTempFolder } from '../temp-folder.ts';
 
 /** `content`: every block of this backup, every block of others that it refers to, every line of the index. */
 export async function checkContent(
@@ -82,20 +81,17 @@ export async function checkContent(
   }
   for await (const _ of content.readAll(foreign())) runtime.signal.throwIfAborted();
   const engine = await createEngine(manifest.datasource.type, manifest.id);
-  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-verify-'));
-  try {
-    const findings = await engine.inspect(content, {
+  const findings = await withTempFolder(runtime, 'verify', (tempDir) =>
+    engine.inspect(content, {
       ...(datasource ? { options: datasource } : {}),
       env: runtime.env,
       tempDir,
       signal: runtime.signal,
       onProgress: () => {},
-    });
-    if (findings.length > 0)
-      throw new DguardError('corrupt', findings.slice(0, 5).join('; '), { subject: manifest.id });
-  } finally {
-    await rm(tempDir, { recursive: true, force: true });
-  }
+    }),
+  );
+  if (findings.length > 0)
+    throw new DguardError('corrupt', findings.slice(0, 5).join('; '), { subject: manifest.id });
 }
 
 /** As many files, tables and rows as the manifest recorded while they were read. */

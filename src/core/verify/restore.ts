@@ -1,4 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
@@ -8,6 +7,7 @@ import { DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';
 import { asStored, resolver } from '../find.ts';
+import { withTempFolder } from '../temp-folder.ts';
 
 /**
  * `restore`: into a scratch place (a folder of ours, or a marked database at the datasource's own server),
@@ -38,10 +38,9 @@ export async function checkRestore(
       },
     );
   }
-  const tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-scratch-'));
-  const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn: () => {} };
-  const source = datasource && { ...common, name: datasource.name, options: datasource, env: runtime.env };
-  try {
+  const check = async (tempDir: string) => {
+    const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn: () => {} };
+    const source = datasource && { ...common, name: datasource.name, options: datasource, env: runtime.env };
     if (source) await engine.swaps?.dropScratch?.({ ...common, source });
     const outcome = await engine.restore(content, {
       ...common,
@@ -62,10 +61,11 @@ export async function checkRestore(
     if (expected !== undefined && outcome.filesCount !== undefined && outcome.filesCount !== expected) {
       throw new DguardError('corrupt', `${outcome.filesCount} files were restored, ${expected} are recorded`);
     }
+  };
+  try {
+    await withTempFolder(runtime, 'scratch', check);
   } catch (error) {
     if (error instanceof DguardError && error.code === 'corrupt') throw error;
     throw toDguardError(error, 'target_failed', { operation: 'test restore', subject: manifest.id });
-  } finally {
-    await rm(tempDir, { recursive: true, force: true });
   }
 }

@@ -11,8 +11,7 @@ import { compileSelection } from './patterns.ts';
 import { resolveOwnPaths } from './sources.ts';
 import type { Target } from './targets.ts';
 
-/** A restore's request, with the paths that a backup of the target leaves out as dguard's own. */
-export type FilesRestoreRequest = RestoreRequest<FilesOptions> & { readonly ownPaths?: readonly string[] };
+export type FilesRestoreRequest = RestoreRequest<FilesOptions>;
 
 /** What of a target a backup of it leaves out, whatever is in the backup: it is not a restore's to touch. */
 export interface LeftOut {
