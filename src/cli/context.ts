@@ -9,7 +9,7 @@ import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
 import type { Storage } from '../storages/types.ts';
-import { createOutput, type Output, type OutputOptions } from './output.ts';
+import { createOutput, type Output, type OutputOptions, systemTimeZone } from './output.ts';
 import { dguardVersion } from './version.ts';
 
 export interface GlobalOptions extends OutputOptions {
@@ -78,9 +78,9 @@ async function loadConfiguration(options: GlobalOptions, output: Output): Promis
     cwd: process.cwd(),
     uid: process.getuid?.(),
     trustConfig: options.trustConfig === true,
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timezone: systemTimeZone,
   });
-  output.setTimeZone(loaded.config.defaults.timezone);
+  output.setTimeZone(() => loaded.config.defaults.timezone);
   for (const warning of loaded.warnings)
     output.emit({ type: 'log', level: 'warning', message: formatProblem(warning) });
   return loaded;

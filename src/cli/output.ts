@@ -36,7 +36,7 @@ export interface Output {
   /** The progress is over; the next event begins it anew. */
   readonly finish: () => void;
   /** The time zone of the log's days. */
-  readonly setTimeZone: (timeZone: string) => void;
+  readonly setTimeZone: (timeZone: () => string) => void;
   /** The last call: the command's outcome, for the log. */
   readonly end: (command: string, exitCode: number) => void;
 }
@@ -56,7 +56,7 @@ export function createOutput(options: OutputOptions): Output {
       : createLog({
           folder: options.logDir,
           now,
-          timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+          timeZone: systemTimeZone(),
           warn: (message) => show({ type: 'log', level: 'warning', message }),
         });
 
@@ -111,7 +111,7 @@ export function createOutput(options: OutputOptions): Output {
     record: (record) => log?.write(record),
     emit,
     finish: progress.finish,
-    setTimeZone: (timeZone) => log?.setTimeZone(timeZone),
+    setTimeZone: (timeZone) => log?.setTimeZone(timeZone()),
     end(command, exitCode) {
       progress.finish();
       const level = exitCode === 0 ? 'info' : [3, 75].includes(exitCode) ? 'warning' : 'error';
@@ -122,6 +122,10 @@ export function createOutput(options: OutputOptions): Output {
       log?.close();
     },
   };
+}
+
+export function systemTimeZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
 /** A spinner moves the cursor: escape codes too, so `--no-color` and NO_COLOR get lines. */

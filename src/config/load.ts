@@ -21,8 +21,8 @@ export interface LoadOptions {
   readonly uid?: number | undefined;
   /** Root takes commands also from files of other users (containers). */
   readonly trustConfig?: boolean;
-  /** What `defaults.timezone` is when the file does not say; UTC. */
-  readonly timezone?: string;
+  /** What `defaults.timezone` is when the file does not say; UTC. Asked only by who needs it: ICU takes 25 ms to start. */
+  readonly timezone?: () => string;
 }
 
 export interface LoadedConfig {
@@ -58,6 +58,9 @@ export async function validateConfig(
   return { path, files, valid: config !== undefined, problems };
 }
 
+/** Code made for the schema, as zod makes it by itself, costs more than it saves. */
+const ONCE = { jitless: true } as const;
+
 interface Outcome {
   readonly path: string;
   readonly files: readonly string[];
@@ -69,7 +72,7 @@ interface Outcome {
 }
 
 async function readConfig(file: string | undefined, options: LoadOptions): Promise<Outcome> {
-  const { env, cwd, uid, trustConfig = false, timezone = 'UTC' } = options;
+  const { env, cwd, uid, trustConfig = false, timezone = () => 'UTC' } = options;
   const path = await discoverConfig(file, env, cwd);
   if (path === undefined) {
     const places = configCandidates(env, cwd).join(', ');
@@ -80,7 +83,7 @@ async function readConfig(file: string | undefined, options: LoadOptions): Promi
   }
   const { tree, marks, files, problems } = await readMerged(path, env);
   const prepared = prepareTree(root, tree, marks, env);
-  const parsed = root.safeParse(tree);
+  const parsed = root.safeParse(tree, ONCE);
   // What could not even be read has been told; that sections are missing then is no news.
   if (!parsed.success && !unreadable(problems, tree)) {
     // An unset variable has been told; that its place is empty then is no second problem.

@@ -13,23 +13,27 @@ import type { TreePath } from './tree.ts';
 import type * as types from './types.ts';
 
 /** Checked input as the rest of dguard wants it: defaults filled in, durations in milliseconds, secrets wrapped. */
-export function normalise(input: RootInput, secrets: Secrets, localTimezone: string): types.Config {
-  const {
-    timezone = localTimezone,
-    max_concurrent_backups = 2,
-    namespace = '',
-    ...rest
-  } = input.defaults ?? {};
+export function normalise(input: RootInput, secrets: Secrets, localTimezone: () => string): types.Config {
+  const { timezone, max_concurrent_backups = 2, namespace = '', ...rest } = input.defaults ?? {};
   return {
     version: 1,
-    defaults: given({ timezone, max_concurrent_backups, namespace, ...rest }),
+    defaults: given({
+      get timezone() {
+        return timezone ?? localTimezone();
+      },
+      max_concurrent_backups,
+      namespace,
+      ...rest,
+    }),
     datasources: mapNames(input.datasources, (name, entry) =>
       datasource(name, entry, under(secrets, ['datasources', name])),
     ),
     destinations: mapNames(input.destinations, (name, entry) =>
       destination(name, entry, under(secrets, ['destinations', name])),
     ),
-    jobs: mapNames(input.jobs, (name, entry) => job(name, entry, timezone, under(secrets, ['jobs', name]))),
+    jobs: mapNames(input.jobs, (name, entry) =>
+      job(name, entry, () => timezone ?? localTimezone(), under(secrets, ['jobs', name])),
+    ),
     notifications: mapNames(input.notifications, (name, entry) =>
       normaliseNotification(name, entry, under(secrets, ['notifications', name])),
     ),
@@ -155,7 +159,7 @@ function destination(name: string, input: DestinationInput, secrets: OwnSecrets)
 
 const trimSlash = (prefix: string | undefined): string => (prefix ?? '').replace(/\/$/, '');
 
-function job(name: string, input: JobInput, timezone: string, secrets: OwnSecrets): types.JobConfig {
+function job(name: string, input: JobInput, timezone: () => string, secrets: OwnSecrets): types.JobConfig {
   const type = input.type ?? 'full';
   const jobRetention = retention(input.retention);
   return given({
@@ -167,7 +171,9 @@ function job(name: string, input: JobInput, timezone: string, secrets: OwnSecret
     })),
     strategy: input.strategy ?? 'all',
     schedule: (input.schedule ?? []).map((entry) => ({ cron: entry.cron.trim(), type: entry.type ?? type })),
-    timezone: input.timezone ?? timezone,
+    get timezone() {
+      return input.timezone ?? timezone();
+    },
     type,
     full_every_ms: durationMs(input.full_every),
     expires_ms: durationMs(input.expires),
@@ -283,7 +289,11 @@ const durationMs = (text: string | undefined): number | undefined =>
 
 /** An object without the keys whose value is undefined. */
 function given<T extends object>(object: T): Given<T> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Given<T>;
+  const members = Object.entries(Object.getOwnPropertyDescriptors(object));
+  return Object.defineProperties(
+    {},
+    Object.fromEntries(members.filter(([, { get, value }]) => get !== undefined || value !== undefined)),
+  ) as Given<T>;
 }
 type Given<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;

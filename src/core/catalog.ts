@@ -1,7 +1,6 @@
 import type { StoredBackup } from '../archive/chain.ts';
 import { MANIFEST_NAME, SUMS_NAME } from '../archive/format.ts';
 import { artifactObjects } from '../archive/objects.ts';
-import { openContent } from '../archive/reader.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
 import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
@@ -234,6 +233,7 @@ async function indexedArtifacts(
   stored: StoredBackup,
   signal: AbortSignal,
 ): Promise<readonly ManifestArtifact[]> {
+  const { openContent } = await import('../archive/reader.ts'); // a listing seldom needs it
   const { chain } = await openContent(stored, async () => undefined, signal);
   return (await chain.link(chain.own)).artifacts;
 }

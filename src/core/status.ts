@@ -1,9 +1,9 @@
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
-import { databasesOf } from './backup/job.ts';
-import { type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
+import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
 import { isOutsideHistory } from './find.ts';
+import { groupNames } from './groups.ts';
 import { type Group, historyOf, isOfGroup } from './history.ts';
 
 /** One group of backups at one destination, as a report of how old and how well proven its data is. */
@@ -44,11 +44,17 @@ export async function statusOf(
   runtime: Runtime,
 ): Promise<StatusRow[]> {
   const rows: StatusRow[] = [];
+  // Jobs share destinations, and each is read once.
+  const catalogs = new Map<string, Promise<Catalog>>();
+  const catalogOf = (name: string) => {
+    const known = catalogs.get(name) ?? open(name).then((opened) => readCatalog(opened, runtime.signal));
+    catalogs.set(name, known);
+    return known;
+  };
   for (const name of jobs) {
     const job = config.jobs[name]!;
     const places: {
       name: string;
-      destination?: Destination;
       entries: readonly CatalogEntry[];
       unfinished: number;
       groups: readonly string[];
@@ -56,11 +62,11 @@ export async function statusOf(
     }[] = [];
     for (const { name: destination } of job.destinations) {
       try {
-        const opened = await open(destination);
-        const { entries, unfinished } = await readCatalog(opened, runtime.signal);
-        const groups = await databasesOf(job, opened, config.defaults.namespace, runtime);
+        const catalog = await catalogOf(destination);
+        const { entries, unfinished } = catalog;
+        const groups = groupNames(job, catalog, config.defaults.namespace);
         const ours = unfinished.filter(({ lease }) => lease?.job === name).length;
-        places.push({ name: destination, destination: opened, entries, unfinished: ours, groups });
+        places.push({ name: destination, entries, unfinished: ours, groups });
       } catch (thrown) {
         const error = toDguardError(thrown, 'storage_failed', { operation: 'status', subject: destination });
         places.push({ name: destination, entries: [], unfinished: 0, groups: job.datasources, error });
@@ -78,7 +84,10 @@ export async function statusOf(
         rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now()));
       }
     }
-    for (const { destination } of places) await destination?.storage.close();
+  }
+  for (const catalog of catalogs.values()) {
+    const read = await catalog.catch(() => undefined);
+    await read?.destination.storage.close();
   }
   return rows;
 }

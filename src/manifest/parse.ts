@@ -1,6 +1,6 @@
 import { DguardError } from '../errors.ts';
 import { canonicalJson, integritySha256, isCanonical, textIntegritySha256 } from './canonical.ts';
-import { manifestSchema } from './schema.ts';
+import { checkManifest } from './schema.ts';
 import type { Manifest, ManifestDraft } from './types.ts';
 
 /** A manifest larger than this is refused unread. */
@@ -49,7 +49,7 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
     });
   }
   if (!isCanonicalText(value, text)) throw refuse('its bytes are not the canonical form of what they say');
-  const parsed = manifestSchema.safeParse(value);
+  const parsed = checkManifest(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw refuse(`${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'does not fit the schema'}`);

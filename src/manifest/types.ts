@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { manifestSchema } from './schema.ts';
 
 /** A manifest as it was read: every known field typed, unknown fields kept. */

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { groupLock } from '../../src/core/backup/job.ts';
+import { groupLock } from '../../src/core/groups.ts';
 import { takeLock } from '../../src/core/lock.ts';
 import { holdReadLease } from '../../src/core/reading.ts';
 import { DguardError } from '../../src/errors.ts';

@@ -1,9 +1,9 @@
-import type { BackupType, Config, JobConfig } from '../../config/types.ts';
+import type { BackupType, JobConfig } from '../../config/types.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
 import type { BackupOutcome } from '../../core/backup/run.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
-import { parseDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
+import { chooseJobs, waitOf } from '../jobs.ts';
 import { errorJson, jsonDocument } from '../render/outcome.ts';
 import { printPrune, pruneJson } from '../render/prune.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
@@ -84,33 +84,6 @@ function dryRun(context: Context, jobs: readonly JobConfig[], options: Options):
       context.print(`${job}: ${datasources.join(', ')} -> ${destinations.join(', ')}, ${type}`);
   }
   return 0;
-}
-
-export function waitOf(text: string | undefined): number {
-  if (text === undefined) return 0;
-  const waitMs = parseDuration(text);
-  if (waitMs !== undefined) return waitMs;
-  throw new DguardError('usage', `${text} is no duration`, { hint: 'write 90s, 30m, 2h or 1d12h' });
-}
-
-export function chooseJobs(config: Config, names: readonly string[], all: boolean): JobConfig[] {
-  if (all) return Object.values(config.jobs);
-  const known = Object.keys(config.jobs).join(', ');
-  if (names.length === 0) {
-    throw new DguardError('usage', 'which job? Name one, or use --all', {
-      operation: 'backup',
-      hint: `jobs: ${known}`,
-    });
-  }
-  return names.map((name) => {
-    const job = config.jobs[name];
-    if (job) return job;
-    throw new DguardError('unknown_name', `the configuration has no job ${name}`, {
-      operation: 'backup',
-      subject: name,
-      hint: `jobs: ${known}`,
-    });
-  });
 }
 
 /** The exit status of one job: of several datasources some good and some not is partial, whatever the failure. */

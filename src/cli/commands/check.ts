@@ -6,9 +6,9 @@ import { chooseNames } from '../../core/health/names.ts';
 import type { Health } from '../../engines/types.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
+import { waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
-import { waitOf } from './backup.ts';
 
 interface Options {
   readonly timeout?: string;

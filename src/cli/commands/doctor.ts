@@ -4,9 +4,9 @@ import { type Diagnosis, diagnose, problemError } from '../../core/health/doctor
 import { chooseNames } from '../../core/health/names.ts';
 import { combineExitStatus } from '../../errors.ts';
 import { type Context, openDestination } from '../context.ts';
+import { waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
-import { waitOf } from './backup.ts';
 
 interface Options {
   readonly timeout?: string;

@@ -1,12 +1,13 @@
-import { databasesOf, groupLock } from '../../core/backup/job.ts';
+import { readCatalog } from '../../core/catalog.ts';
+import { groupLock, groupNames } from '../../core/groups.ts';
 import type { Group } from '../../core/history.ts';
 import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
 import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestination } from '../context.ts';
+import { chooseJobs, waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { printPrune, pruneJson } from '../render/prune.ts';
-import { chooseJobs, waitOf } from './backup.ts';
 
 interface Options {
   readonly destination?: string;
@@ -31,7 +32,8 @@ export async function pruneCommand(
       if (options.destination !== undefined && options.destination !== name) continue;
       try {
         const destination = await openDestination(context, name);
-        for (const datasource of await databasesOf(job, destination, config.defaults.namespace, runtime)) {
+        const catalog = await readCatalog(destination, runtime.signal);
+        for (const datasource of groupNames(job, catalog, config.defaults.namespace)) {
           const group: Group = {
             namespace: config.defaults.namespace,
             job: job.name,

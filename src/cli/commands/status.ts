@@ -4,10 +4,10 @@ import { listUndo } from '../../core/target.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
+import { chooseJobs, waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { prometheusText } from '../render/prometheus.ts';
 import { plainText, sizeText } from '../render/text.ts';
-import { chooseJobs, waitOf } from './backup.ts';
 
 interface Options {
   readonly maxAge?: string;

@@ -1,11 +1,11 @@
-import { groupLock } from '../../core/backup/job.ts';
+import { groupLock } from '../../core/groups.ts';
 import { breakLock, lockHolder } from '../../core/lock.ts';
 import { ownerState, ownerText } from '../../core/owner.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import type { Context } from '../context.ts';
+import { chooseJobs } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
-import { chooseJobs } from './backup.ts';
 
 interface Options {
   readonly force?: boolean;

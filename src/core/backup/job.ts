@@ -1,13 +1,14 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupType, Config, DestinationConfig, JobConfig } from '../../config/types.ts';
+import type { BackupType, Config, JobConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import { doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
-import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
+import type { Catalog, Destination } from '../catalog.ts';
 import { readCatalogs } from '../find.ts';
+import { groupLock } from '../groups.ts';
 import { type Group, historyOf } from '../history.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { takeLock } from '../lock.ts';
@@ -333,59 +334,6 @@ async function withRetries(request: BackupRequest, runtime: Runtime): Promise<Ba
 /** What may be over in a moment; a wrong password or a missing folder is not. */
 function isWorthARetry(error: DguardError): boolean {
   return ['source_failed', 'storage_failed', 'timeout', 'offline', 'internal'].includes(error.code);
-}
-
-/**
- * The names of a job's groups at one destination: its datasources, and of those with several databases what
- * backups of them are there, so that nobody has to ask a server which exist.
- */
-export async function databasesOf(
-  job: JobConfig,
-  destination: Destination,
-  namespace: string,
-  runtime: Runtime,
-): Promise<readonly string[]> {
-  const names = new Set(job.datasources);
-  const { entries, unfinished } = await readCatalog(destination, runtime.signal);
-  const found = [
-    ...entries.flatMap(({ manifest }) =>
-      manifest ? [{ ...manifest, namespace: manifest.namespace ?? '', name: manifest.datasource.name }] : [],
-    ),
-    ...unfinished.flatMap(({ lease }) => (lease ? [{ ...lease, name: lease.datasource }] : [])),
-  ];
-  for (const each of found) {
-    const ofOurs = job.datasources.some((datasource) => each.name.startsWith(`${datasource}.`));
-    if (each.job === job.name && each.namespace === namespace && ofOurs) names.add(each.name);
-  }
-  return [...names];
-}
-
-/**
- * The name of a group's lock at this host: with where the job writes to, because two configurations may have
- * a job and a datasource of the same names and nothing else in common.
- */
-export function groupLock(config: Config, job: JobConfig, datasource: string): string {
-  const { namespace } = config.defaults;
-  const places = job.destinations.map(({ name }) => placeOf(config.destinations[name]!)).sort();
-  const where = hash('sha256', places.join('\n'), 'hex').slice(0, 8);
-  return `${namespace === '' ? '' : `${namespace}:`}${job.name}/${datasource}@${where}`;
-}
-
-/** Where a destination is, without how one gets in. */
-function placeOf(destination: DestinationConfig): string {
-  const { type, ...fields } = destination as unknown as Record<string, unknown>;
-  const place = [
-    'endpoint',
-    'bucket',
-    'bucket_name',
-    'prefix',
-    'host',
-    'port',
-    'remote_path',
-    'remote',
-    'path',
-  ];
-  return JSON.stringify([type, ...place.map((field) => fields[field] ?? null)]);
 }
 
 function refuseWrongClock(newest: string | undefined, subject: string, runtime: Runtime): void {

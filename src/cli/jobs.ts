@@ -1,0 +1,30 @@
+import type { Config, JobConfig } from '../config/types.ts';
+import { DguardError } from '../errors.ts';
+import { parseDuration } from '../plan/duration.ts';
+
+export function waitOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const waitMs = parseDuration(text);
+  if (waitMs !== undefined) return waitMs;
+  throw new DguardError('usage', `${text} is no duration`, { hint: 'write 90s, 30m, 2h or 1d12h' });
+}
+
+export function chooseJobs(config: Config, names: readonly string[], all: boolean): JobConfig[] {
+  if (all) return Object.values(config.jobs);
+  const known = Object.keys(config.jobs).join(', ');
+  if (names.length === 0) {
+    throw new DguardError('usage', 'which job? Name one, or use --all', {
+      operation: 'backup',
+      hint: `jobs: ${known}`,
+    });
+  }
+  return names.map((name) => {
+    const job = config.jobs[name];
+    if (job) return job;
+    throw new DguardError('unknown_name', `the configuration has no job ${name}`, {
+      operation: 'backup',
+      subject: name,
+      hint: `jobs: ${known}`,
+    });
+  });
+}
