@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { BackupContent, ContentChunk, ContentEntry, DumpFacts, Slice } from '../engines/types.ts';
 import { copyShared } from '../threads.ts';
 import type { BlockPlace, Chain, StoredBackup } from './chain.ts';
@@ -8,6 +9,8 @@ import { parseEntryLine } from './index/lines.ts';
 import { compareEntryPaths } from './paths.ts';
 import { createSelection } from './select.ts';
 
+const LINES_AT_ONCE = 256;
+
 /** A run of an entry's bytes within one block. */
 interface Use {
   readonly entry: ContentEntry;
@@ -17,6 +20,9 @@ interface Use {
   readonly last: boolean;
 }
 
+/** A backup's content, and the chain that it lies in. */
+export type OpenContent = BackupContent & { readonly chain: Chain };
+
 /**
  * Opens a backup's content for reading. Every byte that comes out was proven: manifest → root → frames →
  * block lines → blocks. Errors: `corrupt` naming the object.
@@ -25,7 +31,7 @@ export async function openContent(
   backup: StoredBackup,
   resolve: (id: string) => Promise<StoredBackup | undefined>,
   signal?: AbortSignal,
-): Promise<BackupContent & { readonly chain: Chain }> {
+): Promise<OpenContent> {
   const { manifest } = backup;
   const chain = createChain(backup, resolve, signal);
   const own = await chain.link(chain.own);
@@ -46,7 +52,9 @@ export async function openContent(
       return entry;
     };
     for await (const frame of chain.walkFrames(own, 'entries')) {
-      for (const line of frame.lines) {
+      for (const [at, line] of frame.lines.entries()) {
+        // Others of this thread (blocks to hand out, Ctrl-C) wait no longer than these lines take.
+        if (at % LINES_AT_ONCE === 0) await setImmediate();
         const parsed = parseEntryLine(line, subject);
         if ('continues' in parsed) {
           if (!current || current.type === 'table' || current.path !== parsed.continues) {

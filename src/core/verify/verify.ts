@@ -5,7 +5,7 @@ import type { CatalogEntry } from '../catalog.ts';
 import { putMark } from '../marks.ts';
 import { holdReadLease } from '../reading.ts';
 import { checkSums } from './checksum.ts';
-import { checkCompleteness, checkContent } from './content.ts';
+import { checkCompleteness, checkContent, type EntryCounts } from './content.ts';
 import { checkRestore } from './restore.ts';
 
 export type VerifyLevel = 'exists' | 'checksum' | 'content' | 'restore';
@@ -73,8 +73,11 @@ export async function verifyCopy(
   if (copy.manifest && copy.manifest.status !== 'failed') {
     if (upTo >= 1) await check('integrity', () => checkSums(copy, all, level, runtime));
     if (upTo >= 2) {
-      await check('content', () => checkContent(copy, all, datasource, runtime));
-      await check('completeness', () => checkCompleteness(copy, all, runtime));
+      let counts: EntryCounts | undefined;
+      await check('content', async () => {
+        counts = await checkContent(copy, all, datasource, runtime);
+      });
+      await check('completeness', async () => checkCompleteness(copy, counts!));
     }
     if (upTo >= 3) await check('restore', () => checkRestore(copy, all, datasource, runtime, parallelJobs));
   }
