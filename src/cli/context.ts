@@ -55,7 +55,9 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
         return tempDir;
       },
       lockDir: lockFolder(),
-      version: dguardVersion(),
+      get version() {
+        return dguardVersion();
+      },
     },
     config: async () => (await load()).config,
     loaded: load,
