@@ -190,7 +190,8 @@ describe('a restore and a verify that are stopped', () => {
       if (outcome.code !== 0) {
         expect(outcome.code, outcome.stderr).toBe(EXIT[signal]);
         if (signal !== 'SIGKILL') {
-          expect(state()).toEqual(before);
+          // One that comes after the last step finds the new tree there: whole, as is asked below.
+          expect(state().filter((name) => name !== 'to')).toEqual(before);
           expect(leftovers(space.path('tmp'))).toEqual([]);
         }
         if (!fs.existsSync(space.path('to'))) {

@@ -8,6 +8,7 @@ import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
 import { waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
+import { tableText } from '../render/table.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 
 interface Options {
@@ -45,7 +46,7 @@ export async function checkCommand(
       destinations: destinations.map(destinationJson),
     };
     context.print(jsonDocument('check', status, fields, errors));
-  } else await printTables(context, datasources, destinations);
+  } else printTables(context, datasources, destinations);
   return status;
 }
 
@@ -60,23 +61,17 @@ function exitOf(
   return failed.length === datasources.length + destinations.length ? 1 : 3;
 }
 
-async function printTables(
+function printTables(
   context: Context,
   datasources: readonly DatasourceHealth[],
   destinations: readonly DestinationHealth[],
-): Promise<void> {
-  const { default: Table } = await import('cli-table3');
-  const style = { head: [], border: [], compact: true };
+): void {
   if (datasources.length > 0) {
-    const table = new Table({
-      head: ['datasource', 'type', 'status', 'latency', 'version', 'up', 'connections', 'size', 'disk free'],
-      style,
-    });
-    for (const { name, type, health } of datasources) {
+    const rows = datasources.map(({ name, type, health }) => {
       const fact = (key: string) => numberOf(health, key);
       const uptime = fact('uptime_seconds');
       const free = fact('free_bytes');
-      table.push([
+      return [
         name,
         type,
         health.status,
@@ -86,27 +81,33 @@ async function printTables(
         connectionsText(fact('connections'), fact('max_connections')),
         health.sizeBytes === undefined ? '-' : sizeText(health.sizeBytes),
         free === undefined ? '-' : sizeText(free),
-      ]);
-    }
-    context.print(table.toString());
+      ];
+    });
+    const head = [
+      'datasource',
+      'type',
+      'status',
+      'latency',
+      'version',
+      'up',
+      'connections',
+      'size',
+      'disk free',
+    ];
+    context.print(tableText(head, rows));
   }
   if (destinations.length === 0) return;
-  const table = new Table({
-    head: ['destination', 'type', 'status', 'round trip', 'free', 'limit', 'where'],
-    style,
-  });
-  for (const each of destinations) {
-    table.push([
-      plainText(each.name),
-      each.type,
-      each.status,
-      each.roundTripMs === undefined ? '-' : durationText(each.roundTripMs),
-      each.freeBytes === undefined ? '-' : sizeText(each.freeBytes),
-      each.limitBytes === undefined ? '-' : sizeText(each.limitBytes),
-      plainText(each.label ?? '-'),
-    ]);
-  }
-  context.print(table.toString());
+  const rows = destinations.map((each) => [
+    plainText(each.name),
+    each.type,
+    each.status,
+    each.roundTripMs === undefined ? '-' : durationText(each.roundTripMs),
+    each.freeBytes === undefined ? '-' : sizeText(each.freeBytes),
+    each.limitBytes === undefined ? '-' : sizeText(each.limitBytes),
+    plainText(each.label ?? '-'),
+  ]);
+  const head = ['destination', 'type', 'status', 'round trip', 'free', 'limit', 'where'];
+  context.print(tableText(head, rows));
 }
 
 function connectionsText(connections: number | undefined, max: number | undefined): string {

@@ -5,6 +5,7 @@ import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
+import { tableText } from '../render/table.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
 
@@ -65,7 +66,7 @@ export async function listCommand(
   }
   for (const entry of chosen)
     for (const name of entry.foreign) context.warn('is no part of a backup', `${entry.folder}/${name}`);
-  if (chosen.length > 0) await printTable(context, chosen);
+  if (chosen.length > 0) printTable(context, chosen);
   else if (failures.length === 0) context.note('no backups');
   return status;
 }
@@ -89,26 +90,20 @@ function filterOf(context: Context, job: string | undefined, options: ListOption
   };
 }
 
-async function printTable(context: Context, entries: readonly CatalogEntry[]): Promise<void> {
-  const { default: Table } = await import('cli-table3');
-  const table = new Table({
-    head: ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const { manifest, state, destination, folder, verified, accepted, pinned } of entries) {
-    table.push([
-      manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
-      plainText(manifest?.job ?? '?'),
-      plainText(manifest?.datasource.name ?? '?'),
-      `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}${manifest?.selection ? ', selection' : ''}`,
-      manifest ? sizeText(manifest.size_bytes) : '?',
-      manifest ? sizeText(manifest.stored_size_bytes) : '?',
-      verified ? `${verified.level} ${verified.result}` : '-',
-      plainText(destination.name),
-      plainText(manifest?.id ?? folder),
-    ]);
-  }
-  context.print(table.toString());
+function printTable(context: Context, entries: readonly CatalogEntry[]): void {
+  const head = ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
+  const rows = entries.map(({ manifest, state, destination, folder, verified, accepted, pinned }) => [
+    manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
+    plainText(manifest?.job ?? '?'),
+    plainText(manifest?.datasource.name ?? '?'),
+    `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}${manifest?.selection ? ', selection' : ''}`,
+    manifest ? sizeText(manifest.size_bytes) : '?',
+    manifest ? sizeText(manifest.stored_size_bytes) : '?',
+    verified ? `${plainText(verified.level)} ${verified.result}` : '-',
+    plainText(destination.name),
+    plainText(manifest?.id ?? folder),
+  ]);
+  context.print(tableText(head, rows));
 }
 
 export async function showCommand(

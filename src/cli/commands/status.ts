@@ -7,6 +7,7 @@ import { type Context, openDestination } from '../context.ts';
 import { chooseJobs, waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { prometheusText } from '../render/prometheus.ts';
+import { tableText } from '../render/table.ts';
 import { plainText, sizeText } from '../render/text.ts';
 
 interface Options {
@@ -36,7 +37,7 @@ export async function statusCommand(
   } else if (options.prometheus) {
     context.print(prometheusText(rows));
   } else {
-    await printTable(context, rows);
+    printTable(context, rows);
     for (const row of rows) printTroubles(context, row);
     for (const { datasource, name, created_at } of undo) {
       context.print(plainText(`${datasource}: what a restore of ${created_at} replaced is kept: ${name}`));
@@ -74,40 +75,36 @@ function staleError({ job, datasource, destination, lastGood }: StatusRow, maxAg
   });
 }
 
-async function printTable(context: Context, rows: readonly StatusRow[]): Promise<void> {
-  const { default: Table } = await import('cli-table3');
-  const table = new Table({
-    head: [
-      'job',
-      'datasource',
-      'destination',
-      'state',
-      'last good',
-      'last proof',
-      'size',
-      'runs ok',
-      'backups',
-      'used',
-    ],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows) {
+function printTable(context: Context, rows: readonly StatusRow[]): void {
+  const head = [
+    'job',
+    'datasource',
+    'destination',
+    'state',
+    'last good',
+    'last proof',
+    'size',
+    'runs ok',
+    'backups',
+    'used',
+  ];
+  const lines = rows.map((row) => {
     const trend =
       row.trendPercent === undefined ? '' : ` (${row.trendPercent >= 0 ? '+' : ''}${row.trendPercent} %)`;
-    table.push([
+    return [
       plainText(row.job),
       plainText(row.datasource),
-      row.destination,
+      plainText(row.destination),
       row.state,
       row.lastGood ? `${formatDuration(Math.max(0, row.lastGood.ageMs))} ago` : 'never',
-      row.lastProof ? `${row.lastProof.level}, ${row.lastProof.checkedAt.slice(0, 10)}` : 'never',
+      row.lastProof ? plainText(`${row.lastProof.level}, ${row.lastProof.checkedAt.slice(0, 10)}`) : 'never',
       row.sizeBytes === undefined ? '-' : `${sizeText(row.sizeBytes)}${trend}`,
       row.successPercent === undefined ? '-' : `${row.successPercent} %`,
       String(row.backups),
       sizeText(row.usedBytes),
-    ]);
-  }
-  context.print(table.toString());
+    ];
+  });
+  context.print(tableText(head, lines));
 }
 
 function printTroubles(context: Context, row: StatusRow): void {
