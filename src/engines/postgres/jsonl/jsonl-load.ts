@@ -67,7 +67,7 @@ export async function loadExport(
 
 /** Lines of JSON through a temporary table of one session into their own. */
 async function insertRows(
-  { server, tools, database, read }: LoadRequest,
+  { server, tools, database, settings, read }: LoadRequest,
   statement: string,
   rows: () => AsyncIterable<Uint8Array>,
 ): Promise<void> {
@@ -84,7 +84,7 @@ COPY pg_temp.dguard_rows FROM STDIN WITH ${RAW_LINES};\n`,
   }
   const argv = [
     ...tools.argv('psql'),
-    `--dbname=${await server.conninfo(database)}`,
+    `--dbname=${await server.conninfo(database, settings)}`,
     ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
   ];
   const child = await openChild(argv, {

@@ -36,7 +36,10 @@ export async function restoreTables(work: Work): Promise<RestoreOutcome> {
     const staged = await server.open(stage);
     const session = await server.open(target);
     try {
-      await load(work, stage, choice, ['--no-subscriptions', '--no-publications'], staged);
+      await load(work, stage, choice, {
+        flags: ['--no-subscriptions', '--no-publications'],
+        session: staged,
+      });
       const tables = await compare(work, staged, choice, 'rows');
       await session.run("SET search_path TO ''");
       const undo = await swapTables(work, { stage, staged, session, tables, choice }, mark);

@@ -24,6 +24,8 @@ export interface LoadRequest {
   readonly tools: Tools;
   readonly database: string;
   readonly flags: readonly string[];
+  /** Of the sessions that load, as `name=value`. */
+  readonly settings: readonly string[];
   /** `--use-list`; undefined: everything. */
   readonly list?: string;
   readonly read: ReadRequest;
@@ -40,12 +42,12 @@ export async function loadArchive(
   archive: Archive,
   request: LoadRequest,
 ): Promise<void> {
-  const { server, tools, database, list, read } = request;
+  const { server, tools, database, settings, list, read } = request;
   const single = request.flags.includes('--single-transaction') || request.serial;
   const readable = await readableFor(content, archive, request);
   const argv = [
     ...tools.argv('pg_restore'),
-    `--dbname=${await server.conninfo(database)}`,
+    `--dbname=${await server.conninfo(database, settings)}`,
     '--no-password',
     '--exit-on-error',
     ...request.flags,

@@ -29,19 +29,28 @@ export async function choose(work: Work): Promise<Choice> {
   return await chooseEntries(content, archive, recorded, request.only, facts, context);
 }
 
-/** Loads it into a database; `session` is one in there. */
+export interface LoadOptions {
+  /** Of pg_restore. */
+  readonly flags?: readonly string[];
+  /** Of the sessions that load, as `name=value`. */
+  readonly settings?: readonly string[];
+  /** One in the database. */
+  readonly session?: Session;
+}
+
+/** Loads it into a database. */
 export async function load(
   work: Work,
   database: string,
   choice: Choice,
-  flags: readonly string[],
-  session?: Session,
+  { flags = [], settings = [], session }: LoadOptions,
 ): Promise<void> {
   const request: LoadRequest = {
     server: work.server,
     tools: work.tools,
     database,
     flags: [...work.fit.flags, ...flags],
+    settings,
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
     known: work.facts.large_data,

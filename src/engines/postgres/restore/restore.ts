@@ -8,6 +8,8 @@ import { databaseSize } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
+import type { Choice } from './choice.ts';
+import { loadQuickly } from './new-database.ts';
 import { createBeside, dressDatabase } from './place.ts';
 import { analyzeAndCompare, choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
@@ -33,10 +35,11 @@ export async function restoreBackup(content: BackupContent, request: Request): P
     const work = await prepare(content, { ...request, tempDir }, server, admin, target);
     newRoles = work.newRoles;
     if (request.dryRun) return await plan(work);
-    if (request.scratch) return await restoreToScratch(work);
     if (work.merge) return await restoreTables(work);
-    if (work.powers.createDatabases) return await restoreBeside(work);
-    return await restoreInto(work);
+    if (!request.scratch && !work.powers.createDatabases) return await restoreInto(work);
+    const restoreNew = request.scratch ? restoreToScratch : restoreBeside;
+    const choice = await choose(work);
+    return await loadQuickly(work, (settings) => restoreNew(work, choice, settings));
   } catch (error) {
     if (admin) await dropRoles(admin, newRoles);
     throw serverError(error, 'target_failed', 'restore', request.source?.name ?? 'postgres');
@@ -47,9 +50,12 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   }
 }
 
-async function restoreBeside(work: Work): Promise<RestoreOutcome> {
+async function restoreBeside(
+  work: Work,
+  choice: Choice,
+  settings: readonly string[],
+): Promise<RestoreOutcome> {
   const { request, admin, target, existing, facts, powers, fit } = work;
-  const choice = await choose(work);
   const mark = { role: 'new', backupId: request.backupId, createdAt: request.now().toISOString() } as const;
   // Tables of another engine know no locale: theirs is that of what they replace, if it can hold them.
   const like = facts.database.collate === '' && existing?.encoding === 'UTF8' ? existing : facts.database;
@@ -63,7 +69,7 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
     try {
       // Before there is a trigger on logins.
       second = await work.server.open(name);
-      await load(work, name, choice, [], guard);
+      await load(work, name, choice, { settings, session: guard });
       tables = await analyzeAndCompare(work, { comparing: guard, analyzing: second }, choice);
       await work.request.prove?.({ database: name });
     } finally {
@@ -101,9 +107,12 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
 }
 
 /** Into a marked database that is gone afterwards, whatever happens. */
-async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
+async function restoreToScratch(
+  work: Work,
+  choice: Choice,
+  settings: readonly string[],
+): Promise<RestoreOutcome> {
   const { request, admin, target, facts } = work;
-  const choice = await choose(work);
   const mark = {
     role: 'scratch',
     backupId: request.backupId,
@@ -114,7 +123,7 @@ async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
     const guard = await work.server.open(name);
     try {
       // A subscription would keep the database from being dropped.
-      await load(work, name, choice, ['--no-subscriptions'], guard);
+      await load(work, name, choice, { flags: ['--no-subscriptions'], settings, session: guard });
       const tables = await compare(work, guard, choice, 'refuse');
       return { target: name, sizeBytes: (await databaseSize(guard, name)) ?? work.archive.sizeBytes, tables };
     } finally {
@@ -134,7 +143,7 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   const choice = await choose(work);
   const safety = work.replaces ? await request.safety?.() : undefined;
   const replace = work.replaces ? ['--clean', '--if-exists'] : [];
-  await load(work, target, choice, ['--single-transaction', ...replace]);
+  await load(work, target, choice, { flags: ['--single-transaction', ...replace] });
   const session = await work.server.open(target);
   try {
     await session.run('ANALYZE');

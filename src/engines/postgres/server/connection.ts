@@ -135,16 +135,24 @@ const SESSION_SETTINGS = [
 ];
 
 function sessionSettings(statementTimeoutMs: number): string {
-  return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS]
-    .map((setting) => `-c ${setting}`)
-    .join(' ');
+  return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS].map(asOption).join(' ');
+}
+
+function asOption(setting: string): string {
+  return `-c ${setting}`;
 }
 
 /**
  * The `dbname` argument of a client tool: a connection string without its password. It works where an
- * environment does not reach (docker exec), and no `PG…` variable changes it.
+ * environment does not reach (docker exec), and no `PG…` variable changes it. `settings`: more of its sessions', as
+ * `name=value`.
  */
-export function conninfo(connection: Connection, database: string, passfile: string | undefined): string {
+export function conninfo(
+  connection: Connection,
+  database: string,
+  passfile: string | undefined,
+  settings: readonly string[] = [],
+): string {
   const parts: Record<string, string | number | undefined> = {
     host: connection.host,
     port: connection.port,
@@ -157,7 +165,7 @@ export function conninfo(connection: Connection, database: string, passfile: str
     passfile,
     connect_timeout: CONNECT_TIMEOUT_S,
     application_name: 'dguard',
-    options: connection.settings,
+    options: [connection.settings, ...settings.map(asOption)].join(' '),
   };
   return Object.entries(parts)
     .filter(([, value]) => value !== undefined)

@@ -22,8 +22,8 @@ export interface Server {
   readonly secrets: readonly string[];
   /** Opens a session; throws what the driver or psql throws. */
   open(database: string): Promise<Session>;
-  /** The `--dbname` of a client tool. */
-  conninfo(database: string): Promise<string>;
+  /** The `--dbname` of a client tool; `settings`: of its sessions, as `name=value`. */
+  conninfo(database: string, settings?: readonly string[]): Promise<string>;
   /** Begins to look for client tools, for whoever asks for them later. */
   lookForTools(): void;
   /** Client tools for a server of this major. */
@@ -44,12 +44,12 @@ export function openServer(source: EngineSource<PostgresOptions>): Server {
   const allTools = () => (found ??= listTools(request));
   let folder: Promise<string> | undefined;
   let passfile: Promise<string | undefined> | undefined;
-  const connectionString = async (database: string) => {
+  const connectionString = async (database: string, settings?: readonly string[]) => {
     // A password file of this host is none inside a container, nor for another user.
-    if (connection.viaTools) return conninfo(connection, database, undefined);
+    if (connection.viaTools) return conninfo(connection, database, undefined, settings);
     folder ??= mkdtemp(join(source.tempDir || tmpdir(), 'pg-'));
     passfile ??= folder.then((path) => writePassfile(connection, path));
-    return conninfo(connection, database, await passfile);
+    return conninfo(connection, database, await passfile, settings);
   };
   return {
     source,
