@@ -42,24 +42,38 @@ describeWithEachPostgres('postgres: a large dump is decoded while it is loaded',
   });
   afterAll(() => bench?.remove());
 
+  /** The content, with a look at each chunk of each reading. Memory that is used again is: nobody may have kept it. */
+  const watching = (begin: () => (chunk: Uint8Array) => void): BackupContent => ({
+    ...content,
+    async *read(entry) {
+      const look = begin();
+      for await (const chunk of content.read(entry)) {
+        look(chunk);
+        yield chunk;
+      }
+    },
+    async *readAll(entries) {
+      const look = begin();
+      for await (const chunk of content.readAll(entries)) {
+        look(chunk.bytes);
+        yield chunk;
+        chunk.bytes.fill(0xff);
+      }
+    },
+  });
+
   it('through pipes, of which none is a file; rows and definitions are what they were', async () => {
     expect(blocks()).toHaveLength(2);
     let pipes = 0;
     let largestFile = 0;
-    const watched: BackupContent = {
-      ...content,
-      async *read(entry) {
-        for await (const chunk of content.read(entry)) {
-          const temp = join(bench.folder, 'temp');
-          for (const path of readdirSync(temp, { recursive: true }) as string[]) {
-            const stat = lstatSync(join(temp, path), { throwIfNoEntry: false });
-            if (stat?.isFIFO()) pipes = Math.max(pipes, 1);
-            if (stat?.isFile()) largestFile = Math.max(largestFile, stat.size);
-          }
-          yield chunk;
-        }
-      },
-    };
+    const watched = watching(() => () => {
+      const temp = join(bench.folder, 'temp');
+      for (const path of readdirSync(temp, { recursive: true }) as string[]) {
+        const stat = lstatSync(join(temp, path), { throwIfNoEntry: false });
+        if (stat?.isFIFO()) pipes = Math.max(pipes, 1);
+        if (stat?.isFile()) largestFile = Math.max(largestFile, stat.size);
+      }
+    });
     await restore(watched, 'large_copy');
     expect(pipes).toBe(1);
     expect(largestFile).toBeLessThan(1e6);
@@ -82,15 +96,9 @@ describeWithEachPostgres('postgres: a large dump is decoded while it is loaded',
   it('chosen tables alone are read', async () => {
     const first = blocks()[0]!;
     let readBytes = 0;
-    const counting: BackupContent = {
-      ...content,
-      async *read(entry) {
-        for await (const chunk of content.read(entry)) {
-          readBytes += chunk.length;
-          yield chunk;
-        }
-      },
-    };
+    const counting = watching(() => (chunk) => {
+      readBytes += chunk.length;
+    });
     await restore(counting, 'large_copy', { only: ['small', 'second'] });
     const [count] = await bench.sql(
       'large_copy',
@@ -105,18 +113,14 @@ describeWithEachPostgres('postgres: a large dump is decoded while it is loaded',
   });
 
   it('data that break in the middle of a table fail the restore by their own error', async () => {
-    const broken: BackupContent = {
-      ...content,
-      async *read(entry) {
-        let bytes = 0;
-        for await (const chunk of content.read(entry)) {
-          bytes += chunk.length;
-          // Behind what is read to list it.
-          if (bytes > 12e6) throw new Error('the storage went away');
-          yield chunk;
-        }
-      },
-    };
+    const broken = watching(() => {
+      let bytes = 0;
+      return (chunk) => {
+        bytes += chunk.length;
+        // Behind what is read to list it.
+        if (bytes > 12e6) throw new Error('the storage went away');
+      };
+    });
     const error = await errorOf(restore(broken, 'large_copy'));
     expect(error.message).toContain('the storage went away');
     expect(await bench.names()).not.toContain('large_copy');

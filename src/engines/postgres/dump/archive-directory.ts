@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
-import type { BackupContent } from '../../types.ts';
+import type { BackupContent, ContentEntry } from '../../types.ts';
 import type { StreamEntry } from '../restore/content.ts';
 import { type DataBlock, MAX_CONTENTS_BYTES } from './archive-offsets.ts';
 import { dataOf } from './archive-rows.ts';
@@ -44,7 +44,8 @@ export async function archiveAsDirectory(
     archive,
     blocks.flatMap(({ start, end }) => [start, end]),
   );
-  const read = (part: number) => counted(content.read(parts[part]!));
+  // What `dataOf` takes out of them it copies: they may lie in memory that is used again.
+  const read = (part: number) => counted(bytesOf(content, parts[part]!));
   const head = await readHead(content.read(parts[0]!));
   if (head === undefined) return undefined;
   const { bytes, contents } = head;
@@ -82,6 +83,11 @@ export async function archiveAsDirectory(
       }
     }
   }
+}
+
+/** The bytes of an entry, each chunk good until the next is asked for. */
+async function* bytesOf(content: BackupContent, entry: ContentEntry): AsyncGenerator<Uint8Array> {
+  for await (const { bytes } of content.readAll([entry])) yield bytes;
 }
 
 /** The data of the one entry whose block this is. */

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { copyShared } from '../../../threads.ts';
 
 /**
  * Bytes of an entry's data as a directory has them in a file, or, with `end`, that they are all. They are good until
@@ -15,8 +16,8 @@ const INT_BYTES = 5;
 
 /**
  * Takes data out of the blocks of a custom archive (pg_backup_custom.c: the kind, the entry's number, pieces
- * with their length, a piece of none), of tables alone. Throws `corrupt` for anything else, and for an end
- * within a block.
+ * with their length, a piece of none), of tables alone. A chunk is copied before the next is asked for. Throws
+ * `corrupt` for anything else, and for an end within a block.
  */
 export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<DataPiece> {
   /** Undefined: between two blocks. */
@@ -26,13 +27,12 @@ export async function* dataOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
   /** What came of a head that the chunk before ended in. */
   const head = new Uint8Array(INT_BYTES + 1);
   let headBytes = 0;
-  let room = new Uint8Array(0);
+  let room = Buffer.alloc(0);
   for await (const chunk of chunks) {
     // A piece is a row: what is done for each must make no garbage. So they move together in a copy of the chunk,
     // and the copies are made in the same memory.
-    if (room.length < chunk.length) room = new Uint8Array(chunk.length);
-    const bytes = room.subarray(0, chunk.length);
-    bytes.set(chunk);
+    if (room.length < chunk.length) room = Buffer.allocUnsafeSlow(chunk.length);
+    const bytes = copyShared(room, chunk);
     let filled = 0;
     let from = 0;
     let at = 0;
