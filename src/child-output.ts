@@ -91,8 +91,8 @@ export async function openPipe(path: string): Promise<OpenPipe> {
 /** Small enough to stay in a core's cache from the pipe to whoever hashes and copies it. */
 const ROOM_BYTES = 256 * 1024;
 const ROOMS = 4;
-/** As much as one read of a pipe can give. */
-const PIPE_BYTES = 64 * 1024;
+/** What a pipe holds: as much as one read of it can give. */
+export const PIPE_BYTES = 64 * 1024;
 
 /**
  * Of the reading end of a pipe, into a few rooms of memory that are used in turn: a chunk is good until the next

@@ -1,11 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
 import { openChild } from '../src/child.ts';
 import { DguardError } from '../src/errors.ts';
+import { describeWithCommands } from './services/needs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dguard-child-output-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -53,6 +55,31 @@ it('a chunk stays as it is until the next is asked for, however far the child ha
     text += before.toString('latin1').slice(0, 10);
   }
   expect(text.startsWith('1\n2\n')).toBe(true);
+});
+
+describeWithCommands(['stdbuf'], 'a program that writes much', () => {
+  /** What it wrote, and by how many system calls, itself and its children. */
+  const run = async (path: string | undefined) => {
+    const argv = ['sh', '-c', `${COUNTED}; grep syscw /proc/$$/io >&2`];
+    const signal = new AbortController().signal;
+    const child = await openChild(argv, { env: { ...env, PATH: path }, signal, pipeFolder: folder });
+    const written = await digest(child.stdout);
+    return { written, calls: Number(/syscw: (\d+)/.exec((await child.done).stderr)?.[1]) };
+  };
+
+  it('is told to do so in pieces as large as the pipe; one that cannot be told writes the same', async () => {
+    const few = await run(env['PATH']);
+    expect(few.written).toBe(digestOf(3_000_000));
+    expect(few.calls).toBeLessThan(1000);
+    const programs = join(folder, 'programs');
+    mkdirSync(programs);
+    for (const name of ['sh', 'seq', 'grep', 'mkfifo'])
+      symlinkSync(String(execFileSync('sh', ['-c', `command -v ${name}`])).trim(), join(programs, name));
+    const many = await run(programs);
+    expect(many.written).toBe(few.written);
+    expect(many.calls).toBeGreaterThan(5000);
+    rmSync(programs, { recursive: true });
+  });
 });
 
 it('a little output, and none, end too', async () => {
