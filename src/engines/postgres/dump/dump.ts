@@ -57,8 +57,10 @@ export async function dumpDatabase(
     await server.dispose();
   };
   try {
+    const opening = server.open(database);
+    // While the server looks at the password.
     server.lookForTools();
-    session = await server.open(database);
+    session = await opening;
     const version = await readVersion(session);
     const tools = await server.tools(version.major);
     if (!loadsBack(tools.major, version.major)) {
