@@ -39,9 +39,18 @@ export async function openDumpFolder(path: string, { signal, warn }: OpenDumpReq
       });
     }
     const file = join(folder, name);
+    const found = await stat(file);
+    if (!found.isFile()) {
+      // Of a pipe nobody knows whether anything will ever come.
+      throw new DguardError('unsupported', 'it is no file, and only files of mongodump are read', {
+        operation: 'read dump',
+        subject: file,
+        hint: 'take it away, or copy the dump again from where it was made',
+      });
+    }
     streams.set(plain, {
       path: fromText(`${database}/${plain}`),
-      size: (await stat(file)).size,
+      size: found.size,
       media: 'application/octet-stream',
       format: plain.endsWith(BSON_END) ? 'bson' : 'mongodump-metadata',
       read: () => readBytes(file, signal),
@@ -86,7 +95,7 @@ async function databaseFolder(folder: string, given: string, warn: OpenDumpReque
     );
   }
   if (!found.isDirectory()) {
-    if (await isArchive(folder)) {
+    if (found.isFile() && (await isArchive(folder))) {
       throw fail(
         'unsupported',
         'it is an archive of mongodump (--archive), and only its folders are read',
