@@ -20,7 +20,6 @@ export interface WrittenObject {
 
 /** Bytes that wait for one slow destination before the source has to wait too. */
 const QUEUE_BYTES = 2 * 1024 * 1024;
-/** How long an interrupted put may take to remove what it began. */
 const CLEANUP_MS = 10_000;
 
 /**
@@ -30,8 +29,15 @@ const CLEANUP_MS = 10_000;
  */
 export function createFanout(
   targets: readonly Target[],
-  options: { signal: AbortSignal; stallMs: number; onDrop: (target: Target, error: DguardError) => void },
+  options: {
+    signal: AbortSignal;
+    stallMs: number;
+    /** What an interrupted put may take to remove what it began, and any other call of an interrupted run. */
+    cleanupMs?: number;
+    onDrop: (target: Target, error: DguardError) => void;
+  },
 ) {
+  const { cleanupMs = CLEANUP_MS } = options;
   const dropped = new Map<Target, DguardError>();
   const written: WrittenObject[] = [];
   const givenUp = new Map(targets.map((target) => [target, new AbortController()]));
@@ -47,8 +53,8 @@ export function createFanout(
     options.onDrop(target, error);
   }
 
-  function stalled(target: Target): DguardError {
-    const seconds = Math.round(options.stallMs / 1000);
+  function stalled(target: Target, afterMs = options.stallMs): DguardError {
+    const seconds = Math.round(afterMs / 1000);
     return new DguardError('timeout', `neither took anything nor answered for ${seconds} s`, {
       operation: 'write',
       subject: target.name,
@@ -99,7 +105,7 @@ export function createFanout(
         before = taken;
         if (await within(put, options.stallMs, options.signal)) break;
       }
-      if (options.signal.aborted) await within(put, CLEANUP_MS);
+      if (options.signal.aborted) await within(put, cleanupMs);
     }
 
     return {
@@ -128,7 +134,7 @@ export function createFanout(
       },
       async abort(reason: DguardError): Promise<void> {
         for (const { channel } of feeds) channel.fail(reason);
-        await Promise.all(feeds.map(({ put }) => within(put, CLEANUP_MS)));
+        await Promise.all(feeds.map(({ put }) => within(put, cleanupMs)));
       },
     };
   }
@@ -137,7 +143,7 @@ export function createFanout(
     open,
     /**
      * Another call to one destination: its result, or undefined where it failed or did not answer, which
-     * drops the destination. An abort of the run does not end it.
+     * drops the destination. An abort of the run does not end it, but then it has little time left.
      */
     async attempt<T>(target: Target, call: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
       let result: T | undefined;
@@ -147,7 +153,9 @@ export function createFanout(
         },
         (error: unknown) => drop(target, error),
       );
-      if (!(await within(done, options.stallMs))) drop(target, stalled(target));
+      const { signal, stallMs } = options;
+      if (!(await within(done, stallMs, signal))) drop(target, stalled(target));
+      else if (signal.aborted && !(await within(done, cleanupMs))) drop(target, stalled(target, cleanupMs));
       return dropped.has(target) ? undefined : result;
     },
     /** Puts a small object whole. */

@@ -1,12 +1,18 @@
 import { CommanderError } from 'commander';
-import { DguardError } from '../errors.ts';
+import { DguardError, EXIT_STATUS } from '../errors.ts';
+import { endNow } from './end.ts';
 import { createProgram } from './program.ts';
+
+export { endNow, endWhenWritten } from './end.ts';
 
 /** Runs one command and returns its exit status. Signals abort it: children end, partial work is removed. */
 export async function main(argv: readonly string[]): Promise<number> {
   const controller = new AbortController();
   const abort = (code: 'interrupted' | 'terminated', text: string) => () => {
-    if (controller.signal.aborted) process.exit(code === 'interrupted' ? 130 : 143);
+    if (controller.signal.aborted) {
+      process.exitCode = EXIT_STATUS[code];
+      endNow();
+    }
     controller.abort(new DguardError(code, text));
   };
   process.on('SIGINT', abort('interrupted', 'interrupted'));

@@ -124,6 +124,27 @@ describe('a destination that stalls', () => {
     expect(drops).toEqual(['stuck timeout']);
   });
 
+  it('an interrupt leaves such a call little time, and lets one that answers end', async () => {
+    const controller = new AbortController();
+    const targets = ['stuck', 'good'].map(
+      (name): Target => ({ name, storage: memoryStorage(), folder: 'f' }),
+    );
+    const drops: string[] = [];
+    const fanout = createFanout(targets, {
+      signal: controller.signal,
+      stallMs: 60_000,
+      cleanupMs: STALL_MS,
+      onDrop: (target, error) => drops.push(`${target.name} ${error.code}`),
+    });
+    const stuck = fanout.attempt(targets[0]!, () => never);
+    const good = fanout.attempt(targets[1]!, () => sleep(STALL_MS / 3, 'answer'));
+    controller.abort(new DguardError('interrupted', 'interrupted'));
+    expect(await good).toBe('answer');
+    expect(await stuck).toBe(undefined);
+    expect(await fanout.attempt(targets[1]!, async () => 'manifest')).toBe('manifest');
+    expect(drops).toEqual(['stuck timeout']);
+  });
+
   it('a slow one that moves is not dropped, however long it takes in all', async () => {
     const inner = memoryStorage();
     const { fanout, drops } = fanoutOf({ slow: slow(inner, STALL_MS / 10) });
