@@ -1,7 +1,7 @@
 import type { StoredBackup } from '../archive/chain.ts';
 import { MANIFEST_NAME, SUMS_NAME } from '../archive/format.ts';
 import { artifactObjects } from '../archive/objects.ts';
-import { type DguardError, toDguardError } from '../errors.ts';
+import { DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
 import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
 import { readObject } from '../storages/read.ts';
@@ -78,28 +78,23 @@ const CONCURRENT_READS = 16;
 
 /** All backups of a destination. A listing error throws: it is never an empty catalog. */
 export async function readCatalog(destination: Destination, signal: AbortSignal): Promise<Catalog> {
-  const folders = new Map<string, StoredObject[]>();
-  for await (const object of destination.storage.list('', { signal })) {
-    const slash = object.key.lastIndexOf('/');
-    const folder = slash === -1 ? '' : object.key.slice(0, slash);
-    let objects = folders.get(folder);
-    if (!objects) {
-      objects = [];
-      folders.set(folder, objects);
-    }
-    objects.push(object);
+  const entries: CatalogEntry[] = [];
+  const leased: Folder[] = [];
+  let held: Folder[] = [];
+  const readHeld = async () => {
+    const read = ({ folder, objects }: Folder) => readEntry(destination, folder, objects, signal);
+    entries.push(...(await inBatches(held, read)));
+    held = [];
+  };
+  // Manifests are read while the listing goes on: a thread may be ahead with it.
+  for await (const found of wholeFolders(destination.storage.list('', { signal }), destination.name)) {
+    const { folder, objects } = found;
+    if (objects.some(({ key }) => key === `${folder}/${MANIFEST_NAME}`)) held.push(found);
+    else if (leaseKeys(objects).length > 0) leased.push(found);
+    if (held.length >= CONCURRENT_READS) await readHeld();
   }
-  folders.delete('');
-  const held: [string, StoredObject[]][] = [];
-  const leased: [string, StoredObject[]][] = [];
-  for (const [folder, objects] of folders) {
-    if (objects.some(({ key }) => key === `${folder}/${MANIFEST_NAME}`)) held.push([folder, objects]);
-    else if (leaseKeys(objects).length > 0) leased.push([folder, objects]);
-  }
-  const entries = await inBatches(held, ([folder, objects]) =>
-    readEntry(destination, folder, objects, signal),
-  );
-  const unfinished = await inBatches(leased, async ([folder, objects]) => ({
+  await readHeld();
+  const unfinished = await inBatches(leased, async ({ folder, objects }) => ({
     destination,
     folder,
     objects,
@@ -107,6 +102,43 @@ export async function readCatalog(destination: Destination, signal: AbortSignal)
     newestAt: new Date(Math.max(...objects.map(({ modifiedAt }) => modifiedAt.getTime()))),
   }));
   return { destination, entries: withReferences(entries).sort(newestFirst), unfinished };
+}
+
+interface Folder {
+  readonly folder: string;
+  readonly objects: readonly StoredObject[];
+}
+
+/**
+ * Folders with the objects that lie in them directly, each as soon as all of it has been listed: by the order
+ * of keys that is when a key comes which is not below it. What lies in no folder is left out.
+ */
+async function* wholeFolders(listing: AsyncIterable<StoredObject>, label: string): AsyncGenerator<Folder> {
+  const open: { folder: string; objects: StoredObject[] }[] = [];
+  let before = '';
+  for await (const object of listing) {
+    // A folder that comes in two parts would seem to hold a lease and no manifest, and prune sweeps such.
+    if (object.key <= before) {
+      throw new DguardError('storage_failed', `${object.key} is listed after ${before}: out of order`, {
+        operation: 'list',
+        subject: label,
+        hint: 'list again; nothing was changed',
+      });
+    }
+    before = object.key;
+    const slash = object.key.lastIndexOf('/');
+    if (slash === -1) continue;
+    const folder = object.key.slice(0, slash);
+    let top = open.at(-1);
+    while (top && !`${folder}/`.startsWith(`${top.folder}/`)) {
+      yield top;
+      open.pop();
+      top = open.at(-1);
+    }
+    if (top?.folder === folder) top.objects.push(object);
+    else open.push({ folder, objects: [object] });
+  }
+  yield* open;
 }
 
 /** Newest first; what cannot be read comes last. */
@@ -132,7 +164,7 @@ async function readEntry(
   signal: AbortSignal,
 ): Promise<CatalogEntry> {
   const key = `${folder}/${MANIFEST_NAME}`;
-  const base = { destination, folder, objects, deleting: markKeys(objects, 'deleting').length > 0 };
+  const deleting = markKeys(objects, 'deleting').length > 0;
   let bytes: Uint8Array | undefined;
   let manifest: Manifest;
   try {
@@ -142,7 +174,10 @@ async function readEntry(
     const error = toDguardError(thrown, 'storage_failed', { operation: 'read manifest', subject: key });
     if (error.code !== 'corrupt' && error.code !== 'too_new') throw error;
     return {
-      ...base,
+      destination,
+      folder,
+      objects,
+      deleting,
       manifest: undefined,
       manifestBytes: bytes,
       error,
@@ -166,7 +201,10 @@ async function readEntry(
     (await newestMark(storage, objects, 'pinned', bytes, pinnedOf, signal)) ?? manifest.type === 'checkpoint';
   const intact = problems.length === 0 && verified?.result !== 'fail' && manifest.status !== 'failed';
   return {
-    ...base,
+    destination,
+    folder,
+    objects,
+    deleting,
     manifest,
     manifestBytes: bytes,
     error: undefined,

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { DguardError, errnoOf, throwIfAborted } from '../errors.ts';
 import { bodyChunks } from './body.ts';
 import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
@@ -20,7 +19,7 @@ import { sweepTemporary } from './local/leftovers.ts';
 import { assertMounted, realAncestor } from './local/mount.ts';
 import { exists, publish, removeTemp, taken } from './local/publish.ts';
 import { readSmall } from './local/small.ts';
-import { walkObjects } from './local/walk.ts';
+import { walkBatches } from './local/walk-ahead.ts';
 import { type NewFile, writeChunks } from './local/write.ts';
 import { byteRange } from './range.ts';
 import type {
@@ -46,8 +45,6 @@ const GIB = 1024 ** 3;
 const FILE_MODE = 0o600;
 const READ_BYTES = 4 * 1024 * 1024;
 const FOLDER_RACES = 10;
-/** Entries of a listing between two turns of the event loop: a few milliseconds of work. */
-const ENTRIES_PER_TURN = 1000;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /**
@@ -136,11 +133,11 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     try {
       const before = await stat(root);
       if (await isRealPath(join(root, prefix.slice(0, -1)))) {
-        let seen = 0;
-        for (const object of walkObjects(root, prefix)) {
-          if (++seen % ENTRIES_PER_TURN === 0) await setImmediate();
-          if (callOptions.signal) throwIfAborted(callOptions.signal);
-          if (object) yield object;
+        for await (const batch of walkBatches(root, prefix)) {
+          for (const object of batch) {
+            if (callOptions.signal) throwIfAborted(callOptions.signal);
+            yield object;
+          }
         }
       }
       // Folders that vanish are left out, but a list cut short by a mount that went away must not pass.

@@ -20,13 +20,15 @@ interface Entry {
  * The objects under `root` whose key starts with `prefix`, ordered by the bytes of the whole key. Only
  * regular files whose key follows the grammar; links are not followed. What vanishes between two looks is
  * left out; any other trouble throws. Yields undefined for an entry that is no object. Synchronous calls are several times
- * faster here than promises: the caller lets the event loop turn from time to time.
+ * faster here than promises: the caller lets the event loop turn from time to time. `after`: only what
+ * comes after that key.
  */
 export function* walkObjects(
   root: string,
   prefix: string,
+  after = '',
 ): Generator<StoredObject | undefined, void, undefined> {
-  const levels: Level[] = [readLevel(root, prefix)];
+  const levels: Level[] = [readLevel(root, prefix, after)];
   for (;;) {
     const level = levels.at(-1);
     if (level === undefined) return;
@@ -34,7 +36,7 @@ export function* walkObjects(
     if (entry === undefined) {
       levels.pop();
     } else if (entry.isFolder) {
-      levels.push(readLevel(root, level.prefix + entry.sortName));
+      levels.push(readLevel(root, level.prefix + entry.sortName, after));
       yield undefined;
     } else {
       yield objectAt(root, level.prefix + entry.name);
@@ -42,8 +44,12 @@ export function* walkObjects(
   }
 }
 
-function readLevel(root: string, prefix: string): Level {
-  return { prefix, entries: readEntries(`${root}/${prefix}`), next: 0 };
+function readLevel(root: string, prefix: string, after: string): Level {
+  const entries = readEntries(`${root}/${prefix}`);
+  // A folder on the way to that key holds what comes after it, and comes before it itself.
+  const isLeft = ({ sortName, isFolder }: Entry) =>
+    prefix + sortName > after || (isFolder && after.startsWith(prefix + sortName));
+  return { prefix, entries: after.startsWith(prefix) ? entries.filter(isLeft) : entries, next: 0 };
 }
 
 function readEntries(folder: string): Entry[] {

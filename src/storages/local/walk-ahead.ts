@@ -1,0 +1,95 @@
+import { setImmediate } from 'node:timers/promises';
+import { threadFile } from '../../threads.ts';
+import type { StoredObject } from '../types.ts';
+import { walkObjects } from './walk.ts';
+
+/** What is left of a walk: everything after this key. */
+export interface WalkRest {
+  readonly root: string;
+  readonly prefix: string;
+  readonly after: string;
+}
+
+/** What the thread says. Objects come as columns, which are quick to hand over. */
+export type WalkedMessage =
+  | {
+      readonly kind: 'objects';
+      readonly keys: readonly string[];
+      readonly sizes: readonly number[];
+      readonly times: readonly number[];
+    }
+  | { readonly kind: 'end' }
+  | { readonly kind: 'error'; readonly message: string; readonly errno: string | undefined };
+
+/** Entries between two turns of the event loop: a few milliseconds of work. */
+const ENTRIES_PER_TURN = 1000;
+/** So many turns, and it is worth to start a thread: 30 ms. */
+const TURNS_HERE = 2;
+
+/**
+ * The objects of `walkObjects`, several at a time. Of a large destination a thread walks ahead, while the
+ * caller reads what it was given; where there can be none, the walk goes on here, in turns with other work.
+ */
+export async function* walkBatches(
+  root: string,
+  prefix: string,
+  thread = threadFile('storages/local/walk-thread'),
+): AsyncGenerator<readonly StoredObject[], void, undefined> {
+  let batch: StoredObject[] = [];
+  let entries = 0;
+  for (const object of walkObjects(root, prefix)) {
+    if (object) batch.push(object);
+    if (++entries % ENTRIES_PER_TURN !== 0) continue;
+    const after = batch.at(-1)?.key;
+    yield batch;
+    if (thread && after !== undefined && entries >= TURNS_HERE * ENTRIES_PER_TURN)
+      return yield* walkInThread({ root, prefix, after }, thread);
+    batch = [];
+    await setImmediate();
+  }
+  yield batch;
+}
+
+async function* walkInThread(
+  rest: WalkRest,
+  file: URL,
+): AsyncGenerator<readonly StoredObject[], void, undefined> {
+  const { Worker } = await import('node:worker_threads');
+  const messages: WalkedMessage[] = [];
+  let isGone = false;
+  let wake = () => {};
+  const thread = new Worker(file, { workerData: rest });
+  thread.on('message', (message: WalkedMessage) => {
+    messages.push(message);
+    wake();
+  });
+  const gone = () => {
+    isGone = true;
+    wake();
+  };
+  thread.on('error', gone);
+  thread.on('exit', gone);
+  let { after } = rest;
+  try {
+    for (;;) {
+      const message = messages.shift();
+      if (message?.kind === 'end') return;
+      if (message?.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
+      if (message) {
+        const { keys, sizes, times } = message;
+        yield keys.map((key, i) => ({ key, sizeBytes: sizes[i]!, modifiedAt: new Date(times[i]!) }));
+        after = keys.at(-1) ?? after;
+        await setImmediate(); // signals, and what the thread has said meanwhile
+      } else if (isGone) break;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    await thread.terminate();
+  }
+  // The system refused it, or ended it.
+  for (const object of walkObjects(rest.root, rest.prefix, after)) if (object) yield [object];
+}

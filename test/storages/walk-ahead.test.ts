@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { walkObjects } from '../../src/storages/local/walk.ts';
+import { walkBatches } from '../../src/storages/local/walk-ahead.ts';
+import type { StoredObject } from '../../src/storages/types.ts';
+
+const THREAD = new URL('../../dist/storages/local/walk-thread.js', import.meta.url);
+
+let root: string;
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'dguard-walk-'));
+  // Names that a folder's final `/` sorts otherwise than its name alone.
+  for (const folder of ['a', 'a-b', 'a/b', 'a/b-c', 'a.d', 'b/a', 'z'])
+    for (const name of ['1', 'b', 'c-', 'z']) write(`${folder}/${name}.json`);
+  for (let i = 0; i < 900; i++) for (const name of ['data', 'manifest.json', 'x-1']) write(`m/f${i}/${name}`);
+  write('top');
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+function write(key: string): void {
+  mkdirSync(dirname(join(root, key)), { recursive: true });
+  writeFileSync(join(root, key), key);
+}
+
+const here = (prefix: string, after?: string) =>
+  [...walkObjects(root, prefix, after)].filter((object) => object !== undefined);
+
+async function ahead(prefix: string, thread: URL | undefined): Promise<StoredObject[]> {
+  const objects: StoredObject[] = [];
+  for await (const batch of walkBatches(root, prefix, thread)) objects.push(...batch);
+  return objects;
+}
+
+describe('a walk', () => {
+  it('goes on after any key, there or not', () => {
+    const all = here('');
+    const keys = all.filter(({ key }) => !key.startsWith('m/f') || key.includes('/f1')).map(({ key }) => key);
+    for (const after of [...keys, '', 'a', 'a/', 'a/b', 'a/b.json0', 'm/f1', 'zz'])
+      expect(here('', after), after).toEqual(all.filter(({ key }) => key > after));
+    expect(here('a/', 'a/b.json')).toEqual(here('a/').filter(({ key }) => key > 'a/b.json'));
+  });
+
+  it.each([
+    ['a thread', THREAD],
+    ['no thread', undefined],
+    ['a thread that cannot be started', new URL('../../dist/no-such-thread.js', import.meta.url)],
+  ])('finds the same with %s', async (_, thread) => {
+    const all = here('');
+    expect(all.length).toBeGreaterThan(2_500);
+    expect(await ahead('', thread)).toEqual(all);
+    expect(await ahead('m/', thread)).toEqual(here('m/'));
+  });
+
+  it('may be given up', async () => {
+    for await (const batch of walkBatches(root, '', THREAD))
+      if (batch.some(({ key }) => key.startsWith('m/f7'))) break;
+  });
+});
