@@ -1,51 +1,22 @@
-import type { AddressInfo, Server, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import mysql from 'mysql2';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { insertBuffers } from '../../src/engines/mysql/rows/insert-buffers.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from '../../src/engines/mysql/rows/insert-encoder.ts';
-import { openSession, type Session } from '../../src/engines/mysql/server/session.ts';
-
-/** A server within this process that sends rows in pieces as they are asked for here. */
-interface ServerSide {
-  readonly stream: Socket;
-  sequenceId: number;
-  serverHandshake(options: object): void;
-  on(event: 'query' | 'stmt_prepare' | 'error', listener: (sql: string) => void): void;
-  writeOk(): void;
-}
-interface DriverServer {
-  readonly _server: Server;
-  listen(port: number, host: string, done: () => void): void;
-  close(): void;
-  on(event: 'connection', listener: (side: ServerSide) => void): void;
-}
+import type { Session } from '../../src/engines/mysql/server/session.ts';
+import { driverServer, type ServerSide } from './support-mysql-driver.ts';
 
 /** What the next query is answered by, in pieces; `end`: the connection ends then. */
 let answer: readonly (Buffer | 'end')[] = [];
-const server = (mysql as unknown as { createServer(): DriverServer }).createServer();
-server.on('connection', (side) => {
-  side.serverHandshake({
-    protocolVersion: 10,
-    serverVersion: '8.0.0',
-    connectionId: 1,
-    statusFlags: 2,
-    characterSet: 45,
-    capabilityFlags: 0xffffff & ~0x800,
-  });
-  side.on('error', () => {});
-  side.on('stmt_prepare', () => side.writeOk());
-  side.on('query', async (sql) => {
-    if (!sql.startsWith('SELECT')) return side.writeOk();
-    side.sequenceId = 0;
-    for (const piece of answer) {
-      if (piece === 'end') return void side.stream.destroy();
-      side.stream.write(piece);
-      await turn();
-      await turn();
-    }
-  });
-});
+/** Sends rows in pieces as they are asked for here. */
+async function sendAnswer(side: ServerSide): Promise<void> {
+  side.sequenceId = 0;
+  for (const piece of answer) {
+    if (piece === 'end') return void side.stream.destroy();
+    side.stream.write(piece);
+    await turn();
+    await turn();
+  }
+}
 
 const MAX_PAYLOAD = 0xffffff;
 function text(value: Buffer | string): Buffer {
@@ -94,13 +65,14 @@ const info = (name: string, kind: 'number' | 'text') => ({
   ...{ name, kind, type: '', dataType: '', nullable: true, generated: false, extra: '', primaryKey: 0 },
 });
 const COLUMNS = [info('n', 'number'), info('v', 'text')];
+let server: Awaited<ReturnType<typeof driverServer>>;
 let session: Session;
 const signal = new AbortController().signal;
-beforeAll(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
+beforeAll(async () => {
+  server = await driverServer(sendAnswer);
+});
 beforeEach(async () => {
-  const { port } = server._server.address() as AddressInfo;
-  const connection = { host: '127.0.0.1', port, user: 'u', password: 'p', ssl: 'disable' };
-  session = await openSession(connection as Parameters<typeof openSession>[0], undefined, signal);
+  session = await server.open(signal);
   return () => session.close();
 });
 afterAll(() => server.close());
@@ -167,9 +139,7 @@ test('an error of the server, a row of another shape and an end of the connectio
     answer = [result([...rows, wrong, ...rows])];
     await expect(read()).rejects.toThrow(/not as many values/);
     await session.close();
-    const { port } = server._server.address() as AddressInfo;
-    const connection = { host: '127.0.0.1', port, user: 'u', password: 'p', ssl: 'disable' };
-    session = await openSession(connection as Parameters<typeof openSession>[0], undefined, signal);
+    session = await server.open(signal);
   }
   answer = [result(rows).subarray(0, -70), 'end'];
   await expect(read()).rejects.toThrow(/closed/);
