@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** Modules that something finds by their path: bin/dguard, `threadFile`, tests and the bench. */
 const ENTRIES = /^(threads|cli\/main|manifest\/parse|engines\/\w+\/engine|.+-thread)\.ts$/;
 /** Plain JavaScript that many commands load, in many files. Native add-ons and drivers stay packages. */
-const BUNDLED = ['commander', 'execa', 'ora', 'picomatch', 'yaml', 'zod'];
+const BUNDLED = ['cli-table3', 'commander', 'execa', 'ora', 'picomatch', 'string-width', 'yaml', 'zod'];
 
 const { dependencies, optionalDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
 const packages = Object.keys({ ...dependencies, ...optionalDependencies });

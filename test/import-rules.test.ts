@@ -74,9 +74,9 @@ it('what belongs to the command line stays there', () => {
   expect(wrong.map((file) => relative(SRC, file))).toEqual([]);
 });
 
-it('commander, inquirer and ora are used in cli only, execa in one file', () => {
+it('commander, inquirer, ora and cli-table3 are used in cli only, execa in one file', () => {
   const faces = imports().filter(
-    ({ from, to }) => /^(commander|ora|@inquirer\/)/.test(to) && room(from) !== 'cli',
+    ({ from, to }) => /^(commander|ora|cli-table3|@inquirer\/)/.test(to) && room(from) !== 'cli',
   );
   const execa = imports().filter(({ from, to }) => to === 'execa' && from !== 'child.ts');
   expect([...faces, ...execa]).toEqual([]);

@@ -46,7 +46,7 @@ export async function checkCommand(
       destinations: destinations.map(destinationJson),
     };
     context.print(jsonDocument('check', status, fields, errors));
-  } else printTables(context, datasources, destinations);
+  } else await printTables(context, datasources, destinations);
   return status;
 }
 
@@ -61,11 +61,11 @@ function exitOf(
   return failed.length === datasources.length + destinations.length ? 1 : 3;
 }
 
-function printTables(
+async function printTables(
   context: Context,
   datasources: readonly DatasourceHealth[],
   destinations: readonly DestinationHealth[],
-): void {
+): Promise<void> {
   if (datasources.length > 0) {
     const rows = datasources.map(({ name, type, health }) => {
       const fact = (key: string) => numberOf(health, key);
@@ -94,7 +94,7 @@ function printTables(
       'size',
       'disk free',
     ];
-    context.print(tableText(head, rows));
+    context.print(await tableText(head, rows));
   }
   if (destinations.length === 0) return;
   const rows = destinations.map((each) => [
@@ -107,7 +107,7 @@ function printTables(
     plainText(each.label ?? '-'),
   ]);
   const head = ['destination', 'type', 'status', 'round trip', 'free', 'limit', 'where'];
-  context.print(tableText(head, rows));
+  context.print(await tableText(head, rows));
 }
 
 function connectionsText(connections: number | undefined, max: number | undefined): string {

@@ -66,7 +66,7 @@ export async function listCommand(
   }
   for (const entry of chosen)
     for (const name of entry.foreign) context.warn('is no part of a backup', `${entry.folder}/${name}`);
-  if (chosen.length > 0) printTable(context, chosen);
+  if (chosen.length > 0) await printTable(context, chosen);
   else if (failures.length === 0) context.note('no backups');
   return status;
 }
@@ -90,7 +90,7 @@ function filterOf(context: Context, job: string | undefined, options: ListOption
   };
 }
 
-function printTable(context: Context, entries: readonly CatalogEntry[]): void {
+async function printTable(context: Context, entries: readonly CatalogEntry[]): Promise<void> {
   const head = ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
   const rows = entries.map(({ manifest, state, destination, folder, verified, accepted, pinned }) => [
     manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
@@ -103,7 +103,7 @@ function printTable(context: Context, entries: readonly CatalogEntry[]): void {
     plainText(destination.name),
     plainText(manifest?.id ?? folder),
   ]);
-  context.print(tableText(head, rows));
+  context.print(await tableText(head, rows));
 }
 
 export async function showCommand(

@@ -37,7 +37,7 @@ export async function statusCommand(
   } else if (options.prometheus) {
     context.print(prometheusText(rows));
   } else {
-    printTable(context, rows);
+    await printTable(context, rows);
     for (const row of rows) printTroubles(context, row);
     for (const { datasource, name, created_at } of undo) {
       context.print(plainText(`${datasource}: what a restore of ${created_at} replaced is kept: ${name}`));
@@ -75,7 +75,7 @@ function staleError({ job, datasource, destination, lastGood }: StatusRow, maxAg
   });
 }
 
-function printTable(context: Context, rows: readonly StatusRow[]): void {
+async function printTable(context: Context, rows: readonly StatusRow[]): Promise<void> {
   const head = [
     'job',
     'datasource',
@@ -104,7 +104,7 @@ function printTable(context: Context, rows: readonly StatusRow[]): void {
       sizeText(row.usedBytes),
     ];
   });
-  context.print(tableText(head, lines));
+  context.print(await tableText(head, lines));
 }
 
 function printTroubles(context: Context, row: StatusRow): void {
