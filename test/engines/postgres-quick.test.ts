@@ -83,6 +83,22 @@ function quickly(server: Parameters<Parameters<typeof describeWithPostgres>[2]>[
     },
   );
 
+  it.each(['native', 'jsonl'] as const)(
+    'rows of many columns that only pglz makes small enough for a page: %s',
+    async (format) => {
+      const columns = (of: (n: number) => string) => Array.from({ length: 500 }, (_, n) => of(n)).join(', ');
+      await bench.database(
+        'wide',
+        `CREATE TABLE long (${columns((n) => `c${n} text`)});
+         INSERT INTO long SELECT ${columns(() => "repeat('a', 60)")}`,
+      );
+      const wide = await backUp(bench.source('wide'), { format });
+      for (const more of [{ toDatabase: 'wide_new' }, { scratch: true }])
+        expect((await restore(wide, more)).tables).toEqual([{ name: 'public.long', rows: 1 }]);
+      await bench.sql('postgres', 'DROP DATABASE wide_new');
+    },
+  );
+
   it('an index that cannot be made for another reason fails the restore, and leaves nothing', async () => {
     await bench.database(
       'broken',
@@ -91,9 +107,13 @@ function quickly(server: Parameters<Parameters<typeof describeWithPostgres>[2]>[
        CREATE TABLE long (n int); CREATE INDEX long_n ON long (f(n)); INSERT INTO long VALUES (1)`,
     );
     const broken = await backUp(bench.source('broken'));
-    const failure = restore(broken, { toDatabase: 'broken_new' });
+    const begun: Date[] = [];
+    const now = () => begun[begun.push(new Date()) - 1]!;
+    const failure = restore(broken, { toDatabase: 'broken_new', now });
     await expect(failure).rejects.toMatchObject({ code: 'target_failed', operation: 'load' });
     await expect(failure).rejects.toThrow('no index here');
+    // A second time would change nothing.
+    expect(begun).toHaveLength(1);
     expect((await bench.names()).filter((name) => name.startsWith('broken'))).toEqual(['broken']);
   });
 }

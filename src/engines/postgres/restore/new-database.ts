@@ -11,26 +11,36 @@ const NOT_WAITING = 'synchronous_commit=off';
 
 const QUICK_COMPRESSION = 'default_toast_compression=lz4';
 
-/** SQLSTATE program_limit_exceeded. pg_restore does not tell it, and its server may speak any language: only the statement. */
+/** SQLSTATE program_limit_exceeded, which neither pg_restore nor psql tells. */
 const LIMIT_EXCEEDED = '54000';
+/** What the server said, in whatever language: libpq puts a severity before it. Other lines may quote numbers of rows. */
+const SAID = /(?:^|: )(?!(?:DETAIL|HINT|CONTEXT|QUERY):)[^\s:]+: {2}(.*)/gm;
+/** How large a row would be, and how large one may be: "index row size 2712 exceeds btree version 4 maximum 2704". */
+const TWO_SIZES = /\b\d{3,}\b.*\b\d{3,}\b/;
 const MAKES_AN_INDEX =
   /\bCREATE (UNIQUE )?INDEX\b|\bADD CONSTRAINT [^;]* (PRIMARY KEY|UNIQUE|EXCLUDE)\b|\bREFRESH MATERIALIZED VIEW\b/;
 
 /**
  * Loads a new database with settings under which that is quick. Values compressed by lz4 may be larger than by
- * pglz, and then too large for an index that they were in: when an index cannot be made, `load` is called once more,
- * for another new database, with the server's own compression.
+ * pglz, and then too large for an index that they were in, or for a row of many columns: when something may be too
+ * large, `load` is called once more, for another new database, with the server's own compression.
  */
 export async function loadQuickly<T>(work: Work, load: (settings: LoadSettings) => Promise<T>): Promise<T> {
   if (!(await maySetCompression(work))) return await load([NOT_WAITING]);
   try {
     return await load([NOT_WAITING, QUICK_COMPRESSION]);
   } catch (error) {
-    const isLoad = error instanceof DguardError && error.operation === 'load';
-    const mayBeTooLarge = isLoad ? MAKES_AN_INDEX.test(error.message) : sqlState(error) === LIMIT_EXCEEDED;
-    if (!mayBeTooLarge || work.request.signal.aborted) throw error;
+    if (!mayBeTooLarge(error) || work.request.signal.aborted) throw error;
     return await load([NOT_WAITING]);
   }
+}
+
+function mayBeTooLarge(error: unknown): boolean {
+  if (!(error instanceof DguardError) || error.operation !== 'load')
+    return sqlState(error) === LIMIT_EXCEEDED;
+  const said = [...error.message.matchAll(SAID)].map(([, text]) => text!);
+  // Before a long statement it may have been cut off.
+  return said.length === 0 ? MAKES_AN_INDEX.test(error.message) : said.some((text) => TWO_SIZES.test(text));
 }
 
 /**
