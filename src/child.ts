@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import {
   CHUNK_BYTES,
   endOf,
@@ -227,12 +227,25 @@ async function bufferedOutput({
   const env = { PATH, LD_PRELOAD };
   const argv = ['stdbuf', `--output=${PIPE_BYTES}`, 'env'];
   const said = await readChild(argv, { env, signal, maxBytes: 100_000 }).catch(() => '');
-  return Object.fromEntries(
+  const added = Object.fromEntries(
     said.split('\n').flatMap((line) => {
       const [, name, value] = /^(LD_PRELOAD|_STDBUF_O)=(.*)$/.exec(line) ?? [];
       return name === undefined ? [] : [[name, value!]];
     }),
   );
+  const known = new Set(LD_PRELOAD?.split(/[ :]/));
+  const libraries = (added['LD_PRELOAD'] ?? '').split(/[ :]/).filter((path) => !known.has(path));
+  return (await Promise.all(libraries.map(isOnlyOurs))).every(Boolean) ? added : {};
+}
+
+/**
+ * Whether nobody but root and this user can put another file into its place: the stdbuf of uutils makes the library
+ * in a temporary folder, which goes with it, and then anybody may make a folder of that name.
+ */
+async function isOnlyOurs(library: string): Promise<boolean> {
+  const found = await Promise.all([stat(library), stat(dirname(library))]).catch(() => []);
+  const users = [0, process.getuid?.()];
+  return found.length > 0 && found.every(({ uid, mode }) => users.includes(uid) && (mode & 0o022) === 0);
 }
 
 interface State {

@@ -82,6 +82,29 @@ describeWithCommands(['stdbuf'], 'a program that writes much', () => {
   });
 });
 
+it.each([
+  ['is gone with it', 'rm -r "$made"'],
+  ['lies where anybody writes', 'chmod 777 "$made"'],
+])('a library of stdbuf that %s is not loaded', async (_, then) => {
+  const programs = mkdtempSync(join(folder, 'stdbuf-'));
+  const made = join(programs, 'made');
+  const script = `#!/bin/sh
+made=${made}; mkdir "$made"; touch "$made/lib.so"
+printf 'LD_PRELOAD=%s\n_STDBUF_O=65536\n' "$made/lib.so"
+${then}
+`;
+  writeFileSync(join(programs, 'stdbuf'), script, { mode: 0o755 });
+  const child = await openChild(['sh', '-c', 'printenv LD_PRELOAD || echo none'], {
+    env: { ...env, PATH: `${programs}:${env['PATH']}` },
+    signal: new AbortController().signal,
+    pipeFolder: folder,
+  });
+  let said = '';
+  for await (const chunk of child.stdout) said += Buffer.from(chunk).toString();
+  expect(said).toBe('none\n');
+  rmSync(programs, { recursive: true });
+});
+
 it('a little output, and none, end too', async () => {
   expect(await digest((await open('echo 1')).stdout)).toBe(digestOf(1));
   expect(await digest((await open('true')).stdout)).toBe(digestOf(0));
