@@ -1,8 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
 import type { StreamEntry } from '../restore/content.ts';
-import { MAX_CONTENTS_BYTES } from './archive-offsets.ts';
-import { type ArchiveContents, chosenContents, readContents } from './archive-toc.ts';
+import { type ArchiveHead, chosenContents, createHeadReader } from './archive-toc.ts';
 
 export interface ArchiveChoice {
   /** Numbers of the entries that are wanted. */
@@ -26,36 +25,33 @@ export async function* chosenArchive(
     archive,
     unwanted.flatMap(({ start, end }) => [start, end]),
   );
-  let head: Buffer | undefined = Buffer.alloc(0);
-  let tryAt = 0;
+  const readHead = createHeadReader();
+  let head: ArchiveHead | undefined;
   for (let part = 0; part < parts.length; part += 2) {
     for await (const chunk of content.read(parts[part]!)) {
-      if (head === undefined) {
+      if (head !== undefined) {
         yield chunk;
         continue;
       }
-      head = Buffer.concat([head, chunk]);
-      if (head.length < tryAt) continue;
-      const contents: ArchiveContents | string = readContents(head);
-      if (contents === 'more' && head.length < MAX_CONTENTS_BYTES) {
-        tryAt = head.length * 2;
-        continue;
-      }
-      if (typeof contents === 'string') throw notUnderstood();
-      yield* beginning(head, contents);
-      if (!contents.entries.some(({ id, data }) => wanted.has(id) && data !== 'none')) return;
-      head = undefined;
+      head = understood(readHead(chunk));
+      if (head === undefined) continue;
+      yield* beginning(head);
+      if (!head.contents.entries.some(({ id, data }) => wanted.has(id) && data !== 'none')) return;
     }
   }
-  if (head === undefined) return;
-  const contents = readContents(head);
-  if (typeof contents === 'string') throw notUnderstood();
-  yield* beginning(head, contents);
+  if (head !== undefined) return;
+  head = understood(readHead(undefined));
+  if (head !== undefined) yield* beginning(head);
 
-  function* beginning(bytes: Buffer, contents: ArchiveContents): Generator<Uint8Array> {
+  function* beginning({ bytes, contents }: ArchiveHead): Generator<Uint8Array> {
     yield chosenContents(bytes, contents, wanted);
     if (bytes.length > contents.end) yield bytes.subarray(contents.end);
   }
+}
+
+function understood(head: ArchiveHead | 'unknown' | undefined): ArchiveHead | undefined {
+  if (head === 'unknown') throw notUnderstood();
+  return head;
 }
 
 function notUnderstood(): DguardError {

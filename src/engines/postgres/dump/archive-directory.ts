@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent, ContentEntry } from '../../types.ts';
 import type { StreamEntry } from '../restore/content.ts';
-import { type DataBlock, MAX_CONTENTS_BYTES } from './archive-offsets.ts';
+import type { DataBlock } from './archive-offsets.ts';
 import { dataOf } from './archive-rows.ts';
-import { type ArchiveContents, dataFileName, directoryContents, readContents } from './archive-toc.ts';
+import { type ArchiveHead, createHeadReader, dataFileName, directoryContents } from './archive-toc.ts';
 import { type DataPipe, makePipes } from './data-pipes.ts';
 
 /** Written at once: the data of a small table is one write. */
@@ -101,22 +101,15 @@ async function* dataOfOne(wanted: number, block: AsyncIterable<Uint8Array>): Asy
   if (!ended) throw notThere();
 }
 
-/** The head of the archive, and no more of it than that. */
-async function readHead(
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<{ readonly bytes: Buffer; readonly contents: ArchiveContents } | undefined> {
-  let bytes = Buffer.alloc(0);
-  let tryAt = 0;
+/** The head of the archive, and no more of it than that; undefined where it is none that is understood. */
+async function readHead(chunks: AsyncIterable<Uint8Array>): Promise<ArchiveHead | undefined> {
+  const read = createHeadReader();
+  const known = (head: ReturnType<typeof read>) => (head === 'unknown' ? undefined : head);
   for await (const chunk of chunks) {
-    bytes = Buffer.concat([bytes, chunk]);
-    if (bytes.length < tryAt) continue;
-    const contents = readContents(bytes);
-    if (typeof contents === 'object') return { bytes, contents };
-    if (contents === 'unknown' || bytes.length > MAX_CONTENTS_BYTES) return undefined;
-    tryAt = bytes.length * 2;
+    const head = read(chunk);
+    if (head !== undefined) return known(head);
   }
-  const contents = readContents(bytes);
-  return typeof contents === 'object' ? { bytes, contents } : undefined;
+  return known(read(undefined));
 }
 
 /** Writes the data of each entry into its file; takes it from `missing`. */

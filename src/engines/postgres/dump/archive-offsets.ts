@@ -1,4 +1,4 @@
-import { type ArchiveContents, type ContentsEntry, readContents } from './archive-toc.ts';
+import { type ContentsEntry, createHeadReader } from './archive-toc.ts';
 
 /**
  * Where the data of each entry of a custom archive lies. pg_dump writes that into its table of contents only
@@ -30,37 +30,31 @@ export interface OffsetPatch {
 const POSITION_KNOWN = 2;
 const [DATA_BLOCK, BLOBS_BLOCK] = [1, 3];
 const INT_BYTES = 5;
-export const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
 
 export function createOffsetScanner(): OffsetScanner {
-  let head: Buffer | undefined = Buffer.alloc(0);
-  let tryAt = 0;
+  const readHead = createHeadReader();
   let sizeBytes = 0;
   let entries: ReadonlyMap<number, ContentsEntry> = new Map();
   const starts: { readonly entry: number; readonly start: number }[] = [];
   let walk: ((chunk: Uint8Array) => boolean) | undefined;
   let lost = false;
   // One that was not understood to its end may have been misunderstood before.
-  const understood = () => !lost && head === undefined && walk!(new Uint8Array(0));
+  const understood = () => !lost && walk !== undefined && walk(new Uint8Array(0));
   return {
     push(chunk) {
       sizeBytes += chunk.length;
       if (lost) return;
-      if (head === undefined) {
-        lost = !walk!(chunk);
+      if (walk !== undefined) {
+        lost = !walk(chunk);
         return;
       }
-      head = Buffer.concat([head, chunk]);
-      if (head.length < tryAt) return;
-      const contents: ArchiveContents | string = readContents(head);
-      if (contents === 'more' && head.length < MAX_CONTENTS_BYTES) {
-        tryAt = head.length * 2;
-        return;
-      }
-      if (typeof contents === 'string') {
+      const head = readHead(chunk);
+      if (head === undefined) return;
+      if (head === 'unknown') {
         lost = true;
         return;
       }
+      const { bytes, contents } = head;
       entries = new Map(
         contents.entries.flatMap((entry) => (entry.data === 'somewhere' ? [[entry.id, entry]] : [])),
       );
@@ -69,9 +63,7 @@ export function createOffsetScanner(): OffsetScanner {
         starts.push({ entry, start });
         return true;
       });
-      const rest = head.subarray(contents.end);
-      head = undefined;
-      lost = !walk(rest);
+      lost = !walk(bytes.subarray(contents.end));
     },
     blocks() {
       if (!understood()) return [];

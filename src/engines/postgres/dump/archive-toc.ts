@@ -36,7 +36,7 @@ const DATA_STATES = new Map([
 ] as const);
 
 /** Reads the head of an archive out of its first bytes; `more` where they are not all of it yet. */
-export function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown' {
+function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown' {
   const more = Symbol('more');
   let at = 0;
   const byte = (): number => {
@@ -95,6 +95,34 @@ export function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown
     if (thrown === more) return 'more';
     throw thrown;
   }
+}
+
+/** Larger than any table of contents that was met: what is not understood by then is not gathered further. */
+const MAX_CONTENTS_BYTES = 64 * 1024 * 1024;
+
+/** The first bytes of an archive, as many as were needed, with what they say. */
+export interface ArchiveHead {
+  readonly bytes: Buffer;
+  readonly contents: ArchiveContents;
+}
+
+/**
+ * Gathers the head of an archive out of its chunks, which are copied, up to the last (undefined). Returns undefined
+ * while more of it is needed, `unknown` where it is none that is understood. It is looked at when it has doubled.
+ */
+export function createHeadReader(): (chunk: Uint8Array | undefined) => ArchiveHead | 'unknown' | undefined {
+  let bytes = Buffer.alloc(0);
+  let tryAt = 0;
+  return (chunk) => {
+    if (chunk) bytes = Buffer.concat([bytes, chunk]);
+    if (chunk && bytes.length < tryAt) return undefined;
+    const contents = readContents(bytes);
+    if (contents === 'more' && chunk && bytes.length < MAX_CONTENTS_BYTES) {
+      tryAt = bytes.length * 2;
+      return undefined;
+    }
+    return typeof contents === 'object' ? { bytes, contents } : 'unknown';
+  };
 }
 
 /**
