@@ -133,7 +133,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     try {
       const before = await stat(root);
       if (await isRealPath(join(root, prefix.slice(0, -1)))) {
-        for await (const batch of walkBatches(root, prefix)) {
+        for await (const batch of walkBatches(root, prefix, undefined, callOptions.signal)) {
           for (const object of batch) {
             if (callOptions.signal) throwIfAborted(callOptions.signal);
             yield object;

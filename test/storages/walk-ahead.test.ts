@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DguardError } from '../../src/errors.ts';
 import { walkObjects } from '../../src/storages/local/walk.ts';
 import { walkBatches } from '../../src/storages/local/walk-ahead.ts';
 import type { StoredObject } from '../../src/storages/types.ts';
@@ -37,7 +38,9 @@ async function ahead(prefix: string, thread: URL | undefined): Promise<StoredObj
 describe('a walk', () => {
   it('goes on after any key, there or not', () => {
     const all = here('');
-    const keys = all.filter(({ key }) => !key.startsWith('m/f') || key.includes('/f1')).map(({ key }) => key);
+    const keys = all
+      .filter(({ key }) => !key.startsWith('m/f') || key.includes('/f11'))
+      .map(({ key }) => key);
     for (const after of [...keys, '', 'a', 'a/', 'a/b', 'a/b.json0', 'm/f1', 'zz'])
       expect(here('', after), after).toEqual(all.filter(({ key }) => key > after));
     expect(here('a/', 'a/b.json')).toEqual(here('a/').filter(({ key }) => key > 'a/b.json'));
@@ -57,5 +60,31 @@ describe('a walk', () => {
   it('may be given up', async () => {
     for await (const batch of walkBatches(root, '', THREAD))
       if (batch.some(({ key }) => key.startsWith('m/f7'))) break;
+  });
+
+  it.each([
+    ['a thread', THREAD],
+    ['no thread', undefined],
+    ['a thread that cannot be started', new URL('../../dist/no-such-thread.js', import.meta.url)],
+  ])('hears an abort where nothing that it meets is an object, with %s', async (_, thread) => {
+    const odd = mkdtempSync(join(tmpdir(), 'dguard-walk-odd-'));
+    try {
+      // So many that the thread is started, then folders of nothing: no object comes any more.
+      for (let i = 0; i < 2_000; i++) writeFileSync(join(odd, `a${i}`), '');
+      for (let i = 0; i < 2_500; i++) mkdirSync(join(odd, `b${i}`));
+      const controller = new AbortController();
+      const reason = new DguardError('interrupted', 'interrupted');
+      let objects = 0;
+      const walk = async () => {
+        for await (const batch of walkBatches(odd, '', thread, controller.signal)) {
+          objects += batch.length;
+          if (objects >= 2_000) setImmediate(() => controller.abort(reason));
+        }
+      };
+      await expect(walk()).rejects.toBe(reason);
+      expect(objects).toBe(2_000);
+    } finally {
+      rmSync(odd, { recursive: true });
+    }
   });
 });

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { throwIfAborted } from '../../errors.ts';
 import { threadFile } from '../../threads.ts';
 import type { StoredObject } from '../types.ts';
 import { walkObjects } from './walk.ts';
@@ -29,23 +30,34 @@ const TURNS_HERE = 2;
 /**
  * The objects of `walkObjects`, several at a time. Of a large destination a thread walks ahead, while the
  * caller reads what it was given; where there can be none, the walk goes on here, in turns with other work.
+ * Throws the signal's reason soon after its abort, whether there are objects or not.
  */
 export async function* walkBatches(
   root: string,
   prefix: string,
   thread = threadFile('storages/local/walk-thread'),
+  signal?: AbortSignal,
+): AsyncGenerator<readonly StoredObject[], void, undefined> {
+  yield* walkInTurns({ root, prefix, after: '' }, thread, signal);
+}
+
+async function* walkInTurns(
+  rest: WalkRest,
+  thread: URL | undefined,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
   let batch: StoredObject[] = [];
   let entries = 0;
-  for (const object of walkObjects(root, prefix)) {
+  for (const object of walkObjects(rest.root, rest.prefix, rest.after)) {
     if (object) batch.push(object);
     if (++entries % ENTRIES_PER_TURN !== 0) continue;
     const after = batch.at(-1)?.key;
     yield batch;
     if (thread && after !== undefined && entries >= TURNS_HERE * ENTRIES_PER_TURN)
-      return yield* walkInThread({ root, prefix, after }, thread);
+      return yield* walkInThread({ ...rest, after }, thread, signal);
     batch = [];
     await setImmediate();
+    if (signal) throwIfAborted(signal);
   }
   yield batch;
 }
@@ -53,6 +65,7 @@ export async function* walkBatches(
 async function* walkInThread(
   rest: WalkRest,
   file: URL,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
   const { Worker } = await import('node:worker_threads');
   const messages: WalkedMessage[] = [];
@@ -69,9 +82,12 @@ async function* walkInThread(
   };
   thread.on('error', gone);
   thread.on('exit', gone);
+  const aborted = () => wake();
+  signal?.addEventListener('abort', aborted);
   let { after } = rest;
   try {
     for (;;) {
+      if (signal) throwIfAborted(signal);
       const message = messages.shift();
       if (message?.kind === 'end') return;
       if (message?.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
@@ -88,8 +104,9 @@ async function* walkInThread(
       }
     }
   } finally {
+    signal?.removeEventListener('abort', aborted);
     await thread.terminate();
   }
   // The system refused it, or ended it.
-  for (const object of walkObjects(rest.root, rest.prefix, after)) if (object) yield [object];
+  yield* walkInTurns({ ...rest, after }, undefined, signal);
 }
