@@ -31,6 +31,8 @@ export interface ChildOptions {
    * the C library's is told to write it in as large pieces as the pipe holds, where stdbuf(1) knows how.
    */
   readonly pipeFolder?: string;
+  /** What works may have another file system (chroot, nsenter, a container): no library of this one is given to it. */
+  readonly elsewhere?: boolean;
   /** Secrets: taken out of what the child said before it gets into an error. */
   readonly redact?: readonly string[];
   /** What a failure of the child is; default `source_failed` with the program as operation. */
@@ -87,7 +89,10 @@ export async function openChild(argv: readonly string[], options: ChildOptions):
   const [pipe, buffered] =
     options.pipeFolder === undefined
       ? []
-      : await Promise.all([makePipe(options.pipeFolder, options), bufferedOutput(options)]);
+      : await Promise.all([
+          makePipe(options.pipeFolder, options),
+          options.elsewhere ? {} : bufferedOutput(options),
+        ]);
   // An abort meanwhile was heard by nobody.
   if (options.signal.aborted) {
     if (pipe) for (const end of [pipe.reader, pipe.writer]) closeSync(end);

@@ -386,6 +386,19 @@ describeWithEachPostgres('postgres: dump', (server) => {
     expect(await postgresEngine.probe(wrong)).toMatchObject({ status: 'auth_failed' });
   });
 
+  it('with client_command pg_dump is given no library of this file system', async () => {
+    const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
+    const looking = join(bench.folder, 'looking');
+    const look = `[ "$1" = pg_dump ] && echo "$*: \${LD_PRELOAD-none}" >> '${looking}.said'`;
+    await writeFile(looking, `#!/bin/sh\n${look}\nexec '${wrapper}' "$@"\n`, { mode: 0o755 });
+    const { password: _, ...rest } = bench.source('big').options;
+    const options = { ...rest, client_command: [looking], client_path: [] };
+    await backUp({ ...bench.source('big'), options });
+    const said = readFileSync(`${looking}.said`, 'utf8').trim().split('\n');
+    expect(said.some((line) => line.includes('--snapshot='))).toBe(true);
+    expect(said.filter((line) => !line.endsWith(': none'))).toEqual([]);
+  });
+
   it('with client_command chosen tables come back too: beside the database, and into it', async () => {
     const wrapper = await toolsElsewhere(bench, server(), server().bin ?? '/usr/bin');
     await bench.database(

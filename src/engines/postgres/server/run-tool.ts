@@ -38,6 +38,7 @@ export async function startTool(
     signal: snapshot.signal,
     redact: secrets,
     ...(muchOutput ? { pipeFolder: source.tempDir || tmpdir() } : {}),
+    elsewhere: source.options.client_command.length > 0,
     ...(stdin === undefined ? {} : { stdin }),
     failure: { code: 'source_failed', operation: 'dump', subject },
   });
