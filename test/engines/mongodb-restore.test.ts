@@ -1,3 +1,4 @@
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
@@ -268,6 +269,28 @@ describeWithMongodb('mongodb: restore', (server) => {
       await errorOf(mongodbEngine.restore(otherSchema, bench.request('dgx_new', { scratch: true }))),
     ).toMatchObject({ code: 'corrupt' });
     await expect(bench.names()).resolves.not.toContainEqual(expect.stringContaining('__dg_'));
+  });
+
+  it('a test restore that is stopped while its mark is written leaves nothing', async () => {
+    const { user, password } = server();
+    const { host: _, port: __, ...options } = bench.source('dgx_new').options;
+    for (const waitMs of [0, 2, 5, 10, 20]) {
+      const proxy = await openProxy(server().port);
+      const uri = new Secret(`mongodb://127.0.0.1:${proxy.port}/dgx_new?directConnection=true`);
+      const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
+      const stop = new AbortController();
+      const { signal } = stop;
+      const source = { ...bench.source('dgx_new'), options: { ...options, ...credentials, uri }, signal };
+      const restored = errorOf(
+        mongodbEngine.restore(content, bench.request('dgx_new', { source, signal, scratch: true })),
+      );
+      while (proxy.commands.length === 0) await turn();
+      await sleep(waitMs);
+      stop.abort();
+      expect(await restored).toMatchObject({ code: 'interrupted' });
+      await proxy.close();
+      expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+    }
   });
 
   it('removes what killed test restores left, and nothing without a mark, or in use', async () => {

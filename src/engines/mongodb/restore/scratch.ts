@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
 import type { RestoreOutcome, TableFact } from '../../types.ts';
@@ -6,9 +7,13 @@ import { openServer } from '../server/connection.ts';
 import { scratchDatabase } from '../server/names.ts';
 import { serverNow } from '../server/server-info.ts';
 import { createCollection } from './load.ts';
-import { holdMark, insertMark, leaseEnd, listMarks, ownCollections, uniqueWord } from './marks.ts';
+import { holdMark, insertMark, leaseEnd, listMarks, type Mark, ownCollections, uniqueWord } from './marks.ts';
 import type { Place } from './restore.ts';
 import type { Work } from './restore-work.ts';
+
+/** How often, and how long each time, a mark that may come yet is looked for. */
+const LATE_LOOKS = 10;
+const LATE_MS = 100;
 
 /**
  * Into a marked database of its own that is gone afterwards, whatever happens; every document is read back
@@ -23,7 +28,7 @@ export async function restoreToScratch(
   const name = scratchDatabase(target, id);
   const db = server.client.db(name);
   const now = () => serverNow(server);
-  await insertMark(db, {
+  const mark: Mark = {
     _id: id,
     dguard: 1,
     role: 'scratch',
@@ -33,9 +38,11 @@ export async function restoreToScratch(
     parts: [],
     owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
     leaseUntil: leaseEnd(await now()),
-  });
-  const held = holdMark(db, id, now);
+  };
+  let held: ReturnType<typeof holdMark> | undefined;
   try {
+    await insertMark(db, mark);
+    held = holdMark(db, id, now);
     const places = parts.flatMap((part) => {
       const into = storedIn(part.info);
       return into === undefined ? [] : [{ part, create: part.info.name, into }];
@@ -46,8 +53,8 @@ export async function restoreToScratch(
     await compareSchema(work, db);
     return { target: name, sizeBytes: (await databaseSize(db)) ?? 0, tables };
   } finally {
-    held.release();
-    await dropQuietly(work, name);
+    held?.release();
+    await dropQuietly(work, name, held !== undefined);
   }
 }
 
@@ -68,18 +75,25 @@ async function compareSchema({ content, facts, info, target }: Work, db: Db): Pr
   );
 }
 
-/** Drops a database that carries the mark of a test restore, and no other. */
-export async function dropScratchDatabase(db: Db): Promise<void> {
-  if ((await listMarks(db)).some(({ role }) => role === 'scratch')) await db.dropDatabase();
+/** Drops a database that carries the mark of a test restore, and no other. Returns whether it did. */
+export async function dropScratchDatabase(db: Db): Promise<boolean> {
+  const isMarked = (await listMarks(db)).some(({ role }) => role === 'scratch');
+  if (isMarked) await db.dropDatabase();
+  return isMarked;
 }
 
-async function dropQuietly({ request, server }: Work, name: string): Promise<void> {
+/** `isMarked`: the server has confirmed the mark; else it may come yet, though its client was interrupted. */
+async function dropQuietly({ request, server }: Work, name: string, isMarked: boolean): Promise<void> {
   try {
-    if (!request.signal.aborted) return await dropScratchDatabase(server.client.db(name));
+    if (!request.signal.aborted) return void (await dropScratchDatabase(server.client.db(name)));
     // After an abort the restore's own connections are broken.
     const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
     try {
-      await dropScratchDatabase(again.client.db(name));
+      const db = again.client.db(name);
+      for (let looks = isMarked ? 1 : LATE_LOOKS; looks > 0; looks--) {
+        if (await dropScratchDatabase(db)) return;
+        if (looks > 1) await sleep(LATE_MS);
+      }
     } finally {
       await again.close();
     }
