@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
@@ -245,6 +246,25 @@ describeWithEachPostgres('postgres: restore', (server) => {
     ).toMatchObject({
       code: 'corrupt',
     });
+  });
+
+  it('an interrupt while its database is being made leaves none', async () => {
+    const made = `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE DATABASE "app\\_\\_dg%' AND state = 'active'
+      UNION ALL SELECT 1 FROM pg_database WHERE datname LIKE 'app\\_\\_dg%'`;
+    for (const waitMs of [0, 5, 20, 50]) {
+      const stop = new AbortController();
+      const { signal } = stop;
+      const source = { ...bench.source('app'), signal };
+      const restored = errorOf(
+        postgresEngine.restore(content, bench.request('app', { source, signal, scratch: true })),
+      );
+      await expect.poll(() => bench.sql('postgres', made), { interval: 1, timeout: 20_000 }).not.toEqual([]);
+      await sleep(waitMs);
+      stop.abort(new DguardError('interrupted', 'interrupted'));
+      expect(await restored).toMatchObject({ code: 'interrupted' });
+      await sleep(300);
+      expect(await bench.sql('postgres', made)).toEqual([]);
+    }
   });
 
   it('an abort leaves the target as it was', async () => {

@@ -26,12 +26,12 @@ import {
  * there, in one transaction. What they replace is kept in a marked schema of the database.
  */
 export async function restoreTables(work: Work): Promise<RestoreOutcome> {
-  const { request, admin, target, facts, server, version } = work;
+  const { request, admin, target, facts, server } = work;
   // Definitions are what the stage is for: what reacts to them stays out of it.
   const { eventTriggers: _, ...choice } = await choose(work);
   const createdAt = request.now().toISOString();
   const mark = { backupId: request.backupId, createdAt };
-  const stage = await createBeside(admin, target, facts.database, { ...mark, role: 'new' }, version.major);
+  const stage = await createBeside(work, facts.database, { ...mark, role: 'new' });
   try {
     const staged = await server.open(stage);
     const session = await server.open(target);

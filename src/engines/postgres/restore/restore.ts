@@ -59,7 +59,7 @@ async function restoreBeside(
   const mark = { role: 'new', backupId: request.backupId, createdAt: request.now().toISOString() } as const;
   // Tables of another engine know no locale: theirs is that of what they replace, if it can hold them.
   const like = facts.database.collate === '' && existing?.encoding === 'UTF8' ? existing : facts.database;
-  const name = await createBeside(admin, target, like, mark, work.version.major);
+  const name = await createBeside(work, like, mark);
   let swapped = false;
   try {
     // An open session says that somebody still works on it: nothing that cleans up takes it away.
@@ -112,13 +112,13 @@ async function restoreToScratch(
   choice: Choice,
   settings: readonly string[],
 ): Promise<RestoreOutcome> {
-  const { request, admin, target, facts } = work;
+  const { request, facts } = work;
   const mark = {
     role: 'scratch',
     backupId: request.backupId,
     createdAt: request.now().toISOString(),
   } as const;
-  const name = await createBeside(admin, target, facts.database, mark, work.version.major);
+  const name = await createBeside(work, facts.database, mark);
   try {
     const guard = await work.server.open(name);
     try {
