@@ -20,6 +20,7 @@ export interface WrittenObject {
 
 /** Bytes that wait for one slow destination before the source has to wait too. */
 const QUEUE_BYTES = 2 * 1024 * 1024;
+/** What an interrupted put may take to remove what it began, and any other call of an interrupted run. */
 const CLEANUP_MS = 10_000;
 
 /**
@@ -32,7 +33,6 @@ export function createFanout(
   options: {
     signal: AbortSignal;
     stallMs: number;
-    /** What an interrupted put may take to remove what it began, and any other call of an interrupted run. */
     cleanupMs?: number;
     onDrop: (target: Target, error: DguardError) => void;
   },

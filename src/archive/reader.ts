@@ -9,6 +9,7 @@ import { parseEntryLine } from './index/lines.ts';
 import { compareEntryPaths } from './paths.ts';
 import { createSelection } from './select.ts';
 
+/** Between two turns of the event loop. */
 const LINES_AT_ONCE = 256;
 
 /** A run of an entry's bytes within one block. */
@@ -42,6 +43,7 @@ export async function openContent(
     let slices: readonly Slice[] = [];
     let previous: string | undefined;
     let held = 0;
+    let read = 0;
     let count = 0;
     let total = 0;
     /** Many files that share one block would fill a disk out of a backup of a few bytes. */
@@ -52,9 +54,9 @@ export async function openContent(
       return entry;
     };
     for await (const frame of chain.walkFrames(own, 'entries')) {
-      for (const [at, line] of frame.lines.entries()) {
+      for (const line of frame.lines) {
         // Others of this thread (blocks to hand out, Ctrl-C) wait no longer than these lines take.
-        if (at % LINES_AT_ONCE === 0) await setImmediate();
+        if (++read % LINES_AT_ONCE === 0) await setImmediate();
         const parsed = parseEntryLine(line, subject);
         if ('continues' in parsed) {
           if (!current || current.type === 'table' || current.path !== parsed.continues) {

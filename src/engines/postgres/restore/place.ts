@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError, DguardError, errorText } from '../../../errors.ts';
+import { abortError, DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
@@ -9,8 +9,9 @@ import { besideName, type Mark, type MarkRole, markText } from './marks.ts';
 import type { Powers } from './preflight.ts';
 import type { Work } from './restore-work.ts';
 
-/** What the server still does for an interrupted client is looked for so many times. */
+/** So often in a row the server has to do nothing any more for a client that is gone; at most so often it is asked. */
 const QUIET_LOOKS = 3;
+const MAX_LOOKS = 100;
 const LOOK_MS = 100;
 
 /** A word that keeps names beside one target apart. */
@@ -18,65 +19,81 @@ export function uniqueWord(): string {
   return randomBytes(4).toString('hex');
 }
 
-/** Creates a marked, empty database beside the target; returns its name. An interrupt leaves none. */
+type Beside = Pick<Work, 'admin' | 'server' | 'request' | 'target' | 'version'>;
+
+/** Creates a marked, empty database beside the target; returns its name. What fails or is interrupted leaves none. */
 export async function createBeside(
-  work: Pick<Work, 'admin' | 'server' | 'request' | 'target' | 'version'>,
+  work: Beside,
   facts: DatabaseFacts,
   mark: Pick<Mark, 'role' | 'backupId' | 'createdAt'> & { readonly role: MarkRole },
 ): Promise<string> {
   const { admin, target, version, request } = work;
   const name = besideName(target, mark.role, uniqueWord());
   try {
-    await admin.run(createStatement(name, facts, version.major)).catch((error: unknown) => {
-      throw new DguardError(
-        'target_failed',
-        `no database like the backup's can be created: ${errorText(error)}`,
-        {
-          operation: 'restore',
-          subject: target,
-          hint: `it was ${facts.encoding}, ${facts.collate}: the target's server may lack that locale (locale -a)`,
-          cause: error,
-        },
-      );
-    });
+    await admin.run(createStatement(name, facts, version.major));
+  } catch (error) {
+    if (request.signal.aborted) {
+      await dropUnfinished(work, name);
+      throw abortError(request.signal);
+    }
+    throw new DguardError(
+      'target_failed',
+      `no database like the backup's can be created: ${errorText(error)}`,
+      {
+        operation: 'restore',
+        subject: target,
+        hint: `it was ${facts.encoding}, ${facts.collate}: the target's server may lack that locale (locale -a)`,
+        cause: error,
+      },
+    );
+  }
+  try {
     await admin.run(`COMMENT ON DATABASE ${identifier(name)} IS ${literal(markText({ ...mark, target }))}`);
   } catch (error) {
-    if (!request.signal.aborted) throw error;
     await dropUnfinished(work, name);
-    throw abortError(request.signal);
+    throwIfAborted(request.signal);
+    throw error;
   }
   return name;
 }
 
 /** The server goes on creating a database whose client is gone, without a mark: it is told to stop, or it is dropped. */
-async function dropUnfinished(
-  { server, request, target }: Pick<Work, 'server' | 'request' | 'target'>,
-  name: string,
-): Promise<void> {
+async function dropUnfinished(work: Beside, name: string): Promise<void> {
   const begins = `CREATE DATABASE ${identifier(name)} `;
   try {
-    const again = openServer({ ...server.source, signal: new AbortController().signal });
-    try {
-      const session = await openAny(again, adminDatabases(server, [target]));
-      try {
-        for (let quiet = 0; quiet < QUIET_LOOKS; quiet++) {
-          const busy = await session.rows(
-            `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-              WHERE state = 'active' AND pg_catalog.starts_with(query, ${literal(begins)})`,
-          );
-          if (busy.length > 0) quiet = 0;
-          await dropMarked(session, name);
-          await sleep(LOOK_MS);
-        }
-      } finally {
-        await session.close();
+    await withFreshSession(work, async (session) => {
+      for (let quiet = 0, looks = 0; quiet < QUIET_LOOKS; looks++) {
+        const busy = await session.rows(
+          `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            WHERE state = 'active' AND pg_catalog.starts_with(query, ${literal(begins)})`,
+        );
+        quiet = busy.length > 0 ? 0 : quiet + 1;
+        if (looks === MAX_LOOKS) throw new Error('the server does not stop creating it');
+        await dropMarked(session, name);
+        await sleep(LOOK_MS);
       }
-    } finally {
-      await again.dispose();
-    }
+    });
   } catch (error) {
     const message = `the database ${name} may be left, empty and without a mark: ${errorText(error)}`;
-    request.warn({ message, subject: name, partial: false });
+    work.request.warn({ message, subject: name, partial: false });
+  }
+}
+
+/** After an abort, or with the connection gone, the restore's own session is broken: cleaning up needs another. */
+export async function withFreshSession<T>(
+  { server, target }: Pick<Work, 'server' | 'target'>,
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const again = openServer({ ...server.source, signal: new AbortController().signal });
+  try {
+    const session = await openAny(again, adminDatabases(server, [target]));
+    try {
+      return await use(session);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await again.dispose();
   }
 }
 

@@ -1,12 +1,11 @@
 import { DguardError } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { loadExport } from '../jsonl/jsonl-load.ts';
-import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
 import { type LoadRequest, loadArchive } from './load.ts';
-import { dropMarked } from './place.ts';
+import { dropMarked, withFreshSession } from './place.ts';
 import type { Work } from './restore-work.ts';
 
 function readRequest(work: Work) {
@@ -155,19 +154,10 @@ export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice):
 }
 
 /** Removes a database of this restore's own, also after an abort; where that fails, a warning says how. */
-export async function dropQuietly({ admin, server, request, target }: Work, name: string): Promise<void> {
+export async function dropQuietly(work: Work, name: string): Promise<void> {
+  const { admin, request } = work;
   try {
-    await dropMarked(admin, name).catch(async () => {
-      // After an abort, or with the connection gone, the restore's own session is broken.
-      const again = openServer({ ...server.source, signal: new AbortController().signal });
-      const session = await openAny(again, adminDatabases(server, [target]));
-      try {
-        await dropMarked(session, name);
-      } finally {
-        await session.close();
-        await again.dispose();
-      }
-    });
+    await dropMarked(admin, name).catch(() => withFreshSession(work, (session) => dropMarked(session, name)));
   } catch {
     const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
     request.warn({ message, subject: name, partial: false });
