@@ -1,4 +1,5 @@
-import type { ContentEntry, EntryRecord, TreeItem } from '../engines/types.ts';
+import type { TreeItem } from '../engines/member.ts';
+import type { ContentEntry, EntryRecord } from './entry.ts';
 import { parseEntryLine, treeHead } from './index/lines.ts';
 import { tarHeader, tarPadding } from './tar.ts';
 

@@ -1,4 +1,4 @@
-import type { ContentEntry } from '../engines/types.ts';
+import type { ContentEntry } from './entry.ts';
 import { displayPath, fromText } from './paths.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { EntryKind, EntryRecord } from '../engines/types.ts';
+import type { EntryKind, EntryRecord } from './entry.ts';
 import { isAscii, isUtf8Path } from './paths.ts';
 
 /**

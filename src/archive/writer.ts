@@ -1,16 +1,10 @@
-import type {
-  EntryRecord,
-  Member,
-  Slice,
-  SourceRoot,
-  StreamMember,
-  TreeMember,
-  Warning,
-} from '../engines/types.ts';
+import type { Member, StreamMember, TreeMember } from '../engines/member.ts';
+import type { SourceRoot, Warning } from '../engines/types.ts';
 import { DguardError, throwIfAborted, toDguardError } from '../errors.ts';
 import type { ManifestArtifact } from '../manifest/types.ts';
 import { type BlockRef, createBlockPipeline, type Seal } from './blocks.ts';
 import { createCodec } from './codecs/registry.ts';
+import type { EntryRecord, Slice } from './entry.ts';
 import { createArtifactOutput, type Fanout } from './fanout.ts';
 import {
   artifactName,

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import type { DatasourceConfig } from '../config/types.ts';
 import { createEngine } from '../engines/registry.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome, Warning } from '../engines/types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../engines/swaps.ts';
+import type { TargetRequest, Warning } from '../engines/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { takeLock } from './lock.ts';

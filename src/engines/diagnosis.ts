@@ -1,5 +1,5 @@
 import { DguardError, errorText } from '../errors.ts';
-import type { Finding } from './types.ts';
+import type { Finding } from './health.ts';
 
 /** What engines of servers find alike. */
 

@@ -1,6 +1,7 @@
+import type { ContentEntry } from '../archive/entry.ts';
 import { toBytes } from '../archive/paths.ts';
 import { DguardError } from '../errors.ts';
-import type { BackupContent, ContentEntry } from './types.ts';
+import type { BackupContent } from './types.ts';
 
 /**
  * The whole text of a member of a backup: a document or definitions, not rows. Errors: those of reading it; `corrupt`

@@ -1,5 +1,6 @@
+import type { ContentEntry } from '../archive/entry.ts';
 import { DguardError } from '../errors.ts';
-import type { BackupContent, ContentChunk, ContentEntry } from './types.ts';
+import type { BackupContent, ContentChunk } from './types.ts';
 
 /** One stream of a content that no archive holds. */
 export interface ContentStream {

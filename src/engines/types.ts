@@ -1,6 +1,10 @@
+import type { ContentEntry } from '../archive/entry.ts';
 import type { DatasourceType } from '../config/types.ts';
 import type { HostFacts } from '../runtime.ts';
+import type { DiagnoseRequest, Finding, Health } from './health.ts';
+import type { Member } from './member.ts';
 import type { PlainForm } from './plain/types.ts';
+import type { TargetSwaps } from './swaps.ts';
 
 /**
  * The contract of an engine: it turns a datasource into members (streams or trees) inside one snapshot,
@@ -53,26 +57,6 @@ export interface Engine<Options = unknown> {
   readonly swaps?: TargetSwaps<Options>;
 }
 
-/**
- * What a swap leaves beside a target. Only what carries dguard's own mark is ever looked at or removed, and
- * all of it passes over everything else.
- */
-export interface TargetSwaps<Options = unknown> {
-  /**
-   * Finishes or reverts swaps of this target that were interrupted, by their journal, so that it is old or
-   * new. Cheap where there is none, and safe to repeat. Returns what was done, in words.
-   */
-  recover(target: TargetRequest<Options>): Promise<readonly string[]>;
-  /** The undo copies of this target, newest first. */
-  undoCopies(target: TargetRequest<Options>): Promise<readonly UndoCopy[]>;
-  /** Puts the newest undo copy back by a swap of the same kind; what it replaces becomes an undo copy. */
-  undo(target: TargetRequest<Options>): Promise<UndoOutcome>;
-  /** Removes undo copies beyond the newest `keep`. Returns what was removed. */
-  dropUndo(target: TargetRequest<Options>, keep: number): Promise<readonly UndoCopy[]>;
-  /** Removes scratch places of earlier test restores that were killed. Returns what was removed, in words. */
-  dropScratch?(target: TargetRequest<Options>): Promise<readonly string[]>;
-}
-
 export interface OpenDumpRequest {
   readonly signal: AbortSignal;
   readonly warn: (warning: Warning) => void;
@@ -103,23 +87,6 @@ export interface TargetRequest<Options = unknown> {
   readonly warn: (warning: Warning) => void;
 }
 
-export interface UndoCopy {
-  /** A path, or a database name. */
-  readonly name: string;
-  /** The backup whose restore replaced it. */
-  readonly backupId: string;
-  readonly createdAt: Date;
-  readonly sizeBytes?: number;
-}
-
-export interface UndoOutcome {
-  readonly target: string;
-  /** The undo copy that is back in place. */
-  readonly restored: UndoCopy;
-  /** Where the data that it replaced is kept. */
-  readonly undo?: string;
-}
-
 export interface EngineCapabilities {
   readonly formats: readonly ('native' | 'jsonl')[];
   /** What `--only` and `--exclude` name. */
@@ -148,61 +115,6 @@ export interface Warning {
   /** The file, table or object; a byte string as in `EntryRecord.path`. */
   readonly subject?: string;
   readonly partial: boolean;
-}
-
-export type Health = {
-  readonly status: 'ok' | 'timeout' | 'auth_failed' | 'unreachable' | 'error';
-  readonly message?: string;
-  /** Until it was connected and authenticated. */
-  readonly latencyMs?: number;
-  readonly serverVersion?: string;
-  /** Of all databases of the datasource, as far as the server tells. */
-  readonly sizeBytes?: number;
-  /**
-   * What else is known, by names in snake_case. The same thing has the same name in every engine:
-   * `uptime_seconds`, `connections`, `active_queries`, `max_connections`, `free_bytes` (of its disk).
-   */
-  readonly facts?: Readonly<Record<string, string | number>>;
-};
-
-export interface DiagnoseRequest {
-  /** A job that backs the source up, for the commands in fixes; undefined where none does. */
-  readonly job?: string;
-}
-
-/** One thing that `doctor` found. */
-export interface Finding {
-  /** `problem`: a backup or a restore fails, or holds less; `warning`: one may; `notice`: good to know. */
-  readonly severity: 'problem' | 'warning' | 'notice';
-  /** What it is about, for scripts. */
-  readonly topic: FindingTopic;
-  /** The database, file or place, where it is not the whole of what was looked at. */
-  readonly subject?: string;
-  /** What is, and what follows from it. */
-  readonly message: string;
-  readonly fix?: Fix;
-}
-
-export type FindingTopic =
-  | 'connection'
-  | 'privileges'
-  | 'tools'
-  | 'consistency'
-  | 'locks'
-  | 'replication'
-  | 'space'
-  | 'clock'
-  | 'leftovers'
-  | 'permissions'
-  | 'support';
-
-/** What mends a finding, ready to be run or written as it stands. */
-export interface Fix {
-  /** `sql`: as an administrator of the server; `shell`: here, as root where it must be; `config`: into backup.yaml. */
-  readonly by: 'sql' | 'shell' | 'config';
-  /** The database to be connected to, where it matters. */
-  readonly database?: string;
-  readonly lines: readonly string[];
 }
 
 export interface DumpRequest {
@@ -259,104 +171,9 @@ export interface DumpFacts {
   readonly engine?: Readonly<Record<string, unknown>>;
 }
 
-export type Member = StreamMember | TreeMember;
-
-/** One logical byte stream: a dump, a database file, a JSONL table. */
-export interface StreamMember {
-  readonly kind: 'stream';
-  /** Its path among the backup's entries, and what `cat` and `ls` call it: `database.db`, `users.jsonl`. */
-  readonly path: string;
-  /** IANA media type. */
-  readonly media: string;
-  /** How to read it: `sqlite3`, `pg_dump-custom`, `sql`, `jsonl` … */
-  readonly format: string;
-  /**
-   * The bytes, each chunk valid until the next is asked for. Throws (never merely ends) when the source
-   * failed. Called once.
-   */
-  open(): AsyncIterable<Uint8Array>;
-  /** The tables in it with their rows, asked for after the stream ended. */
-  tables?(): Promise<readonly TableFact[]>;
-}
-
 export interface TableFact {
   readonly name: string;
   readonly rows?: number;
-}
-
-/** Many entries in one tar artifact. */
-export interface TreeMember {
-  readonly kind: 'tree';
-  /** The artifact's name without codec suffix: `files.tar`. */
-  readonly path: string;
-  readonly media: 'application/x-tar';
-  readonly format: 'tar';
-  /** Entries in the order of a sorted depth-first walk (`compareEntryPaths`), in batches that bound memory and hold until the next is asked for. */
-  entries(): AsyncIterable<Iterable<TreeItem>>;
-}
-
-export interface TreeItem {
-  readonly entry: EntryRecord;
-  /** Content of a regular file: all of it, or a reader for one that is too large to hold. */
-  readonly content?: Uint8Array | LargeContent;
-}
-
-/** A large file, read while it is written to the archive. */
-export interface LargeContent {
-  readonly sizeBytes: number;
-  /**
-   * Fills `into` from its start and returns how many bytes it wrote, 0 only at the end. Never more than
-   * `sizeBytes` in all. A file that turned out shorter is filled up with zeros, with a warning.
-   */
-  read(into: Uint8Array): number;
-  /** Called once after the last byte (or on abort): closes, compares the file with its recorded stat. */
-  finish(): { unsure: boolean };
-}
-
-export type EntryKind =
-  | 'directory'
-  | 'file'
-  | 'symlink'
-  | 'hardlink'
-  | 'fifo'
-  | 'socket'
-  | 'char_device'
-  | 'block_device';
-
-/**
- * One thing in a tree. Paths, link targets, owner names and xattr names are byte strings: JavaScript
- * strings whose char codes are the bytes (`Buffer.toString('latin1')`), so that names that are not UTF-8 survive.
- */
-export interface EntryRecord {
-  /** Relative, `/`-separated, no empty, `.` or `..` part; empty for the root itself. */
-  path: string;
-  kind: EntryKind;
-  /** Content length of a file, 0 of anything else. */
-  size: number;
-  /** Nanoseconds since the epoch. */
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  ino: bigint;
-  dev: bigint;
-  /** Permission bits with set-id and sticky bits (07777). */
-  mode: number;
-  uid: number;
-  gid: number;
-  user?: string;
-  group?: string;
-  /** Symlink: its target as it stands. Hard link: the path of the entry of this backup that it is another name of. */
-  link?: string;
-  /** Regular files with several names: a number shared by all of them (the first is kind `file`). */
-  linkGroup?: number;
-  /** Extended attributes, ACLs among them (`system.posix_acl_access`). */
-  xattrs?: readonly { name: string; value: Uint8Array }[];
-  device?: { major: number; minor: number };
-  /** Holes at the source: a restore writes no runs of zeros. */
-  sparse?: boolean;
-  /** SHA-256 (hex) of the content, of files that were read whole. */
-  sha256?: string;
-  /** It changed while it was read, or was modified within 2 s of it: always read again. */
-  unsure?: boolean;
 }
 
 /** A backup's proven content: every block's hash held before its bytes come out of here. */
@@ -391,37 +208,6 @@ export interface ContentChunk {
   readonly bytes: Uint8Array;
   /** True with the entry's last byte. */
   readonly last: boolean;
-}
-
-/** An entry as read back from a backup's index. */
-export type ContentEntry =
-  | ({ readonly type: 'tree' } & Readonly<EntryRecord> & { readonly slices: readonly Slice[] })
-  | {
-      readonly type: 'stream';
-      readonly path: string;
-      readonly kind: 'stream';
-      readonly size: number;
-      readonly media: string;
-      readonly format: string;
-      readonly slices: readonly Slice[];
-    }
-  | {
-      readonly type: 'table';
-      readonly path: string;
-      readonly kind: 'table';
-      readonly member: string;
-      readonly table: string;
-      readonly rows?: number;
-    };
-
-/** A run of bytes in consecutive blocks of one artifact: it starts `offset` bytes into block `block`. */
-export interface Slice {
-  /** The random part of the id of the backup that stores the blocks. */
-  readonly origin: string;
-  readonly artifact: number;
-  readonly block: number;
-  readonly offset: number;
-  readonly length: number;
 }
 
 export interface RestoreRequest<Options> extends TargetRequest<Options> {

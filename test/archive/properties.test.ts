@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ChunkerParameters, CodecName } from '../../src/archive/format.ts';
 import { compareEntryPaths } from '../../src/archive/paths.ts';
 import { openContent } from '../../src/archive/reader.ts';
-import type { Member } from '../../src/engines/types.ts';
+import type { Member } from '../../src/engines/member.ts';
 import { DguardError } from '../../src/errors.ts';
 import { parseManifest } from '../../src/manifest/parse.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';

@@ -1,10 +1,12 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { EntryRecord } from '../../src/archive/entry.ts';
 import { createFanout } from '../../src/archive/fanout.ts';
 import { CHUNKER, type ChunkerParameters, type CodecName } from '../../src/archive/format.ts';
 import { createArchiveWriter } from '../../src/archive/writer.ts';
-import type { EntryRecord, Member, TreeItem, Warning } from '../../src/engines/types.ts';
+import type { Member, TreeItem } from '../../src/engines/member.ts';
+import type { Warning } from '../../src/engines/types.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { ManifestDraft } from '../../src/manifest/types.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extract, type Header } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EntryRecord } from '../../src/archive/entry.ts';
 import { tarEnd, tarHeader, tarPadding } from '../../src/archive/tar.ts';
-import type { EntryRecord } from '../../src/engines/types.ts';
 
 let folder: string;
 beforeEach(() => {

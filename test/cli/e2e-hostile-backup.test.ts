@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { TreeItem } from '../../src/engines/types.ts';
+import type { TreeItem } from '../../src/engines/member.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { Manifest, ManifestDraft } from '../../src/manifest/types.ts';
 import { localStorage } from '../../src/storages/local.ts';

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EntryRecord } from '../../src/archive/entry.ts';
 import { filesEngine } from '../../src/engines/files/engine.ts';
-import type { EntryRecord } from '../../src/engines/types.ts';
 import {
   describeTree,
   filesSource,

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type WalkRequest, walk } from '../../src/engines/files/walk.ts';
 import { walkInThread } from '../../src/engines/files/walker.ts';
 import { loadXattrs } from '../../src/engines/files/xattrs.ts';
-import type { TreeItem, Warning } from '../../src/engines/types.ts';
+import type { TreeItem } from '../../src/engines/member.ts';
+import type { Warning } from '../../src/engines/types.ts';
 import { compileModule } from '../storages/compiled.ts';
 import { makeHostileTree, noise, removeFolder, settledNow, tempFolder } from './support-files.ts';
 

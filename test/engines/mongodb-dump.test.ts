@@ -6,9 +6,10 @@ import { promisify } from 'node:util';
 import { BSON, type Db, Double, GridFSBucket, Int32 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import type { StreamMember } from '../../src/engines/member.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
 import { insertOf, rawDocuments, rawInsert } from '../../src/engines/mongodb/server/raw.ts';
-import type { BackupContent, StreamMember } from '../../src/engines/types.ts';
+import type { BackupContent } from '../../src/engines/types.ts';
 import { noise } from '../archive/support.ts';
 import { mongoTools } from '../services/mongodb.mjs';
 import {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import type { StreamMember } from '../../src/engines/member.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import type { BackupContent, StreamMember } from '../../src/engines/types.ts';
+import type { BackupContent } from '../../src/engines/types.ts';
 import { collect } from '../archive/support.ts';
 import { type Bench, backUp, describeWithEachMysql, dumpRequest, makeBench } from './support-mysql.ts';
 

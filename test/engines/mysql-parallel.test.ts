@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import type { StreamMember } from '../../src/engines/member.ts';
 import { conditions, cutPoints } from '../../src/engines/mysql/dump/chunks.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import type { StreamMember } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { collect } from '../archive/support.ts';
 import {

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
+import type { StreamMember } from '../../src/engines/member.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import type { DumpRequest, StreamMember } from '../../src/engines/types.ts';
+import type { DumpRequest } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { type Bench, describeWithEachMysql, dumpRequest, makeBench } from './support-mysql.ts';
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import Driver from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { lineFields } from '../../src/engines/jsonl/line.ts';
+import type { StreamMember } from '../../src/engines/member.ts';
 import { readDefinitions } from '../../src/engines/mysql/plain/definitions.ts';
 import { mysqlPlain } from '../../src/engines/mysql/plain/form.ts';
 import { uniqueName } from '../../src/engines/plain/names.ts';
@@ -18,7 +19,7 @@ import {
 import { parseConstraint, parseIndex } from '../../src/engines/postgres/plain/definitions.ts';
 import { postgresPlain } from '../../src/engines/postgres/plain/form.ts';
 import { sqlitePlain } from '../../src/engines/sqlite/plain/form.ts';
-import type { BackupContent, Dump, StreamMember } from '../../src/engines/types.ts';
+import type { BackupContent, Dump } from '../../src/engines/types.ts';
 import { backUp, makeBench } from './support-sqlite.ts';
 
 describe('a line of an export', () => {

@@ -5,15 +5,14 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getAttributeSync, listAttributesSync } from 'fs-xattr';
+import type { ContentEntry, EntryRecord } from '../../src/archive/entry.ts';
 import { compareEntryPaths, fromBytes, toBytes } from '../../src/archive/paths.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
 import type {
   BackupContent,
-  ContentEntry,
   Dump,
   DumpRequest,
   EngineSource,
-  EntryRecord,
   RestoreRequest,
   SourceRoot,
   Warning,

@@ -5,6 +5,7 @@ import { type Db, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { openContent } from '../../src/archive/reader.ts';
 import { Secret } from '../../src/config/secret.ts';
+import type { Member } from '../../src/engines/member.ts';
 import { documentToJson } from '../../src/engines/mongodb/bson/ejson-write.ts';
 import type { MongodbOptions } from '../../src/engines/mongodb/engine.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
@@ -14,7 +15,6 @@ import type {
   Dump,
   DumpRequest,
   EngineSource,
-  Member,
   RestoreRequest,
   TargetRequest,
   Warning,

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ContentEntry } from '../../src/archive/entry.ts';
 import { fromText } from '../../src/archive/paths.ts';
 import type { SqliteOptions } from '../../src/engines/sqlite/engine.ts';
 import { sqliteEngine } from '../../src/engines/sqlite/engine.ts';
 import type {
   BackupContent,
-  ContentEntry,
   Dump,
   DumpFacts,
   DumpRequest,

@@ -3,7 +3,8 @@ import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { EntryRecord, Member, TreeItem } from '../../src/engines/types.ts';
+import type { EntryRecord } from '../../src/archive/entry.ts';
+import type { Member, TreeItem } from '../../src/engines/member.ts';
 import { localStorage } from '../../src/storages/local.ts';
 import { fileEntry, noise, streamMember, treeMember, writeBackup } from '../archive/support.ts';
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { ContentEntry, EntryRecord, Slice } from '../../engines/types.ts';
+import type { ContentEntry, EntryRecord, Slice } from '../entry.ts';
 import { corrupt } from '../format.ts';
 import { fromText } from '../paths.ts';
 

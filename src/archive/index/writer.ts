@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EntryRecord, Slice, SourceRoot, TableFact } from '../../engines/types.ts';
+import type { SourceRoot, TableFact } from '../../engines/types.ts';
 import { DguardError } from '../../errors.ts';
 import type { BlockLine } from '../blocks.ts';
 import type { Codec } from '../codecs/types.ts';
+import type { EntryRecord, Slice } from '../entry.ts';
 import type { Fanout } from '../fanout.ts';
 import { CODEC_SUFFIX, INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
 import { compareEntryPaths, displayPath } from '../paths.ts';

@@ -3,7 +3,7 @@ import { checkDatasource, type DatasourceHealth } from '../../core/health/dataso
 import { checkDestination, type DestinationHealth } from '../../core/health/destination.ts';
 import { inParallel } from '../../core/health/limit.ts';
 import { chooseNames } from '../../core/health/names.ts';
-import type { Health } from '../../engines/types.ts';
+import type { Health } from '../../engines/health.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import { type Context, openDestination } from '../context.ts';
 import { waitOf } from '../jobs.ts';

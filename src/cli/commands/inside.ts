@@ -1,7 +1,7 @@
+import type { ContentEntry } from '../../archive/entry.ts';
 import { displayPath, fromText } from '../../archive/paths.ts';
 import { openContent } from '../../archive/reader.ts';
 import { asStored, pickCopy, readCatalogs, resolver } from '../../core/find.ts';
-import type { ContentEntry } from '../../engines/types.ts';
 import { DguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';

@@ -1,6 +1,6 @@
 import { copiesOf, readCatalogs } from '../../core/find.ts';
 import { dropUndo, listUndo, type RestoreTarget, recoverTarget, undoTarget } from '../../core/target.ts';
-import type { UndoCopy } from '../../engines/types.ts';
+import type { UndoCopy } from '../../engines/swaps.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';

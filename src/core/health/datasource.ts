@@ -1,6 +1,7 @@
 import type { Config, DatasourceConfig, DatasourceType } from '../../config/types.ts';
+import type { Health } from '../../engines/health.ts';
 import { createEngine } from '../../engines/registry.ts';
-import type { Engine, EngineSource, Health } from '../../engines/types.ts';
+import type { Engine, EngineSource } from '../../engines/types.ts';
 import { abortError, DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import { withTempFolder } from '../temp-folder.ts';

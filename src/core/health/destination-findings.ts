@@ -1,5 +1,5 @@
 import type { Config } from '../../config/types.ts';
-import type { Finding } from '../../engines/types.ts';
+import type { Finding } from '../../engines/health.ts';
 import { abortError, errorText } from '../../errors.ts';
 import { CLOCK_TOLERANCE_MS } from '../../plan/clock.ts';
 import { formatDuration } from '../../plan/duration.ts';

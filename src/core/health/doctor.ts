@@ -1,5 +1,5 @@
 import type { Config } from '../../config/types.ts';
-import type { Finding } from '../../engines/types.ts';
+import type { Finding } from '../../engines/health.ts';
 import { abortError, DguardError, errorText, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Destination } from '../catalog.ts';

@@ -1,7 +1,7 @@
 import { lstat, readdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../../config/types.ts';
-import type { Finding } from '../../engines/types.ts';
+import type { Finding } from '../../engines/health.ts';
 import { errorText } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Catalog } from '../catalog.ts';

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { type Chain, parseBlockLine, type StoredBackup } from '../../archive/chain.ts';
 import { type Need, proveBlocks } from '../../archive/decode.ts';
+import type { ContentEntry, Slice } from '../../archive/entry.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
-import type { ContentEntry, Slice } from '../../engines/types.ts';
 import { DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import type { Runtime } from '../../runtime.ts';

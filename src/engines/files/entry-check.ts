@@ -1,5 +1,5 @@
+import type { ContentEntry, EntryKind } from '../../archive/entry.ts';
 import { compareEntryPaths, isSafeEntryPath, MAX_PATH_BYTES } from '../../archive/paths.ts';
-import type { ContentEntry, EntryKind } from '../types.ts';
 
 /** An entry of a tree, as a files backup holds nothing else. */
 export type TreeEntry = Extract<ContentEntry, { type: 'tree' }>;

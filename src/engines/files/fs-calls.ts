@@ -7,8 +7,8 @@ import {
   readdirSync,
   readSync,
 } from 'node:fs';
+import type { EntryKind } from '../../archive/entry.ts';
 import { errnoOf } from '../../errors.ts';
-import type { EntryKind } from '../types.ts';
 import { fsPath } from './fs-paths.ts';
 
 /** A name in a folder, with the kind that the listing says it is of. */

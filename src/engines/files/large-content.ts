@@ -1,6 +1,7 @@
 import { type BigIntStats, closeSync, fstatSync, readSync } from 'node:fs';
 import { errorText } from '../../errors.ts';
-import type { LargeContent, Warning } from '../types.ts';
+import type { LargeContent } from '../member.ts';
+import type { Warning } from '../types.ts';
 
 /** What of a stat shows a change. */
 export type FileStamp = Readonly<Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs'>>;

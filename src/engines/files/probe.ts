@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 import { access, opendir, realpath, stat, statfs } from 'node:fs/promises';
 import { displayPath, fromText } from '../../archive/paths.ts';
 import { errnoOf, errorText, throwIfAborted } from '../../errors.ts';
-import type { EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import { fsPath } from './fs-paths.ts';
 import type { FilesOptions } from './options.ts';
 

@@ -1,9 +1,11 @@
 import { createHash, hash } from 'node:crypto';
 import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync, readSync } from 'node:fs';
+import type { EntryKind, EntryRecord } from '../../archive/entry.ts';
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf, errorText } from '../../errors.ts';
 import { looksMarked, readMark } from '../marks.ts';
-import type { EntryKind, EntryRecord, LargeContent, TreeItem, Warning } from '../types.ts';
+import type { LargeContent, TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
 import {
   deviceNumbers,
   type FolderChild,

@@ -1,8 +1,9 @@
 import { lstatSync, readdirSync } from 'node:fs';
+import type { ContentEntry } from '../../archive/entry.ts';
 import { createSelection } from '../../archive/select.ts';
 import { DguardError } from '../../errors.ts';
 import { looksMarked, readMark } from '../marks.ts';
-import type { BackupContent, ContentEntry, RestoreRequest } from '../types.ts';
+import type { BackupContent, RestoreRequest } from '../types.ts';
 import { isCacheTag } from './fs-calls.ts';
 import { fsPath, joinPath } from './fs-paths.ts';
 import { type Mounts, readMounts } from './mounts.ts';

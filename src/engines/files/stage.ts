@@ -1,7 +1,8 @@
 import { chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
+import type { ContentEntry } from '../../archive/entry.ts';
 import { parentPath, toBytes } from '../../archive/paths.ts';
 import { throwIfAborted } from '../../errors.ts';
-import type { BackupContent, ContentEntry } from '../types.ts';
+import type { BackupContent } from '../types.ts';
 import { corrupt } from './corrupt.ts';
 import { createEntryCheck, type TreeEntry } from './entry-check.ts';
 import { type FileWriter, openFileWriter } from './file-writer.ts';

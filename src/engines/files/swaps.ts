@@ -10,7 +10,8 @@ import {
   sweepUnmarked,
   unitState,
 } from '../swap-unit.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../swaps.ts';
+import type { TargetRequest } from '../types.ts';
 import { baseName, folderOf, fsPath, joinPath } from './fs-paths.ts';
 import type { FilesOptions } from './options.ts';
 import { exchange, generationOf, planName, revert, tidy } from './swap.ts';

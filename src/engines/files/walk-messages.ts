@@ -1,5 +1,6 @@
+import type { EntryRecord } from '../../archive/entry.ts';
 import type { PackedRun, PackerRoom } from '../../archive/packed.ts';
-import type { EntryRecord, Warning } from '../types.ts';
+import type { Warning } from '../types.ts';
 import type { FileStamp } from './large-content.ts';
 import type { WalkRequest } from './walk.ts';
 

@@ -2,7 +2,8 @@ import { type BigIntStats, closeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createPacker, type Packer } from '../../archive/packed.ts';
 import { errnoOf, errorText } from '../../errors.ts';
-import type { LargeContent, Warning } from '../types.ts';
+import type { LargeContent } from '../member.ts';
+import type { Warning } from '../types.ts';
 import { walk } from './walk.ts';
 import {
   CLOCK,

@@ -1,4 +1,5 @@
-import type { TreeItem, Warning } from '../types.ts';
+import type { TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
 import { readOwners } from './owners.ts';
 import { compileSelection } from './patterns.ts';
 import { type ReaderOptions, readTree } from './reader.ts';

@@ -2,7 +2,8 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { packedItems } from '../../archive/packed.ts';
 import { DguardError, throwIfAborted } from '../../errors.ts';
-import type { LargeContent, TreeItem, Warning } from '../types.ts';
+import type { LargeContent, TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
 import { largeContent } from './large-content.ts';
 import type { WalkRequest } from './walk.ts';
 import {

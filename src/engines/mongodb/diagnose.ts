@@ -1,5 +1,6 @@
 import { clockFindings, leftoverFindings } from '../diagnosis.ts';
-import type { DiagnoseRequest, EngineSource, Finding, Fix } from '../types.ts';
+import type { DiagnoseRequest, Finding, Fix } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import { listDatabaseNames, listDatabases } from './databases.ts';
 import type { MongodbOptions } from './options.ts';
 import { isHeld, listMarks, ownCollections } from './restore/marks.ts';

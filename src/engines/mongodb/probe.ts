@@ -1,5 +1,6 @@
 import { errorText } from '../../errors.ts';
-import type { EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import { listDatabaseNames } from './databases.ts';
 import type { MongodbOptions } from './options.ts';
 import { databaseSize } from './server/catalog.ts';

@@ -1,5 +1,6 @@
 import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
-import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
+import type { DiagnoseRequest, Finding } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import type { MysqlOptions } from './options.ts';
 import { besideName, listMarked } from './restore/marks.ts';

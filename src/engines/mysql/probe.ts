@@ -1,5 +1,6 @@
 import { errorText } from '../../errors.ts';
-import type { EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import type { MysqlOptions } from './options.ts';
 import { SYSTEM_SCHEMAS, schemaSize } from './server/catalog.ts';
 import { failureKind, serverError } from './server/failures.ts';

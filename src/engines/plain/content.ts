@@ -1,6 +1,7 @@
+import type { ContentEntry } from '../../archive/entry.ts';
 import { fromText } from '../../archive/paths.ts';
 import { type ContentStream, streamsContent } from '../streams-content.ts';
-import type { BackupContent, ContentEntry } from '../types.ts';
+import type { BackupContent } from '../types.ts';
 import type { PlainWriter, WrittenTable } from './types.ts';
 
 type Sized = WrittenTable & { readonly sizeBytes: number };

@@ -1,5 +1,6 @@
 import { errorText } from '../../errors.ts';
-import type { EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import type { PostgresOptions } from './options.ts';
 import { databaseSize } from './server/database.ts';
 import { failureKind, serverError } from './server/failures.ts';

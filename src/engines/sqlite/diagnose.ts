@@ -2,8 +2,9 @@ import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fromText } from '../../archive/paths.ts';
+import type { DiagnoseRequest, Finding } from '../health.ts';
 import { unfinishedSwaps } from '../swap-findings.ts';
-import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
+import type { EngineSource } from '../types.ts';
 import { isOnNetwork, locateSource, type SourceFile, sideFiles } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
 

@@ -1,7 +1,8 @@
 import { chmod, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfAborted } from '../../errors.ts';
-import type { Dump, DumpRequest, EngineSource, Member, StreamMember, TableFact } from '../types.ts';
+import type { Member, StreamMember } from '../member.ts';
+import type { Dump, DumpRequest, EngineSource, TableFact } from '../types.ts';
 import { listTables } from './catalog.ts';
 import type { Examined, Findings } from './check.ts';
 import { checkDatabase, examine, requireSound } from './check.ts';

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { errorText, toDguardError } from '../../errors.ts';
-import type { Engine, EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { Engine, EngineSource } from '../types.ts';
 import { sqliteVersion } from './check.ts';
 import { diagnoseFile } from './diagnose.ts';
 import { sqliteError } from './driver.ts';

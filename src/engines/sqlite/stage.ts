@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
+import type { ContentEntry } from '../../archive/entry.ts';
 import { DguardError, throwIfAborted } from '../../errors.ts';
 import { DOCUMENT_MEMBER } from '../jsonl/document.ts';
-import type { BackupContent, ContentEntry, TableFact, Warning } from '../types.ts';
+import type { BackupContent, TableFact, Warning } from '../types.ts';
 import { listTables } from './catalog.ts';
 import { checkDatabase, compareTables, examine, requireSound } from './check.ts';
 import { openDatabase, sqliteError } from './driver.ts';

@@ -1,7 +1,8 @@
 import { fromText } from '../../archive/paths.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import { discardUnit, findUnits, keptSince, type SwapUnit, unitState } from '../swap-unit.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../swaps.ts';
+import type { TargetRequest } from '../types.ts';
 import type { SqliteOptions } from './options.ts';
 import { keptPath, recoverDatabase, swapDatabase } from './swap.ts';
 import { resolveUndoTarget, targetPath } from './target.ts';

@@ -1,6 +1,7 @@
 import { errorText } from '../../errors.ts';
 import { clockFindings, leftoverFindings } from '../diagnosis.ts';
-import type { DiagnoseRequest, EngineSource, Finding } from '../types.ts';
+import type { DiagnoseRequest, Finding } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { listLeftovers } from './dump/shared-folder.ts';
 import type { SqlserverOptions } from './options.ts';

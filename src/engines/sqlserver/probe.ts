@@ -1,5 +1,6 @@
 import { errorText } from '../../errors.ts';
-import type { EngineSource, Health } from '../types.ts';
+import type { Health } from '../health.ts';
+import type { EngineSource } from '../types.ts';
 import type { SqlserverOptions } from './options.ts';
 import { failureKind, serverError } from './server/failures.ts';
 import { openServer } from './server/server.ts';

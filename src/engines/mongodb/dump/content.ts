@@ -1,7 +1,8 @@
+import type { ContentEntry } from '../../../archive/entry.ts';
 import { toBytes } from '../../../archive/paths.ts';
 import { DguardError } from '../../../errors.ts';
 import { memberText } from '../../member-text.ts';
-import type { BackupContent, ContentEntry } from '../../types.ts';
+import type { BackupContent } from '../../types.ts';
 import { document } from '../bson/bson.ts';
 import { type CollectionInfo, storedIn } from '../server/catalog.ts';
 import { type DumpedFacts, type Metadata, parseMetadata } from '../server/metadata.ts';

@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import { DguardError, errorText } from '../../../errors.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
+import type { TargetRequest } from '../../types.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
 import { listDatabaseNames } from '../databases.ts';
 import type { MongodbOptions } from '../options.ts';

@@ -1,4 +1,5 @@
-import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../../types.ts';
+import type { Member } from '../../member.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, TableFact } from '../../types.ts';
 import type { SourceFacts } from '../facts.ts';
 import { jsonlMembers } from '../jsonl/jsonl-members.ts';
 import type { MysqlOptions } from '../options.ts';

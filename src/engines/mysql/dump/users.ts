@@ -1,4 +1,4 @@
-import type { StreamMember } from '../../types.ts';
+import type { StreamMember } from '../../member.ts';
 import { serverError, serverErrorNumber } from '../server/failures.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import type { Snapshot } from './snapshot.ts';

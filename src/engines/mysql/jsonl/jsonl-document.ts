@@ -1,5 +1,6 @@
 import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
-import type { BackupContent, StreamMember } from '../../types.ts';
+import type { StreamMember } from '../../member.ts';
+import type { BackupContent } from '../../types.ts';
 import type { ColumnInfo } from '../server/columns.ts';
 
 /** Definitions of tables, views and routines; and of what must not see the rows come in: triggers and events. */

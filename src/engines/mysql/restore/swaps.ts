@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
+import type { TargetRequest } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import { readSchema } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';

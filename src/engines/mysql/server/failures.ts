@@ -1,5 +1,5 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
-import type { Health } from '../../types.ts';
+import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
 export type FailureKind = Exclude<Health['status'], 'ok'>;

@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ContentEntry } from '../../../archive/entry.ts';
 import { DguardError } from '../../../errors.ts';
-import type { BackupContent, ContentEntry } from '../../types.ts';
+import type { BackupContent } from '../../types.ts';
 import type { StreamEntry } from '../restore/content.ts';
 import type { DataBlock } from './archive-offsets.ts';
 import { dataOf } from './archive-rows.ts';

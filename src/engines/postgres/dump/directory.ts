@@ -2,7 +2,8 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
-import type { Member, TableFact } from '../../types.ts';
+import type { Member } from '../../member.ts';
+import type { TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
 import type { Snapshot } from './dump.ts';
 

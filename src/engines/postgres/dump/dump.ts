@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
-import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../../types.ts';
+import type { Member } from '../../member.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, TableFact } from '../../types.ts';
 import { jsonlMembers } from '../jsonl/jsonl-dump.ts';
 import { listKept } from '../merge/kept.ts';
 import type { PostgresOptions } from '../options.ts';

@@ -1,6 +1,7 @@
 import type { Child } from '../../../child.ts';
 import { DguardError } from '../../../errors.ts';
-import type { DumpRequest, Member, TableFact } from '../../types.ts';
+import type { Member } from '../../member.ts';
+import type { DumpRequest, TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
 import { createOffsetScanner, type DataBlock } from './archive-offsets.ts';
 import { directoryMembers } from './directory.ts';

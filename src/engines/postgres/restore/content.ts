@@ -1,5 +1,6 @@
+import type { ContentEntry } from '../../../archive/entry.ts';
 import { DguardError } from '../../../errors.ts';
-import type { BackupContent, ContentEntry } from '../../types.ts';
+import type { BackupContent } from '../../types.ts';
 import { DIRECTORY_PREFIX } from '../dump/directory.ts';
 import { CUSTOM_MEMBER } from '../dump/members.ts';
 import { DEFINITIONS_MEMBER } from '../jsonl/jsonl-dump.ts';

@@ -1,5 +1,6 @@
 import { DguardError, errorText } from '../../../errors.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
+import type { TargetRequest } from '../../types.ts';
 import { onlyDatabase } from '../dump/dump.ts';
 import { readVersion } from '../dump/source-facts.ts';
 import { dropKeptStatements, type KeptSchema, keptName, listKept } from '../merge/kept.ts';

@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
-import type { Dump, DumpFacts, DumpRequest, EngineSource, Member, TableFact } from '../../types.ts';
+import type { Member } from '../../member.ts';
+import type { Dump, DumpFacts, DumpRequest, EngineSource, TableFact } from '../../types.ts';
 import type { SqlserverOptions } from '../options.ts';
 import { factsOf, identityOf, type Subject } from '../restore/subject.ts';
 import { listTables, schemaHash } from '../server/catalog.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { DguardError } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
-import type { Dump, DumpFacts, DumpRequest, Member, StreamMember } from '../../types.ts';
+import type { Member, StreamMember } from '../../member.ts';
+import type { Dump, DumpFacts, DumpRequest } from '../../types.ts';
 import { chooseTables } from '../restore/select.ts';
 import { factsOf, identityOf, type Subject } from '../restore/subject.ts';
 import { countRows, listTables, schemaHash, type TableInfo } from '../server/catalog.ts';

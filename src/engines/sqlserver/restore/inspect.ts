@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import type { ContentEntry } from '../../../archive/entry.ts';
 import { DguardError, errorText } from '../../../errors.ts';
 import { textLines } from '../../jsonl/lines.ts';
-import type { BackupContent, ContentEntry, InspectRequest } from '../../types.ts';
+import type { BackupContent, InspectRequest } from '../../types.ts';
 import { BACKUP_MEMBER } from '../dump/dump.ts';
 import { sourceFacts } from '../dump/facts.ts';
 import { readDocument } from './jsonl-load.ts';

@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
-import type { TargetRequest, TargetSwaps, UndoCopy, UndoOutcome } from '../../types.ts';
+import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
+import type { TargetRequest } from '../../types.ts';
 import type { SqlserverOptions } from '../options.ts';
 import { serverError } from '../server/failures.ts';
 import { MASTER, onlyDatabase, openServer, type Server } from '../server/server.ts';
