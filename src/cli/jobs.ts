@@ -1,4 +1,5 @@
-import type { Config, JobConfig } from '../config/types.ts';
+import type { JobConfig } from '../config/types/jobs.ts';
+import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import { parseDuration } from '../plan/duration.ts';
 

@@ -1,4 +1,4 @@
-import type { Compression } from './types.ts';
+import type { Compression } from './types/jobs.ts';
 
 /** The levels of each codec; undefined: it has none. */
 export const COMPRESSION_LEVELS: Readonly<

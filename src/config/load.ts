@@ -12,7 +12,8 @@ import { notification } from './schema/notifications.ts';
 import { root } from './schema/root.ts';
 import { resolveSecrets, type Secrets } from './secrets.ts';
 import { isTreeMap, type TreeMap } from './tree.ts';
-import type { Config, NotificationConfig } from './types.ts';
+import type { NotificationConfig } from './types/notifications.ts';
+import type { Config } from './types.ts';
 
 export interface LoadOptions {
   readonly env: Env;

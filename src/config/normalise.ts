@@ -10,10 +10,14 @@ import type { Secrets } from './secrets.ts';
 import { parseSize } from './size.ts';
 import { DEFAULT_PATH_TEMPLATE } from './template.ts';
 import type { TreePath } from './tree.ts';
-import type * as types from './types.ts';
+import type { DatasourceConfig } from './types/datasources.ts';
+import type { DestinationConfig, MinioConfig, S3Config } from './types/destinations.ts';
+import type { EncryptionConfig, JobConfig, JobOptions, RetentionPolicy } from './types/jobs.ts';
+import type { NotificationConfig, NotificationEvent } from './types/notifications.ts';
+import type { Config } from './types.ts';
 
 /** Checked input as the rest of dguard wants it: defaults filled in, durations in milliseconds, secrets wrapped. */
-export function normalise(input: RootInput, secrets: Secrets, localTimezone: () => string): types.Config {
+export function normalise(input: RootInput, secrets: Secrets, localTimezone: () => string): Config {
   const { timezone, max_concurrent_backups = 2, namespace = '', ...rest } = input.defaults ?? {};
   return {
     version: 1,
@@ -57,7 +61,7 @@ function mapNames<In, Out>(
   return made;
 }
 
-function datasource(name: string, input: DatasourceInput, secrets: OwnSecrets): types.DatasourceConfig {
+function datasource(name: string, input: DatasourceInput, secrets: OwnSecrets): DatasourceConfig {
   const base = { name, tags: input.tags ?? [], undo_keep: input.undo_keep };
   if (input.type === 'sqlite') return given({ ...base, type: input.type, file_path: input.file_path });
   if (input.type === 'files') {
@@ -93,14 +97,14 @@ function datasource(name: string, input: DatasourceInput, secrets: OwnSecrets): 
       ...others,
       lock_timeout_ms: durationMs(lock_timeout),
       statement_timeout_ms: durationMs(statement_timeout),
-    }) as types.DatasourceConfig;
+    }) as DatasourceConfig;
   }
-  return given(network) as types.DatasourceConfig;
+  return given(network) as DatasourceConfig;
 }
 
 const SSH_PORT = 22;
 
-function destination(name: string, input: DestinationInput, secrets: OwnSecrets): types.DestinationConfig {
+function destination(name: string, input: DestinationInput, secrets: OwnSecrets): DestinationConfig {
   const base = {
     name,
     path_template: input.path_template ?? DEFAULT_PATH_TEMPLATE,
@@ -152,14 +156,14 @@ function destination(name: string, input: DestinationInput, secrets: OwnSecrets)
         secret_access_key: secrets('secret_access_key'),
         session_token: secrets('session_token'),
         object_lock: lock && { mode: lock.mode, retain_for_ms: parseDuration(lock.retain_for)! },
-      }) as types.S3Config | types.MinioConfig;
+      }) as S3Config | MinioConfig;
     }
   }
 }
 
 const trimSlash = (prefix: string | undefined): string => (prefix ?? '').replace(/\/$/, '');
 
-function job(name: string, input: JobInput, timezone: () => string, secrets: OwnSecrets): types.JobConfig {
+function job(name: string, input: JobInput, timezone: () => string, secrets: OwnSecrets): JobConfig {
   const type = input.type ?? 'full';
   const jobRetention = retention(input.retention);
   return given({
@@ -203,12 +207,12 @@ function job(name: string, input: JobInput, timezone: () => string, secrets: Own
   });
 }
 
-function retention(input: RetentionInput = {}): types.RetentionPolicy {
+function retention(input: RetentionInput = {}): RetentionPolicy {
   const { keep_within, auto_delete = false, ...counts } = input;
   return given({ ...counts, keep_within_ms: durationMs(keep_within), auto_delete });
 }
 
-function options(input: NonNullable<JobInput['options']>): types.JobOptions {
+function options(input: NonNullable<JobInput['options']>): JobOptions {
   const compression = input.compression ?? DEFAULT_COMPRESSION;
   return given({
     compression,
@@ -223,7 +227,7 @@ function options(input: NonNullable<JobInput['options']>): types.JobOptions {
   });
 }
 
-function encryption(input: NonNullable<JobInput['encryption']>, secrets: OwnSecrets): types.EncryptionConfig {
+function encryption(input: NonNullable<JobInput['encryption']>, secrets: OwnSecrets): EncryptionConfig {
   return given({
     passphrase: secrets('encryption', 'passphrase'),
     kdf: input.kdf ?? 'scrypt',
@@ -234,7 +238,7 @@ function encryption(input: NonNullable<JobInput['encryption']>, secrets: OwnSecr
 }
 
 /** What a person must act on. Success and cleanup are told only to who asks for them. */
-const USUAL_EVENTS: readonly types.NotificationEvent[] = [
+const USUAL_EVENTS: readonly NotificationEvent[] = [
   'backup_failed',
   'backup_suspect',
   'verify_failed',
@@ -246,7 +250,7 @@ const USUAL_EVENTS: readonly types.NotificationEvent[] = [
   'stale',
 ];
 /** A ping is a sign of life: success is its point. */
-const PING_EVENTS: readonly types.NotificationEvent[] = ['backup_success', 'backup_failed', 'backup_suspect'];
+const PING_EVENTS: readonly NotificationEvent[] = ['backup_success', 'backup_failed', 'backup_suspect'];
 const NOTIFY_TIMEOUT_MS = 10_000;
 const SMTP_PORTS = { starttls: 587, tls: 465, none: 25 } as const;
 
@@ -254,7 +258,7 @@ export function normaliseNotification(
   name: string,
   input: NotificationInput,
   secrets: OwnSecrets,
-): types.NotificationConfig {
+): NotificationConfig {
   const events = input.events ?? (input.type === 'ping' ? PING_EVENTS : USUAL_EVENTS);
   const base = { name, events, timeout_ms: durationMs(input.timeout) ?? NOTIFY_TIMEOUT_MS };
   if (input.type === 'ping') return { ...base, type: 'ping', url: secrets('url')! };

@@ -1,5 +1,5 @@
 import { DguardError } from '../errors.ts';
-import type { NotificationConfig } from './types.ts';
+import type { NotificationConfig } from './types/notifications.ts';
 
 /** Where something stands; line and column count from 1. */
 export interface Position {

@@ -2,7 +2,7 @@ import { COMPRESSION_LEVELS, DEFAULT_COMPRESSION } from './levels.ts';
 import type { ConfigProblem } from './problems.ts';
 import { suggest } from './suggest.ts';
 import { isTreeMap, type Marks, problemAt, type Tree, type TreeMap, type TreePath } from './tree.ts';
-import type { Compression } from './types.ts';
+import type { Compression } from './types/jobs.ts';
 
 type Report = (path: TreePath, message: string, hint?: string, severity?: ConfigProblem['severity']) => void;
 

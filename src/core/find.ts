@@ -1,5 +1,7 @@
 import type { StoredBackup } from '../archive/chain.ts';
-import type { Config, DatasourceConfig, JobConfig } from '../config/types.ts';
+import type { DatasourceConfig } from '../config/types/datasources.ts';
+import type { JobConfig } from '../config/types/jobs.ts';
+import type { Config } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';

@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto';
-import type { Config, DestinationConfig, JobConfig } from '../config/types.ts';
+import type { DestinationConfig } from '../config/types/destinations.ts';
+import type { JobConfig } from '../config/types/jobs.ts';
+import type { Config } from '../config/types.ts';
 import type { Catalog } from './catalog.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { collectLessOften } from '../archive/heap.ts';
 import { openContent } from '../archive/reader.ts';
-import type { DatasourceConfig } from '../config/types.ts';
+import type { DatasourceConfig } from '../config/types/datasources.ts';
 import { createEngine } from '../engines/registry.ts';
 import type {
   BackupContent,

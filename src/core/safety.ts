@@ -1,4 +1,6 @@
-import type { Config, DatasourceConfig, JobConfig } from '../config/types.ts';
+import type { DatasourceConfig } from '../config/types/datasources.ts';
+import type { JobConfig } from '../config/types/jobs.ts';
+import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { type JobOptions, runJob } from './backup/job.ts';

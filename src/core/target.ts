@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { DatasourceConfig } from '../config/types.ts';
+import type { DatasourceConfig } from '../config/types/datasources.ts';
 import { createEngine } from '../engines/registry.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../engines/swaps.ts';
 import type { TargetRequest, Warning } from '../engines/types.ts';

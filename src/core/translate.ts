@@ -1,4 +1,4 @@
-import type { DatasourceConfig } from '../config/types.ts';
+import type { DatasourceConfig } from '../config/types/datasources.ts';
 import { translate } from '../engines/plain/translate.ts';
 import type { PlainForm, PlainWriter } from '../engines/plain/types.ts';
 import type { BackupContent, Engine, LoadedPlace, TargetRequest } from '../engines/types.ts';

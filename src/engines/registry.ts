@@ -1,4 +1,4 @@
-import type { DatasourceType } from '../config/types.ts';
+import type { DatasourceType } from '../config/types/datasources.ts';
 import { DguardError } from '../errors.ts';
 import type { Engine } from './types.ts';
 

@@ -1,5 +1,5 @@
 import type { ContentEntry } from '../archive/entry.ts';
-import type { DatasourceType } from '../config/types.ts';
+import type { DatasourceType } from '../config/types/datasources.ts';
 import type { HostFacts } from '../runtime.ts';
 import type { DiagnoseRequest, Finding, Health } from './health.ts';
 import type { Member } from './member.ts';

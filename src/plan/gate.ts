@@ -1,4 +1,4 @@
-import type { GateConfig } from '../config/types.ts';
+import type { GateConfig } from '../config/types/jobs.ts';
 
 /** What the content gate looks at; undefined: the engine does not count it. */
 export interface GateFacts {

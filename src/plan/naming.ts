@@ -1,4 +1,4 @@
-import type { BackupType } from '../config/types.ts';
+import type { BackupType } from '../config/types/jobs.ts';
 
 /** A backup's id: type, the snapshot's moment in UTC to the second, eight random base32 characters. */
 export function backupId(type: BackupType, snapshotAt: Date, random: Uint8Array): string {

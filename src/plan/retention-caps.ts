@@ -1,4 +1,4 @@
-import type { RetentionPolicy } from '../config/types.ts';
+import type { RetentionPolicy } from '../config/types/jobs.ts';
 import type { PolicyBackup, RetentionDecision, RetentionPlan } from './retention.ts';
 import { newestFirst } from './retention-order.ts';
 

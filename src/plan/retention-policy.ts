@@ -1,4 +1,4 @@
-import type { RetentionPolicy } from '../config/types.ts';
+import type { RetentionPolicy } from '../config/types/jobs.ts';
 import { formatDuration } from './duration.ts';
 import type { PolicyBackup, RetentionDecision } from './retention.ts';
 import { type Period, periodsOf } from './retention-calendar.ts';

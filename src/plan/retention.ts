@@ -1,4 +1,4 @@
-import type { BackupType, RetentionPolicy } from '../config/types.ts';
+import type { BackupType, RetentionPolicy } from '../config/types/jobs.ts';
 import { applyCaps } from './retention-caps.ts';
 import { applyFloors } from './retention-floors.ts';
 import { applyPolicy } from './retention-policy.ts';

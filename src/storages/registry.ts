@@ -1,4 +1,4 @@
-import type { DestinationConfig, DestinationType } from '../config/types.ts';
+import type { DestinationConfig, DestinationType } from '../config/types/destinations.ts';
 import { DguardError } from '../errors.ts';
 import type { Storage, StorageContext } from './types.ts';
 

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadConfig, validateConfig } from '../../src/config/load.ts';
 import { configProblems, usableNotifications } from '../../src/config/problems.ts';
-import type { PostgresConfig } from '../../src/config/types.ts';
+import type { PostgresConfig } from '../../src/config/types/datasources.ts';
 import { DguardError } from '../../src/errors.ts';
 import { brief, folderWith, load, problemsOf, yamlWith } from './fixture.ts';
 

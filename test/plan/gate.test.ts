@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { GateConfig } from '../../src/config/types.ts';
+import type { GateConfig } from '../../src/config/types/jobs.ts';
 import { doubtClock, isFromTheFuture } from '../../src/plan/clock.ts';
 import { endsDoubt, judgeContent } from '../../src/plan/gate.ts';
 import { judgeIdentities } from '../../src/plan/identity.ts';

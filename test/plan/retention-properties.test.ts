@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { RetentionPolicy } from '../../src/config/types.ts';
+import type { RetentionPolicy } from '../../src/config/types/jobs.ts';
 import type { PolicyBackup } from '../../src/plan/retention.ts';
 import { planRetention } from '../../src/plan/retention.ts';
 import { newestGood } from '../../src/plan/retention-floors.ts';

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { RetentionPolicy } from '../../src/config/types.ts';
+import type { RetentionPolicy } from '../../src/config/types/jobs.ts';
 import { applyPolicy } from '../../src/plan/retention-policy.ts';
 import { backupAt, NOW } from './support-retention.ts';
 

@@ -1,4 +1,4 @@
-import type { RetentionPolicy } from '../../src/config/types.ts';
+import type { RetentionPolicy } from '../../src/config/types/jobs.ts';
 import type { PolicyBackup } from '../../src/plan/retention.ts';
 import { planRetention } from '../../src/plan/retention.ts';
 

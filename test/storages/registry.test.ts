@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { DestinationConfig } from '../../src/config/types.ts';
+import type { DestinationConfig } from '../../src/config/types/destinations.ts';
 import { createStorage, storageTypes } from '../../src/storages/registry.ts';
 
 const context = { name: 'nas', warn: () => undefined };

@@ -1,4 +1,4 @@
-import type { BackupType, JobConfig } from '../../config/types.ts';
+import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
 import type { BackupOutcome } from '../../core/backup/run.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import type { Config, DatasourceConfig } from '../../config/types.ts';
+import type { DatasourceConfig } from '../../config/types/datasources.ts';
+import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { datasourceOf, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { newestGoodRun } from '../../core/history.ts';

@@ -1,5 +1,5 @@
 import { runChild } from '../../child.ts';
-import type { HookCommand } from '../../config/types.ts';
+import type { HookCommand } from '../../config/types/jobs.ts';
 import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupType, Config, JobConfig } from '../../config/types.ts';
+import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
+import type { Config } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import { doubtClock } from '../../plan/clock.ts';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createFanout, type Fanout, type Target } from '../../archive/fanout.ts';
 import { CHUNKER } from '../../archive/format.ts';
-import type { BackupType, DatasourceConfig, JobConfig } from '../../config/types.ts';
+import type { DatasourceConfig } from '../../config/types/datasources.ts';
+import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import type { DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import { backupFolder, backupId } from '../../plan/naming.ts';

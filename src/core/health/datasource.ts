@@ -1,4 +1,5 @@
-import type { Config, DatasourceConfig, DatasourceType } from '../../config/types.ts';
+import type { DatasourceConfig, DatasourceType } from '../../config/types/datasources.ts';
+import type { Config } from '../../config/types.ts';
 import type { Health } from '../../engines/health.ts';
 import { createEngine } from '../../engines/registry.ts';
 import type { Engine, EngineSource } from '../../engines/types.ts';

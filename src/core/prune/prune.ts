@@ -1,4 +1,4 @@
-import type { RetentionPolicy } from '../../config/types.ts';
+import type { RetentionPolicy } from '../../config/types/jobs.ts';
 import { DguardError } from '../../errors.ts';
 import { doubtClock } from '../../plan/clock.ts';
 import { type PolicyBackup, planRetention, type RetentionDecision } from '../../plan/retention.ts';

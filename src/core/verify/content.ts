@@ -5,7 +5,7 @@ import type { ContentEntry, Slice } from '../../archive/entry.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
-import type { DatasourceConfig } from '../../config/types.ts';
+import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
-import type { DatasourceConfig } from '../../config/types.ts';
+import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';

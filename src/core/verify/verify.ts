@@ -1,4 +1,4 @@
-import type { DatasourceConfig } from '../../config/types.ts';
+import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { DguardError, errorText, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';

@@ -1,4 +1,4 @@
-import type { MongodbConfig } from '../../config/types.ts';
+import type { MongodbConfig } from '../../config/types/datasources.ts';
 
 /** What a datasource of type `mongodb` says. */
 export type MongodbOptions = Omit<MongodbConfig, 'name' | 'type' | 'tags' | 'undo_keep'> & {

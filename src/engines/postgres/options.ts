@@ -1,4 +1,4 @@
-import type { PostgresConfig } from '../../config/types.ts';
+import type { PostgresConfig } from '../../config/types/datasources.ts';
 
 /** What a datasource of type `postgres` says. */
 export type PostgresOptions = Omit<PostgresConfig, 'name' | 'type' | 'tags' | 'undo_keep'> & {

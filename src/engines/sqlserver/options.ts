@@ -1,4 +1,4 @@
-import type { SqlserverConfig } from '../../config/types.ts';
+import type { SqlserverConfig } from '../../config/types/datasources.ts';
 
 /** What a datasource of type `sqlserver` says. */
 export type SqlserverOptions = Omit<SqlserverConfig, 'name' | 'type' | 'tags' | 'undo_keep'> & {

@@ -1,4 +1,4 @@
-import type { SslMode } from '../../../config/types.ts';
+import type { SslMode } from '../../../config/types/datasources.ts';
 import { DguardError } from '../../../errors.ts';
 import type { MysqlOptions } from '../options.ts';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SslMode } from '../../../config/types.ts';
+import type { SslMode } from '../../../config/types/datasources.ts';
 import { DguardError } from '../../../errors.ts';
 import type { PostgresOptions } from '../options.ts';
 
