@@ -1,0 +1,58 @@
+import type { JobConfig } from '../../config/types/jobs.ts';
+import type { Config } from '../../config/types.ts';
+import { createEngine } from '../../engines/registry.ts';
+import { type DguardError, toDguardError } from '../../errors.ts';
+import type { Runtime } from '../../runtime.ts';
+
+/** One backup that a job makes. */
+export interface Work {
+  /** The datasource's name in the configuration. */
+  readonly datasource: string;
+  /** What its backup is called: the datasource's name, or `{datasource}.{database}`. */
+  readonly name: string;
+  readonly database?: string;
+  /** Why its databases could not be listed. */
+  readonly error?: DguardError;
+}
+
+/**
+ * The backups of a job: one of each datasource, of one with several databases one of each of them.
+ * `chosen`: of the databases these alone, configured or not.
+ */
+export async function listWork(
+  config: Config,
+  job: JobConfig,
+  chosen: readonly string[] | undefined,
+  runtime: Runtime,
+): Promise<readonly Work[]> {
+  const work: Work[] = [];
+  for (const datasource of job.datasources) {
+    const options = config.datasources[datasource]!;
+    try {
+      const engine = await createEngine(options.type, datasource);
+      if (!engine.databases) {
+        work.push({ datasource, name: datasource });
+        continue;
+      }
+      const databases = await engine.databases({
+        name: datasource,
+        options,
+        signal: runtime.signal,
+        tempDir: runtime.tempDir,
+        host: runtime.host,
+        now: runtime.now,
+        env: runtime.env,
+        warn: ({ message }) =>
+          runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: datasource, message }),
+      });
+      const several = databases.length > 1 || ('all_databases' in options && options.all_databases);
+      for (const database of chosen ?? databases) {
+        work.push({ datasource, name: several ? `${datasource}.${database}` : datasource, database });
+      }
+    } catch (thrown) {
+      const error = toDguardError(thrown, 'source_failed', { operation: 'backup', subject: datasource });
+      work.push({ datasource, name: datasource, error });
+    }
+  }
+  return work;
+}
