@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import type { DatasourceConfig } from '../config/types/datasources.ts';
 import { createEngine } from '../engines/registry.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../engines/swaps.ts';
@@ -58,18 +57,37 @@ export async function dropUndo(
 }
 
 /** One restore, undo or recovery of a target at a time, by whatever name it goes. */
-export function lockTarget(target: RestoreTarget, operation: string, runtime: Runtime) {
-  return takeLock(`target ${placeOf(target)}`, operation, TARGET_WAIT_MS, runtime);
+export async function lockTarget(
+  target: RestoreTarget,
+  operation: string,
+  runtime: Runtime,
+): Promise<{ release(): Promise<void> }> {
+  const held: { release(): Promise<void> }[] = [];
+  const release = async () => {
+    for (const lock of held.splice(0)) await lock.release();
+  };
+  try {
+    // In one order everywhere, so that no two wait for each other.
+    for (const place of [...new Set(await placesOf(target, runtime))].sort()) {
+      held.push(await takeLock(`target ${place}`, operation, TARGET_WAIT_MS, runtime));
+    }
+    return { release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** A look whether something is to be recovered holds the lock for a moment, and two backups may look at once. */
 const TARGET_WAIT_MS = 10_000;
 
-function placeOf({ type, datasource, toPath, toDatabase }: RestoreTarget): string {
-  if (toPath !== undefined) return resolve(toPath);
-  if (datasource?.type === 'files') return datasource.source_path.map((path) => resolve(path)).join(', ');
-  if (datasource?.type === 'sqlite') return resolve(datasource.file_path);
-  return [type, datasource?.name, toDatabase].filter((part) => part !== undefined).join(' ');
+async function placesOf(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
+  const { type, datasource, toPath, toDatabase } = target;
+  const { swaps } = await createEngine(type, datasource?.name ?? type);
+  const places = await swaps?.places?.(targetRequest(target, runtime.tempDir, runtime, () => undefined));
+  return (
+    places ?? [toPath ?? [type, datasource?.name, toDatabase].filter((part) => part !== undefined).join(' ')]
+  );
 }
 
 /** What every call to an engine about a target says. */

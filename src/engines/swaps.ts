@@ -6,6 +6,11 @@ import type { TargetRequest } from './types.ts';
  */
 export interface TargetSwaps<Options = unknown> {
   /**
+   * The real places that a restore of this target replaces, by whatever names they go: each is locked while something
+   * is restored, undone or recovered there. Absent: the datasource's name stands for it.
+   */
+  places?(target: TargetRequest<Options>): Promise<readonly string[]>;
+  /**
    * Finishes or reverts swaps of this target that were interrupted, by their journal, so that it is old or
    * new. Cheap where there is none, and safe to repeat. Returns what was done, in words.
    */

@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { listLocks } from '../../src/core/lock.ts';
 import { restoreCopy } from '../../src/core/restore.ts';
-import { lockTarget } from '../../src/core/target.ts';
+import { lockTarget, type RestoreTarget } from '../../src/core/target.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { makeWorld, objectsOf, type World } from './world.ts';
 
@@ -47,4 +47,48 @@ it('a temp_dir that is not there leaves neither the lock of the target nor the l
   });
   expect(await listLocks(world.runtime)).toEqual([]);
   expect(await objectsOf(world.storage)).toEqual(before);
+});
+
+/** One folder (or file) under different names: a recovery by the one would remove what a restore by the other has staged. */
+const NAMES: Record<string, (world: World & { readonly target: string }) => [RestoreTarget, RestoreTarget]> =
+  {
+    'a link to it'({ folder, target }) {
+      symlinkSync(target, join(folder, 'link'));
+      return [
+        { type: 'files', toPath: target },
+        { type: 'files', toPath: join(folder, 'link') },
+      ];
+    },
+    'one of several sources'({ folder, target }) {
+      const paths = [join(folder, 'other'), target];
+      return [
+        { type: 'files', toPath: target },
+        { type: 'files', datasource: { type: 'files', source_path: paths } as never },
+      ];
+    },
+    'a link above a database'({ folder, target }) {
+      mkdirSync(target);
+      symlinkSync(target, join(folder, 'link'));
+      return [
+        { type: 'sqlite', toPath: join(target, 'app.db') },
+        { type: 'sqlite', datasource: { type: 'sqlite', file_path: join(folder, 'link/app.db') } as never },
+      ];
+    },
+  };
+
+it.each(Object.entries(NAMES))('a target is locked by whatever name it goes: %s', async (_, namesIn) => {
+  const world = await backedUp();
+  const [one, other] = namesIn(world);
+  for (const [first, second] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const held = await lockTarget(first, 'restore', world.runtime);
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 100);
+    const waiting = lockTarget(second, 'recover', { ...world.runtime, signal: stop.signal });
+    await expect(waiting).rejects.toMatchObject({ code: 'interrupted' });
+    await held.release();
+    expect(await listLocks(world.runtime)).toEqual([]);
+  }
 });

@@ -21,6 +21,7 @@ import { loadXattrs, type Xattrs } from './xattrs.ts';
 
 /** What restores of files keep beside their targets. */
 export const filesSwaps: TargetSwaps<FilesOptions> = {
+  places: async (request) => targetPaths(request).map(displayPath),
   recover: async (request) => recoverPaths(targetPaths(request)),
   undoCopies: async (request) => keptUnits(targetPaths(request)).map(undoCopy),
   undo: undoNewest,

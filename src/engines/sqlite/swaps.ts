@@ -9,6 +9,7 @@ import { resolveUndoTarget, targetPath } from './target.ts';
 
 /** What restores of a database keep beside it. */
 export const sqliteSwaps: TargetSwaps<SqliteOptions> = {
+  places: async (request) => [await targetPath(request)],
   recover: async (request) => await recoverDatabase(await targetPath(request)),
   undoCopies: async (request) => keptUnits(await targetPath(request)).map(undoCopy),
   undo: undoNewest,
