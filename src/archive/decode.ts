@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { DguardError } from '../errors.ts';
-import { type BlockPlace, readArtifact } from './chain.ts';
+import { readRange } from '../storages/read.ts';
+import type { BlockPlace, Link } from './chain.ts';
 import type { Codec, HashedBlock } from './codecs/types.ts';
 import { corrupt } from './format.ts';
 import { artifactObjects } from './objects.ts';
@@ -74,6 +75,35 @@ async function* decodeAll<T>(
     read?.();
     yield { need, block: done };
   }
+}
+
+/** The stored bytes `[offset, offset + length)` of an artifact, across its parts. */
+async function readArtifact(
+  link: Link,
+  artifact: number,
+  offset: number,
+  length: number,
+  signal?: AbortSignal,
+  room?: Buffer,
+): Promise<Buffer> {
+  const entry = link.artifacts[artifact];
+  if (!entry) throw corrupt(link.backup.folder, `there is no artifact ${artifact}`);
+  if (offset + length > entry.stored_size) {
+    throw corrupt(`${link.backup.folder}/${entry.name}`, 'a block lies outside of its artifact');
+  }
+  const pieces: Buffer[] = [];
+  let start = 0;
+  for (const object of artifactObjects(entry)) {
+    const from = Math.max(offset, start);
+    const to = Math.min(offset + length, start + object.size);
+    if (from < to) {
+      const rest = room?.subarray(from - offset);
+      const key = `${link.backup.folder}/${object.name}`;
+      pieces.push(await readRange(link.backup.storage, key, from - start, to - from, signal, rest));
+    }
+    start += object.size;
+  }
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
 }
 
 /** One block out of its stored bytes, checked; without them where they are not wanted and need not lie here. */

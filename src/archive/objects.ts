@@ -1,6 +1,14 @@
 import { hash } from 'node:crypto';
-import type { ManifestArtifact } from '../manifest/types.ts';
+import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
+import type { Storage } from '../storages/types.ts';
 import { corrupt, isArtifactName, partName } from './format.ts';
+
+/** A backup as it lies at a destination. */
+export interface StoredBackup {
+  readonly storage: Storage;
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
 
 /** An object that an artifact consists of. */
 export interface ArtifactObject {

@@ -1,12 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BackupContent, ContentChunk, DumpFacts } from '../engines/types.ts';
 import { copyShared } from '../threads.ts';
-import type { BlockPlace, Chain, StoredBackup } from './chain.ts';
+import type { BlockPlace, Chain } from './chain.ts';
 import { createChain } from './chain.ts';
 import { decodeBlocks, type Need } from './decode.ts';
 import type { ContentEntry, Slice } from './entry.ts';
 import { corrupt, INDEX_NAME } from './format.ts';
 import { parseEntryLine } from './index/lines.ts';
+import type { StoredBackup } from './objects.ts';
 import { compareEntryPaths } from './paths.ts';
 import { createSelection } from './select.ts';
 

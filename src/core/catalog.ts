@@ -1,5 +1,5 @@
-import type { StoredBackup } from '../archive/chain.ts';
 import { MANIFEST_NAME, SUMS_NAME } from '../archive/format.ts';
+import type { StoredBackup } from '../archive/objects.ts';
 import { artifactObjects } from '../archive/objects.ts';
 import { DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';

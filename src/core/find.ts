@@ -1,4 +1,4 @@
-import type { StoredBackup } from '../archive/chain.ts';
+import type { StoredBackup } from '../archive/objects.ts';
 import type { DatasourceConfig } from '../config/types/datasources.ts';
 import type { JobConfig } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';

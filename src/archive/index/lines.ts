@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import type { BlockLine } from '../blocks.ts';
 import type { ContentEntry, EntryRecord, Slice } from '../entry.ts';
-import { corrupt } from '../format.ts';
+import { corrupt, MAX_BLOCK_BYTES } from '../format.ts';
 import { fromText } from '../paths.ts';
 
 /**
@@ -196,4 +197,34 @@ function parseSlices(value: unknown, bad: (field: string) => Error): Slice[] {
     if (length === 0) throw bad('at');
     return { origin, artifact, block, offset, length } as Slice;
   });
+}
+
+export function blockLine({ offset, stored, length, name }: BlockLine): string {
+  return `[${offset},${stored},${length},"${name}"]`;
+}
+
+/** Reads what `blockLine` wrote, as hostile input. Errors: `corrupt` naming `subject`. */
+export function parseBlockLine(text: string, subject: string): BlockLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw corrupt(subject, 'a block line is not JSON', cause);
+  }
+  if (!Array.isArray(value) || value.length !== 4) throw corrupt(subject, 'a block line is not well-formed');
+  const [offset, stored, length, name] = value as unknown[];
+  const sane = [offset, stored, length].every(
+    (n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0,
+  );
+  if (
+    !sane ||
+    length === 0 ||
+    (length as number) > MAX_BLOCK_BYTES ||
+    (stored as number) > 2 * MAX_BLOCK_BYTES
+  ) {
+    throw corrupt(subject, 'a block line has impossible lengths');
+  }
+  if (typeof name !== 'string' || !/^[0-9a-f]{64}$/.test(name))
+    throw corrupt(subject, 'a block line has no name');
+  return { offset: offset as number, stored: stored as number, length: length as number, name };
 }

@@ -10,7 +10,7 @@ import type { Fanout } from '../fanout.ts';
 import { CODEC_SUFFIX, INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
 import { compareEntryPaths, displayPath } from '../paths.ts';
 import { createSection, type FramePlace, type StoreFrame } from './frames.ts';
-import { continuationHead, slicesText, streamHead, tableLine, treeHead } from './lines.ts';
+import { blockLine, continuationHead, slicesText, streamHead, tableLine, treeHead } from './lines.ts';
 import { rootHeaderText, rowText } from './rows.ts';
 
 /** More of the index than this waits in a temporary file, not in memory. */
@@ -134,7 +134,7 @@ export function createIndexWriter(options: {
   return {
     block(artifact: number, number: number, line: BlockLine): void {
       blocks++;
-      blockLines.add(`[${line.offset},${line.stored},${line.length},"${line.name}"]`, {
+      blockLines.add(blockLine(line), {
         key: `${artifact}:${number}`,
         every: 128,
         artifact,

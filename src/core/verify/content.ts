@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { type Chain, parseBlockLine, type StoredBackup } from '../../archive/chain.ts';
+import type { Chain } from '../../archive/chain.ts';
 import { type Need, proveBlocks } from '../../archive/decode.ts';
 import type { ContentEntry, Slice } from '../../archive/entry.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
+import { parseBlockLine } from '../../archive/index/lines.ts';
+import type { StoredBackup } from '../../archive/objects.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { createEngine } from '../../engines/registry.ts';
