@@ -35,7 +35,7 @@ export type ErrorCode =
   | 'stale'
   | 'offline'
   | 'interrupted' // SIGINT
-  | 'terminated' // SIGTERM
+  | 'terminated' // SIGTERM, SIGHUP
   | 'internal';
 
 /** Exit status of each code, as every command's help prints them. */

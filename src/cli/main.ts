@@ -17,6 +17,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   process.on('SIGINT', abort('interrupted', 'interrupted'));
   process.on('SIGTERM', abort('terminated', 'terminated'));
+  // Node takes back what nohup(1) has set: a closed terminal is heard in any case, and must leave nothing behind.
+  process.on('SIGHUP', abort('terminated', 'the terminal or the session was closed'));
   // Nobody reads any more (`| head`): no reason to stop a backup, or to hide how it ended. Where somebody
   // wants to, a result that could not be written (a full disk) is not done.
   let unwritten: NodeJS.ErrnoException | undefined;

@@ -6,8 +6,9 @@ import { describeTree, noise } from '../engines/support-files.ts';
 import { type Backup, type Outcome, snapshotOf, startDguard, type Workspace, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const;
-const EXIT = { SIGINT: 130, SIGTERM: 143, SIGKILL: 137 };
+/** SIGHUP: the terminal was closed. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL', 'SIGHUP'] as const;
+const EXIT = { SIGINT: 130, SIGTERM: 143, SIGKILL: 137, SIGHUP: 143 };
 /** A signal at the sight of an object, in the order in which they are written. */
 const SIGHTS = [
   ['lease-0000.json', 'SIGKILL'],
@@ -120,9 +121,9 @@ describe('a backup that is stopped at any moment', () => {
   }
 
   const random = seeded(2026);
-  const moments = Array.from({ length: 12 }, (_, at) => ({
-    signal: SIGNALS[at % 3]!,
-    share: Math.round(((Math.floor(at / 3) + random()) / 4) * 105),
+  const moments = Array.from({ length: 16 }, (_, at) => ({
+    signal: SIGNALS[at % 4]!,
+    share: Math.round(((Math.floor(at / 4) + random()) / 4) * 105),
   }));
   it.each(moments)('$signal after $share percent of its time', async ({ signal, share }) => {
     const outcome = await stopAt(space, ['backup', 'j'], signal, async (ended) => {
