@@ -318,6 +318,17 @@ describe.runIf(isRoot && canMount())('a mount point', () => {
     expect(marked(join(root, 'app'))).toEqual([]);
   });
 
+  it('is replaced as a whole again, though what the restore before has kept lies in it', async () => {
+    await filesEngine.restore(content(), request());
+    const replaced = visible(join(root, 'app'));
+    write(join(root, 'app/extra'), 'came since');
+    await filesEngine.restore(content(), request());
+    expect(visible(join(root, 'app'))).toEqual(replaced);
+    expect(marked(join(root, 'app'))).toHaveLength(2);
+    await filesEngine.swaps!.undo(request());
+    expect(fs.existsSync(join(root, 'app/extra'))).toBe(true);
+  });
+
   it.each(MODES)('is old or new after %s at every call', async (mode) => {
     const app = join(root, 'app');
     const old = visible(app);

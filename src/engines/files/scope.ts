@@ -44,8 +44,11 @@ export function createLeftOut(request: FilesRestoreRequest): LeftOut {
   };
 }
 
-/** The first thing in a folder that backups of it leave out, or undefined. */
-export function findLeftOut(target: string, leftOut: LeftOut): string | undefined {
+/**
+ * The first thing in a folder that backups of it leave out, or undefined. What earlier restores of this very target
+ * keep in it is nothing that stays because of a merge: replacing all entries passes over it.
+ */
+export function findLeftOut(target: string, place: Target['place'], leftOut: LeftOut): string | undefined {
   const mount = leftOut.mounts.below(target);
   if (mount !== undefined) return mount;
   const stack = [target];
@@ -56,6 +59,8 @@ export function findLeftOut(target: string, leftOut: LeftOut): string | undefine
     if (names.length > 1 && leftOut.tagged(folder, names)) return folder;
     for (const { name, isFolder } of children) {
       const path = joinPath(folder, name);
+      if (place === 'inside' && folder === target && looksMarked(name) && readMark(path)?.target === target)
+        continue;
       if (leftOut.itself(path, isFolder)) return path;
       if (isFolder) stack.push(path);
     }

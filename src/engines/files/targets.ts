@@ -65,7 +65,7 @@ function manner(
   // Another kind of thing than a folder has nothing in it that could stay.
   if (state === 'empty' || !isFolder || kind !== 'directory') return { mode: whole, place };
   if (!isWhole) return { mode: 'merge', place };
-  const found = findLeftOut(path, leftOut);
+  const found = findLeftOut(path, place, leftOut);
   return found === undefined ? { mode: whole, place } : { mode: 'merge', place, leftOut: found };
 }
 
