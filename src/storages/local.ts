@@ -1,26 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, realpath, stat, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DguardError, errnoOf, throwIfAborted } from '../errors.ts';
 import { bodyChunks } from './body.ts';
 import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
 import { storedBudget } from './local/budget.ts';
-import { attempt, fileError } from './local/errors.ts';
-import {
-  isRealPath,
-  makeFolder,
-  makeRoot,
-  removeEmptyFolders,
-  removeMadeRoot,
-  syncFolder,
-} from './local/folders.ts';
+import { attempt, fileError, unlessMissing } from './local/errors.ts';
+import { isRealPath, makeFolder, removeEmptyFolders, syncFolder } from './local/folders.ts';
 import { sweepTemporary } from './local/leftovers.ts';
-import { assertMounted, realAncestor } from './local/mount.ts';
-import { exists, publish, removeTemp, taken } from './local/publish.ts';
+import { realAncestor } from './local/mount.ts';
+import { exists, publishDurably, removeTemp, taken } from './local/publish.ts';
+import { localRoot } from './local/root.ts';
 import { readSmall } from './local/small.ts';
 import { walkBatches } from './local/walk-ahead.ts';
-import { type NewFile, writeChunks } from './local/write.ts';
+import { writeFile } from './local/write.ts';
 import { byteRange } from './range.ts';
 import type {
   CallOptions,
@@ -55,9 +49,8 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   const path = resolve(options.path);
   const limitBytes = options.max_size_gb === undefined ? undefined : Math.floor(options.max_size_gb * GIB);
   const budget = limitBytes === undefined ? undefined : storedBudget(limitBytes, () => storedBytes(), path);
+  const place = localRoot(path, options.must_be_mounted, context.name);
   const settledFolders = new Set<string>();
-  let knownRoot: string | undefined;
-  let madeRoot: string | undefined;
 
   async function put(
     key: string,
@@ -66,7 +59,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   ): Promise<StoredObject> {
     assertKey(key);
     if (putOptions.signal) throwIfAborted(putOptions.signal);
-    const root = (await findRoot()) ?? (await attempt('make', path, () => createRoot()));
+    const root = await place.findOrMake();
     await budget?.load();
     const { temp, final, handle } = await attempt('put', key, () => openTemp(root, key));
     let budgeted = 0;
@@ -76,9 +69,9 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
         budgeted = fileBytes;
       };
       const file = { handle, path: temp, subject: key, beforeWrite };
-      const facts = await fill(file, bodyChunks(body, key, putOptions));
+      const facts = await writeFile(file, bodyChunks(body, key, putOptions));
       if (putOptions.signal) throwIfAborted(putOptions.signal);
-      await attempt('put', key, () => settle(temp, final));
+      await attempt('put', key, () => publishDurably(temp, final));
       return objectOf(key, facts);
     } catch (error) {
       budget?.giveBack(budgeted);
@@ -92,7 +85,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     assertKey(key);
     const { signal } = getOptions;
     if (signal) throwIfAborted(signal);
-    const root = await findRootToRead();
+    const root = await place.findToRead();
     const small = root === undefined ? undefined : readSmall(join(root, key), getOptions);
     if (small) {
       if (small.length > 0) yield small;
@@ -128,7 +121,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   async function* list(prefix: string, callOptions: CallOptions = {}): AsyncGenerator<StoredObject> {
     assertPrefix(prefix);
     if (callOptions.signal) throwIfAborted(callOptions.signal);
-    const root = await findRootToRead();
+    const root = await place.findToRead();
     if (root === undefined) return; // nothing was ever put here
     try {
       const before = await stat(root);
@@ -142,9 +135,10 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
       }
       // Folders that vanish are left out, but a list cut short by a mount that went away must not pass.
       const after = await stat(root);
-      if (before.dev !== after.dev || before.ino !== after.ino) throw gone('it changed while it was listed');
+      if (before.dev !== after.dev || before.ino !== after.ino)
+        throw place.gone('it changed while it was listed');
     } catch (error) {
-      throw errnoOf(error) === 'ENOENT' ? gone('it vanished', error) : fileError(error, 'list', path);
+      throw errnoOf(error) === 'ENOENT' ? place.gone('it vanished', error) : fileError(error, 'list', path);
     }
   }
 
@@ -163,13 +157,13 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   }
 
   async function sweepLeftovers(olderThan: Date, callOptions: CallOptions = {}): Promise<Leftovers> {
-    const root = await findRootToRead();
+    const root = await place.findToRead();
     if (root === undefined) return { count: 0, bytes: 0 };
     return attempt('sweep', path, () => sweepTemporary(root, olderThan, callOptions.signal));
   }
 
   async function space() {
-    const root = (await findRootToRead()) ?? (await realAncestor(path));
+    const root = (await place.findToRead()) ?? (await realAncestor(path));
     const disk = await attempt('look for free space in', path, () => statfs(root));
     const freeBytes = disk.bavail * disk.bsize;
     if (limitBytes === undefined) return { freeBytes };
@@ -177,46 +171,13 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     return { freeBytes: Math.min(freeBytes, left), limitBytes };
   }
 
-  /** The real folder of the destination; undefined where nothing was ever put. */
-  async function findRoot(): Promise<string | undefined> {
-    await assertMounted(path, options.must_be_mounted, context.name);
-    if (knownRoot !== undefined) return knownRoot;
-    return attempt('open', path, async () => {
-      const root = await realpath(path).catch(unlessMissing);
-      if (root === undefined) {
-        if (await exists(path).catch(unlessMissing)) throw gone('it is a link to nothing');
-        return undefined;
-      }
-      if (!(await stat(root)).isDirectory()) throw notAFolder();
-      knownRoot = root;
-      return root;
-    });
-  }
-
-  /** A mount that was asked for is expected to hold the folder: without it the wrong disk may be mounted. */
-  async function findRootToRead(): Promise<string | undefined> {
-    const root = await findRoot();
-    if (root !== undefined || !options.must_be_mounted) return root;
-    throw new DguardError('storage_missing', `destination ${context.name}: there is no folder ${path}`, {
-      subject: path,
-      hint: `if the right disk is mounted and this is the first backup: mkdir -m 700 -p ${path}`,
-    });
-  }
-
   async function findObject(key: string): Promise<{ root: string; file: string; facts: Stats } | undefined> {
-    const root = await findRootToRead();
+    const root = await place.findToRead();
     if (root === undefined) return undefined;
     const file = join(root, key);
     if (!(await isRealPath(dirname(file)))) return undefined;
     const facts = await lstat(file).catch(unlessMissing);
     return facts?.isFile() ? { root, file, facts } : undefined;
-  }
-
-  async function createRoot(): Promise<string> {
-    madeRoot = (await makeRoot(path)) ?? madeRoot;
-    const root = await findRoot();
-    if (root === undefined) throw gone('it was removed as soon as it was made');
-    return root;
   }
 
   async function openTemp(root: string, key: string) {
@@ -238,7 +199,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   }
 
   async function openObject(key: string): Promise<{ handle: FileHandle; sizeBytes: number }> {
-    const root = await findRootToRead();
+    const root = await place.findToRead();
     const file = join(root ?? path, key);
     if (root !== undefined && (await isRealPath(dirname(file)))) {
       // Not blocking: what stands there could be a pipe.
@@ -259,21 +220,6 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     return total;
   }
 
-  function gone(why: string, cause?: unknown): DguardError {
-    return new DguardError('storage_missing', `destination ${context.name}: ${path} is not there: ${why}`, {
-      subject: path,
-      hint: 'if it lies on a disk or share, mount it',
-      cause,
-    });
-  }
-
-  function notAFolder(): DguardError {
-    return new DguardError('storage_failed', `destination ${context.name}: ${path} is a file, not a folder`, {
-      subject: path,
-      hint: 'give the destination a folder of its own',
-    });
-  }
-
   return {
     type: 'local',
     label: path,
@@ -285,50 +231,10 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     delete: remove,
     space,
     sweepLeftovers,
-    async close() {
-      // A check of a destination that nobody has written to yet leaves no empty folder behind.
-      if (madeRoot !== undefined) await removeMadeRoot(path, madeRoot);
-      madeRoot = undefined;
-    },
+    close: place.removeUnused,
   };
-}
-
-/** Writes, syncs and closes the temporary file. The chunks' own error passes unchanged. */
-async function fill(file: NewFile, chunks: AsyncIterable<Uint8Array>): Promise<Stats> {
-  const { handle, subject: key } = file;
-  let open = true;
-  try {
-    const written = await writeChunks(file, chunks);
-    await attempt('sync', key, () => handle.sync());
-    const facts = await attempt('look at', key, () => handle.stat());
-    if (facts.size !== written) {
-      throw new DguardError('storage_failed', `${key}: ${written} bytes written, ${facts.size} are there`);
-    }
-    open = false;
-    await attempt('close', key, () => handle.close()); // network file systems tell of a quota only here
-    return facts;
-  } finally {
-    if (open) await handle.close().catch(() => undefined);
-  }
-}
-
-/** Gives the file its name and makes the name durable; a name that is not is taken back. */
-async function settle(temp: string, final: string): Promise<void> {
-  await publish(temp, final);
-  try {
-    await syncFolder(dirname(final));
-  } catch (error) {
-    await removeTemp(final);
-    throw error;
-  }
 }
 
 function objectOf(key: string, facts: Stats): StoredObject {
   return { key, sizeBytes: facts.size, modifiedAt: new Date(facts.mtimeMs) };
-}
-
-/** Undefined where nothing is, or a link (ELOOP) or a socket (ENXIO): no object. */
-function unlessMissing(error: unknown): undefined {
-  if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '')) throw error;
-  return undefined;
 }

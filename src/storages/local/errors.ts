@@ -18,6 +18,12 @@ export async function attempt<T>(operation: string, subject: string, step: () =>
   }
 }
 
+/** For `catch`: undefined where nothing is, or a link (ELOOP) or a socket (ENXIO), which is no object. */
+export function unlessMissing(error: unknown): undefined {
+  if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '')) throw error;
+  return undefined;
+}
+
 function meaningOf(errno: string | undefined): [ErrorCode, string | undefined] {
   switch (errno) {
     case 'ENOSPC':

@@ -4,9 +4,21 @@ import { link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DguardError, errnoOf } from '../../errors.ts';
 import { TEMP_PREFIX } from '../key.ts';
+import { syncFolder } from './folders.ts';
 
 /** What link(2) answers where the file system has no hard links (FAT, exFAT, many FUSE and SMB ones). */
 const NO_HARD_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EINVAL'];
+
+/** Gives the finished file its name and makes the name durable; a name that is not is taken back. */
+export async function publishDurably(temp: string, final: string): Promise<void> {
+  await publish(temp, final);
+  try {
+    await syncFolder(dirname(final));
+  } catch (error) {
+    await removeTemp(final);
+    throw error;
+  }
+}
 
 /**
  * Gives the finished file `temp` its name `final` in the same folder, which must be free, else

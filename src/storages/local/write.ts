@@ -1,4 +1,6 @@
+import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { DguardError } from '../../errors.ts';
 import { copyShared } from '../../threads.ts';
 import { DIRECT_BYTES, giveBackRoom, openDirect, ROOM_BYTES, refusesDirect, takeRoom } from './direct.ts';
 import { attempt } from './errors.ts';
@@ -16,6 +18,28 @@ export interface NewFile {
   readonly subject: string;
   /** Is told the file's size after each write, before it happens, and may throw. */
   readonly beforeWrite: (fileBytes: number) => void;
+}
+
+/** Writes, syncs and closes the file. The chunks' own error passes unchanged. */
+export async function writeFile(file: NewFile, chunks: AsyncIterable<Uint8Array>): Promise<Stats> {
+  const { handle, subject } = file;
+  let open = true;
+  try {
+    const written = await writeChunks(file, chunks);
+    await attempt('sync', subject, () => handle.sync());
+    const facts = await attempt('look at', subject, () => handle.stat());
+    if (facts.size !== written) {
+      throw new DguardError(
+        'storage_failed',
+        `${subject}: ${written} bytes written, ${facts.size} are there`,
+      );
+    }
+    open = false;
+    await attempt('close', subject, () => handle.close()); // network file systems tell of a quota only here
+    return facts;
+  } finally {
+    if (open) await handle.close().catch(() => undefined);
+  }
 }
 
 /**
