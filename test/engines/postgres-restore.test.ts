@@ -92,6 +92,16 @@ describeWithEachPostgres('postgres: restore', (server) => {
     await bench.sql('postgres', 'DROP DATABASE app_new');
   });
 
+  it('a name that the server would cut, or none, is refused, and what has the rest of it is left alone', async () => {
+    const cut = 'n'.repeat(63);
+    await bench.database(cut, 'CREATE TABLE mine (n int)');
+    for (const toDatabase of [`${cut}n`, '']) {
+      const request = { ...bench.request('app', { overwrite: true }), toDatabase };
+      expect(await errorOf(postgresEngine.restore(content, request))).toMatchObject({ code: 'usage' });
+    }
+    expect(await bench.sql(cut, 'SELECT * FROM mine')).toEqual([]);
+  });
+
   it('a database that is not empty is refused without --overwrite', async () => {
     const error = await errorOf(restore());
     expect(error).toMatchObject({ code: 'target_refused', subject: 'app' });
@@ -498,6 +508,19 @@ async function rolesOnRequest(old: Bench, young: Bench): Promise<void> {
   expect(await errorOf(postgresEngine.restore(broken, young.request('app', { roles: true })))).toMatchObject({
     code: 'target_failed',
   });
+  expect(await roles()).toEqual([]);
+  const stop = new AbortController();
+  const { signal } = stop;
+  const stopped: BackupContent = {
+    ...content,
+    async *read(entry) {
+      yield* content.read(entry);
+      if (entry.path !== 'globals.sql') stop.abort(new DguardError('interrupted', 'interrupted'));
+    },
+  };
+  const source = { ...young.source('app'), signal };
+  const request = young.request('app', { roles: true, signal, source });
+  expect(await errorOf(postgresEngine.restore(stopped, request))).toMatchObject({ code: 'interrupted' });
   expect(await roles()).toEqual([]);
   await postgresEngine.restore(content, young.request('app'));
   expect(young.warnings.map(({ message }) => message).join()).toContain('restore --roles');

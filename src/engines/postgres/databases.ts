@@ -1,6 +1,6 @@
 import type { EngineSource } from '../types.ts';
 import type { PostgresOptions } from './options.ts';
-import { parseMark } from './restore/marks.ts';
+import { BEGUN_LIMIT, parseMark } from './restore/marks.ts';
 import { serverError } from './server/failures.ts';
 import { MAINTENANCE, openAny, openServer } from './server/server.ts';
 
@@ -18,7 +18,8 @@ export async function listDatabases(source: EngineSource<PostgresOptions>): Prom
     try {
       const rows = await session.rows<{ name: string; comment: string | null }>(`
         SELECT d.datname AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment
-        FROM pg_catalog.pg_database d WHERE d.datallowconn AND NOT d.datistemplate
+        FROM pg_catalog.pg_database d
+        WHERE d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> ${BEGUN_LIMIT}
         ORDER BY d.datname COLLATE "C"`);
       return rows
         .filter(({ name, comment }) => parseMark(comment) === undefined && !PROVIDERS.includes(name))

@@ -32,12 +32,7 @@ export async function diagnoseServer(
           (tools) => fitFindings(tools, version),
         )),
         ...(await restoreFindings(session, databases)),
-        ...leftoverFindings(
-          (await listMarked(session)).filter(
-            ({ target }) => source.options.all_databases || databases.includes(target),
-          ),
-          job,
-        ),
+        ...leftoverFindings(await listMarked(session, source.options.all_databases ? [] : databases), job),
       );
     } finally {
       await session.close();

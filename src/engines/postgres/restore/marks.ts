@@ -25,7 +25,15 @@ export interface MarkedDatabase extends Mark {
   readonly inUse: boolean;
 }
 
-const MAX_NAME_BYTES = 63;
+/** NAMEDATALEN of every build that is in use, less its end. */
+export const MAX_NAME_BYTES = 63;
+
+/**
+ * The connection limit that a database of ours is created with: its mark until it has its comment, which no
+ * statement that creates can give it. Nobody sets it, and it limits nobody.
+ */
+export const BEGUN_LIMIT = 0x64677561;
+const BEGUN_NAME = /^(?<target>.*)__dg_(?<role>new|scratch)_(?<unique>[0-9a-f]{8})$/s;
 
 /** How the text of a mark begins, as a pattern of LIKE, in SQL. */
 export const MARKED = literal('{"dguard":%');
@@ -47,24 +55,46 @@ export function parseMark(comment: string | null | undefined): Mark | undefined 
   }
 }
 
-/** All databases of this server that carry a mark, newest first; of one target where it is named. */
-export async function listMarked(session: Session, target?: string): Promise<MarkedDatabase[]> {
-  const rows = await session.rows<{ name: string; comment: string; size: string | null; used: boolean }>(`
+/** Databases of this server that carry a mark, newest first; of these targets, or of all where none are named. */
+export async function listMarked(
+  session: Session,
+  targets: readonly string[] = [],
+): Promise<MarkedDatabase[]> {
+  const rows = await session.rows<Row>(`
     SELECT d.datname AS name, c.description AS comment,
       CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT')
         THEN pg_catalog.pg_database_size(d.oid)::pg_catalog.text END AS size,
-      EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid
-        AND a.backend_type = 'client backend') AS used
-    FROM pg_catalog.pg_database d JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid
+      EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE (a.datid = d.oid
+        AND a.backend_type = 'client backend') OR (c.description IS NULL AND a.pid <> pg_catalog.pg_backend_pid()
+        AND pg_catalog.strpos(a.query, pg_catalog.replace(d.datname, '"', '""')) > 0)) AS used
+    FROM pg_catalog.pg_database d LEFT JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid
       AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
-    WHERE c.description LIKE ${MARKED}`);
+    WHERE c.description LIKE ${MARKED} OR (c.description IS NULL AND d.datconnlimit = ${BEGUN_LIMIT})`);
   return rows
     .flatMap(({ name, comment, size, used }) => {
-      const mark = parseMark(comment);
-      if (!mark || (target !== undefined && mark.target !== target)) return [];
+      const mark = comment === null ? begunMark(name, targets) : parseMark(comment);
+      if (!mark || (targets.length > 0 && !targets.includes(mark.target))) return [];
       return [{ ...mark, name, inUse: used, ...(size === null ? {} : { sizeBytes: Number(size) }) }];
     })
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
+}
+
+interface Row {
+  readonly name: string;
+  readonly comment: string | null;
+  readonly size: string | null;
+  /** Somebody is connected to it; or, without a comment yet, has made it last. */
+  readonly used: boolean;
+}
+
+/** What the name says of a database that was created, and whose creator did not live to mark it. */
+function begunMark(name: string, targets: readonly string[]): Mark | undefined {
+  const parts = BEGUN_NAME.exec(name)?.groups;
+  if (parts === undefined) return undefined;
+  const role = parts['role'] as MarkRole;
+  // A long target's name was cut.
+  const target = targets.find((one) => besideName(one, role, parts['unique']!) === name) ?? parts['target']!;
+  return { role, target, backupId: '', createdAt: '' };
 }
 
 /**

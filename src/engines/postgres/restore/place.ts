@@ -5,7 +5,7 @@ import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
-import { besideName, type Mark, type MarkRole, markText } from './marks.ts';
+import { BEGUN_LIMIT, besideName, type Mark, type MarkRole, markText } from './marks.ts';
 import type { Powers } from './preflight.ts';
 import type { Work } from './restore-work.ts';
 
@@ -30,7 +30,7 @@ export async function createBeside(
   const { admin, target, version, request } = work;
   const name = besideName(target, mark.role, uniqueWord());
   try {
-    await admin.run(createStatement(name, facts, version.major));
+    await admin.run(`${createStatement(name, facts, version.major)} CONNECTION LIMIT ${BEGUN_LIMIT}`);
   } catch (error) {
     if (request.signal.aborted) {
       await dropUnfinished(work, name);
@@ -49,6 +49,7 @@ export async function createBeside(
   }
   try {
     await admin.run(`COMMENT ON DATABASE ${identifier(name)} IS ${literal(markText({ ...mark, target }))}`);
+    await admin.run(`ALTER DATABASE ${identifier(name)} CONNECTION LIMIT -1`);
   } catch (error) {
     await dropUnfinished(work, name);
     throwIfAborted(request.signal);
@@ -57,7 +58,7 @@ export async function createBeside(
   return name;
 }
 
-/** The server goes on creating a database whose client is gone, without a mark: it is told to stop, or it is dropped. */
+/** The server goes on creating a database whose client is gone: it is told to stop, or it is dropped. */
 async function dropUnfinished(work: Beside, name: string): Promise<void> {
   const begins = `CREATE DATABASE ${identifier(name)} `;
   try {
@@ -74,7 +75,7 @@ async function dropUnfinished(work: Beside, name: string): Promise<void> {
       }
     });
   } catch (error) {
-    const message = `the database ${name} may be left, empty and without a mark: ${errorText(error)}`;
+    const message = `the database ${name} may be left, empty; it goes with: dguard restore --recover (${errorText(error)})`;
     work.request.warn({ message, subject: name, partial: false });
   }
 }

@@ -4,6 +4,7 @@ import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
+import { MAX_NAME_BYTES } from './marks.ts';
 
 /** What the role that restores may do at the target's server. */
 export interface Powers {
@@ -25,6 +26,21 @@ export async function readPowers(session: Session): Promise<Powers> {
     SELECT r.rolname AS role, r.rolsuper AS superuser, r.rolsuper OR r.rolcreatedb AS "createDatabases"
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER`);
   return row!;
+}
+
+/** The server would cut a longer name silently, and what is called by the rest would be replaced. Errors: `usage`. */
+export function refuseName(target: string): void {
+  const bytes = Buffer.byteLength(target);
+  if (bytes >= 1 && bytes <= MAX_NAME_BYTES) return;
+  throw new DguardError(
+    'usage',
+    `the name of a database has 1 to ${MAX_NAME_BYTES} bytes, this one ${bytes}`,
+    {
+      operation: 'restore',
+      subject: target,
+      hint: 'give another name: --to-database NAME',
+    },
+  );
 }
 
 /**

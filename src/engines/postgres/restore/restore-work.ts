@@ -12,7 +12,7 @@ import type { Tools } from '../server/tools.ts';
 import { type Archive, findArchive } from './content.ts';
 import type { Fit, Powers } from './preflight.ts';
 import { fitToServer, readPowers, refuseBusy, refuseReplicated, restoreTools } from './preflight.ts';
-import { createRoles } from './roles.ts';
+import { createRoles, type NewRoles } from './roles.ts';
 
 type Request = RestoreRequest<PostgresOptions>;
 
@@ -30,8 +30,6 @@ export interface Work {
   readonly tools: Tools;
   readonly powers: Powers;
   readonly fit: Fit;
-  /** Roles that this restore has made. */
-  readonly newRoles: readonly string[];
   /** Chosen tables, or a backup of a part: their rows go beside what else is there. */
   readonly merge: boolean;
   /** What the target holds is replaced inside it: no other database can be made. */
@@ -47,13 +45,14 @@ export function targetSource(
   return sourceOf(request, 'a PostgreSQL backup', 'take the dump itself out: dguard cat ID database.dump');
 }
 
-/** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing. */
+/** Looks at backup, server and target, and refuses what cannot or must not be done. Changes nothing but roles, on request. */
 export async function prepare(
   content: BackupContent,
   request: Request,
   server: Server,
   admin: Session,
   target: string,
+  makingRoles: (roles: NewRoles | undefined) => void,
 ): Promise<Work> {
   const archive = await findArchive(content);
   const facts = sourceFacts(content.facts.engine);
@@ -74,8 +73,8 @@ export async function prepare(
   // The last that is looked at: everything else that could be refused was.
   const make = request.roles === true && !request.dryRun && !request.scratch;
   let fit = await fitToServer(admin, powers, facts, target);
-  const newRoles = make ? await createRoles(content, facts, admin) : [];
-  if (newRoles.length > 0) fit = await fitToServer(admin, powers, facts, target);
+  if (make && (await createRoles(content, facts, admin, makingRoles)))
+    fit = await fitToServer(admin, powers, facts, target);
   for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const work = {
     content,
@@ -92,7 +91,6 @@ export async function prepare(
     fit,
     merge: way === 'merge',
     replaces: way === 'replace',
-    newRoles,
   };
   return existing === undefined ? work : { ...work, existing };
 }

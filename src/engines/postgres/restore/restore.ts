@@ -11,9 +11,10 @@ import type { Session } from '../server/session.ts';
 import type { Choice } from './choice.ts';
 import { loadQuickly } from './new-database.ts';
 import { createBeside, dressDatabase } from './place.ts';
+import { refuseName } from './preflight.ts';
 import { analyzeAndCompare, choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
-import { dropRoles } from './roles.ts';
+import { dropRoles, type NewRoles } from './roles.ts';
 import { swapDatabases } from './swap.ts';
 
 type Request = RestoreRequest<PostgresOptions>;
@@ -27,13 +28,16 @@ export async function restoreBackup(content: BackupContent, request: Request): P
   const tempDir = await mkdtemp(join(request.tempDir, 'pg-restore-'));
   const server = openServer({ ...source, tempDir });
   let admin: Session | undefined;
-  let newRoles: readonly string[] = [];
+  let newRoles: NewRoles | undefined;
+  let target = '';
   try {
-    const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+    target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+    refuseName(target);
     server.lookForTools();
     admin = await openAny(server, adminDatabases(server, [target]));
-    const work = await prepare(content, { ...request, tempDir }, server, admin, target);
-    newRoles = work.newRoles;
+    const work = await prepare(content, { ...request, tempDir }, server, admin, target, (roles) => {
+      newRoles = roles;
+    });
     if (request.dryRun) return await plan(work);
     if (work.merge) return await restoreTables(work);
     if (!request.scratch && !work.powers.createDatabases) return await restoreInto(work);
@@ -41,7 +45,7 @@ export async function restoreBackup(content: BackupContent, request: Request): P
     const choice = await choose(work);
     return await loadQuickly(work, (settings) => restoreNew(work, choice, settings));
   } catch (error) {
-    if (admin) await dropRoles(admin, newRoles);
+    if (newRoles) await dropRoles({ server, target, request }, newRoles);
     throw serverError(error, 'target_failed', 'restore', request.source?.name ?? 'postgres');
   } finally {
     await admin?.close();

@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError, errorText } from '../../../errors.ts';
 import { memberText } from '../../member-text.ts';
 import type { BackupContent } from '../../types.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
+import { sqlState } from '../server/failures.ts';
 import { identifier, type Session } from '../server/session.ts';
+import { withFreshSession } from './place.ts';
+import type { Work } from './restore-work.ts';
 
 /** What makes one role, in the words of pg_dumpall. */
 interface RoleStatement {
@@ -13,6 +17,10 @@ interface RoleStatement {
   readonly sql: string;
 }
 
+type Place = Pick<Work, 'server' | 'target' | 'request'>;
+
+const MAX_LOOKS = 100;
+const LOOK_MS = 100;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** Roles that a backup's database needs: owners, and who was granted something. Not PUBLIC. */
@@ -26,15 +34,23 @@ export function neededRoles({ roles, database }: SourceFacts): string[] {
   return [...new Set(all)].filter((role) => role !== '');
 }
 
+/** Roles that a restore makes, and the server's process that makes them. */
+export interface NewRoles {
+  readonly names: readonly string[];
+  readonly pid: number;
+}
+
 /**
  * Makes the roles that a backup needs and the server lacks, and those that they are members of, as its globals
- * have them; roles that are there are left as they are. All or none. Returns the new ones. Errors: `target_refused`.
+ * have them; roles that are there are left as they are. All or none. Tells which before it does. Returns whether
+ * there are new ones. Errors: `target_refused`.
  */
 export async function createRoles(
   content: BackupContent,
   facts: SourceFacts,
   session: Session,
-): Promise<readonly string[]> {
+  making: (roles: NewRoles | undefined) => void,
+): Promise<boolean> {
   const rows = await session.rows<{ n: string }>('SELECT rolname AS n FROM pg_catalog.pg_roles');
   const there = new Set(rows.map(({ n }) => n));
   const statements = roleStatements(splitStatements(await readGlobals(content)));
@@ -48,11 +64,16 @@ export async function createRoles(
   const names = [...wanted].filter((name) =>
     made.some(({ role, sql }) => role === name && sql.startsWith('CREATE ')),
   );
-  if (names.length === 0) return [];
+  if (names.length === 0) return false;
+  const [row] = await session.rows<{ pid: number }>('SELECT pg_catalog.pg_backend_pid() AS pid');
+  making({ names, pid: row!.pid });
   try {
     await session.run(['BEGIN', ...made.map(({ sql }) => sql), 'COMMIT'].join(';\n'));
   } catch (error) {
     await session.run('ROLLBACK').catch(() => {});
+    // Without an answer of the server they may have been made.
+    if (sqlState(error) !== undefined) making(undefined);
+    if (error instanceof DguardError) throw error;
     throw new DguardError('target_refused', `the roles could not be made: ${errorText(error)}`, {
       operation: 'create roles',
       subject: names.join(', '),
@@ -60,12 +81,24 @@ export async function createRoles(
       cause: error,
     });
   }
-  return names;
+  return true;
 }
 
-/** Takes roles back that nothing belongs to yet. */
-export async function dropRoles(session: Session, names: readonly string[]): Promise<void> {
-  if (names.length > 0) await session.run(`DROP ROLE ${names.map(identifier).join(', ')}`).catch(() => {});
+/** Takes roles back that nothing belongs to. The restore's session may be broken, and its process still at work. */
+export async function dropRoles({ server, target, request }: Place, { names, pid }: NewRoles): Promise<void> {
+  const working = `SELECT 1 AS one FROM pg_catalog.pg_stat_activity WHERE pid = ${pid}`;
+  try {
+    await withFreshSession({ server, target }, async (session) => {
+      for (let looks = 0; request.signal.aborted && looks < MAX_LOOKS; looks++) {
+        if ((await session.rows(working)).length === 0) break;
+        await sleep(LOOK_MS);
+      }
+      await session.run(`DROP ROLE IF EXISTS ${names.map(identifier).join(', ')}`);
+    });
+  } catch (error) {
+    const message = `roles may be left that this restore made: ${names.join(', ')} (${errorText(error)})`;
+    request.warn({ message, subject: target, partial: false });
+  }
 }
 
 async function readGlobals(content: BackupContent): Promise<string> {

@@ -29,14 +29,14 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   undoCopies: (request) =>
     withTargets(request, 'list undo copies', async (admin, targets, server) =>
       newestFirst([
-        ...(await markedOf(admin, targets)).filter(isUndo).map(asCopy),
+        ...(await listMarked(admin, targets)).filter(isUndo).map(asCopy),
         ...(await keptIn(admin, server, targets)).map(asTableCopy),
       ]),
     ),
 
   undo: (request) =>
     withTarget(request, 'undo', async (admin, target, server): Promise<UndoOutcome> => {
-      const newest = (await markedOf(admin, [target])).find(isUndo);
+      const newest = (await listMarked(admin, [target])).find(isUndo);
       const [kept] = await keptIn(admin, server, [target]);
       if (kept !== undefined && (newest === undefined || kept.createdAt > newest.createdAt)) {
         return await takeTablesBack(request, server, target, kept);
@@ -69,7 +69,7 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
 
   dropUndo: (request, keep) =>
     withTargets(request, 'drop undo copies', async (admin, targets, server) => {
-      const databases = (await markedOf(admin, targets)).filter(isUndo);
+      const databases = (await listMarked(admin, targets)).filter(isUndo);
       const schemas = await keptIn(admin, server, targets);
       const copies = [
         ...databases.map((copy) => ({ of: copy.target, copy: asCopy(copy), schema: undefined })),
@@ -97,24 +97,20 @@ async function removeLeft(
   by: string,
 ): Promise<readonly string[]> {
   const done: string[] = [];
-  for (const { name, role, inUse, backupId } of await markedOf(admin, targets)) {
+  for (const { name, role, inUse, backupId } of await listMarked(admin, targets)) {
     if (role !== left || inUse) continue;
+    const whose = backupId === '' ? by : `${by} of ${backupId}`;
     try {
       await dropMarked(admin, name);
-      done.push(`removed ${name}, left by ${by} of ${backupId}`);
+      done.push(`removed ${name}, left by ${whose}`);
     } catch (error) {
-      done.push(`${name}, left by ${by} of ${backupId}, could not be removed: ${errorText(error)}`);
+      done.push(`${name}, left by ${whose}, could not be removed: ${errorText(error)}`);
     }
   }
   return done;
 }
 
 const isUndo = ({ role }: MarkedDatabase) => role === 'undo';
-
-/** The marked databases of these targets, newest first; of all where none are named. */
-async function markedOf(admin: Session, targets: readonly string[]): Promise<readonly MarkedDatabase[]> {
-  return (await listMarked(admin)).filter(({ target }) => targets.length === 0 || targets.includes(target));
-}
 
 function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoCopy {
   return {
