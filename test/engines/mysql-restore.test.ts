@@ -1,3 +1,4 @@
+import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
@@ -140,6 +141,116 @@ describeWithEachMysql('mysql: restore', (server) => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
+
+  it('an interrupt at any statement of the swap leaves it all old or all new at once, and nothing of ours', async () => {
+    const run = async (trigger: string, at: number, when: 'before' | 'after') => {
+      await clean();
+      await bench.database('dgr_target', OLD);
+      const before = await picture(bench, 'dgr_target');
+      const stop = new AbortController();
+      const { signal } = stop;
+      const proxy = await openProxy(server().port, trigger, { at, when, act: () => stop.abort() });
+      try {
+        const source = { ...bench.source('dgr_target', { port: proxy.port, ssl: 'disable' }), signal };
+        const result = await mysqlEngine
+          .restore(content, bench.request('dgr_target', { source, signal, overwrite: true }))
+          .then(
+            () => 'done',
+            (error: unknown) => (error as DguardError).code,
+          );
+        const told = `${when} ${at} of ${trigger}: ${proxy.statements[at - 1]?.slice(0, 80)}`;
+        const now = await picture(bench, 'dgr_target');
+        const left = (await bench.names()).filter((name) => name.includes('__dg_'));
+        if (result === 'done') {
+          expect(now, told).toEqual(after);
+          expect(left, told).toEqual([expect.stringContaining('__dg_undo_')]);
+        } else {
+          expect(result, told).toBe('interrupted');
+          expect(now, told).toEqual(before);
+          expect(left, told).toEqual([]);
+        }
+        return { result, statements: proxy.statements };
+      } finally {
+        await proxy.close();
+      }
+    };
+    const { statements } = await run('__dg_undo_', Number.POSITIVE_INFINITY, 'before');
+    const renameAt = statements.findIndex((text) => text.includes('RENAME TABLE')) + 1;
+    expect(renameAt).toBeGreaterThan(1);
+    const every = Math.ceil(statements.length / 8);
+    const points = statements.map((_, at) => at + 1).filter((at) => at % every === 0);
+    const results = new Set<string>();
+    for (const at of [1, ...points, renameAt - 1, renameAt])
+      results.add((await run('__dg_undo_', at, at % 2 === 0 ? 'before' : 'after')).result);
+    results.add((await run('RENAME TABLE', 1, 'before')).result);
+    expect(results).toEqual(new Set(['done', 'interrupted']));
+    // What makes the database that it loads: the server goes on with it when its client is gone.
+    for (const at of [1, 2, 3])
+      for (const when of ['before', 'after'] as const)
+        expect((await run('CREATE DATABASE', at, when)).result).toBe('interrupted');
+  }, 200_000);
+
+  it('an interrupt ends a swap that waits for a transaction of somebody', async () => {
+    await clean();
+    await bench.database('dgr_target', OLD);
+    const before = await picture(bench, 'dgr_target');
+    const { host, port, user, password } = server();
+    const other = await mysql.createConnection({ host, port, user, password, database: 'dgr_target' });
+    await other.query('BEGIN');
+    await other.query('SELECT * FROM a');
+    const stop = new AbortController();
+    const { signal } = stop;
+    const source = { ...bench.source('dgr_target'), signal };
+    const restored = errorOf(
+      mysqlEngine.restore(content, bench.request('dgr_target', { source, signal, overwrite: true })),
+    );
+    const waiting = () =>
+      bench.sql(
+        undefined,
+        "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DROP TRIGGER%dgr\\_target%'",
+      );
+    await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1);
+    stop.abort();
+    expect(await restored).toMatchObject({ code: 'interrupted' });
+    other.destroy();
+    expect(await picture(bench, 'dgr_target')).toEqual(before);
+    expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+  });
+
+  it('an undo that is cut off is finished or taken back by the next command', async () => {
+    const run = async (cut?: Cut) => {
+      await clean();
+      await bench.database('dgr_target', OLD);
+      const before = await picture(bench, 'dgr_target');
+      await mysqlEngine.restore(content, bench.request('dgr_target', { overwrite: true }));
+      const proxy = await openProxy(server().port, '__dg_undo_', cut);
+      try {
+        const target = bench.target('dgr_target', { port: proxy.port, ssl: 'disable' });
+        const failed = await swaps.undo(target).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (cut === undefined) expect(failed).toBeUndefined();
+        return { before, statements: proxy.statements };
+      } finally {
+        await proxy.close();
+      }
+    };
+    const { statements } = await run();
+    const every = Math.ceil(statements.length / 8);
+    const dropped = statements.findIndex((text) => text.includes('DROP DATABASE')) + 1;
+    expect(dropped).toBeGreaterThan(0);
+    const points = statements.map((_, at) => at + 1).filter((at) => at % every === 0);
+    for (const at of new Set([...points, dropped - 1, dropped])) {
+      const { before } = await run({ at, when: 'before' });
+      const told = `before ${at} of ${statements.length}: ${statements[at - 1]!.slice(0, 80)}`;
+      await settled();
+      const [row] = await bench.sql('dgr_target', 'SELECT MIN(f) AS f FROM a');
+      expect(await picture(bench, 'dgr_target'), told).toEqual(row!['f'] === 'new' ? after : before);
+      const left = (await bench.names()).filter((name) => name.includes('__dg_'));
+      expect(left, told).toEqual([expect.stringContaining('__dg_undo_')]);
+    }
+  }, 200_000);
 
   it('refuses what is there and not empty, and tables that others refer to', async () => {
     await bench.database('dgr_target', OLD);

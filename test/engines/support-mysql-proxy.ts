@@ -13,6 +13,8 @@ export interface Cut {
   readonly at: number;
   /** Whether the server still gets it. */
   readonly when: 'before' | 'after';
+  /** Done at that moment, instead of a cut. */
+  readonly act?: () => void;
 }
 
 /** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html: length, number, 3, text. */
@@ -41,8 +43,10 @@ export async function openProxy(port: number, trigger: string, cut?: Cut): Promi
       });
     }
     upstream.on('data', (bytes) => {
-      if (silent) sever();
-      else client.write(bytes);
+      if (silent && cut?.act === undefined) return sever();
+      if (silent) cut?.act?.();
+      silent = false;
+      client.write(bytes);
     });
     client.on('data', (bytes) => {
       if (severed) return;
@@ -50,8 +54,9 @@ export async function openProxy(port: number, trigger: string, cut?: Cut): Promi
         const text = bytes.toString('utf8', 5);
         if (statements.length > 0 || text.includes(trigger)) statements.push(text);
         if (cut !== undefined && statements.length === cut.at) {
-          if (cut.when === 'before') return sever();
-          silent = true;
+          if (cut.when === 'after') silent = true;
+          else if (cut.act === undefined) return sever();
+          else cut.act();
         }
       }
       upstream.write(bytes);

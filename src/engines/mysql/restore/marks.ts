@@ -101,11 +101,24 @@ export async function holdSchema(session: Session, schema: string): Promise<void
   await session.rows(`SELECT GET_LOCK(${literal(lockName(schema))}, 0) AS got`);
 }
 
+/** Takes the hold of a schema over from another session of ours, at no moment free. */
+export async function takeHold(from: Session, to: Session, schema: string): Promise<void> {
+  const lock = literal(lockName(schema));
+  const taken = to.rows(`SELECT GET_LOCK(${lock}, 10) AS got`);
+  await from.rows(`SELECT RELEASE_LOCK(${lock}) AS freed`).catch(() => {});
+  await taken;
+}
+
 export async function isHeld(session: Session, schema: string): Promise<boolean> {
+  return (await holderOf(session, schema)) !== undefined;
+}
+
+/** The number of the connection that holds a schema, as KILL takes it. */
+export async function holderOf(session: Session, schema: string): Promise<string | undefined> {
   const [row] = await session.rows<{ used: string | null }>(
     `SELECT IS_USED_LOCK(${literal(lockName(schema))}) AS used`,
   );
-  return row?.used != null;
+  return row?.used ?? undefined;
 }
 
 function lockName(schema: string): string {

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { DguardError, errorText } from '../../../errors.ts';
-import { listTables, type SchemaFacts } from '../server/catalog.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { abortError, DguardError, errorText } from '../../../errors.ts';
+import { listTables, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { listCode } from '../server/code.ts';
+import { openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import {
   besideName,
   besidePattern,
+  holderOf,
   holdSchema,
   isHeld,
   MARK_TABLE,
@@ -13,6 +16,11 @@ import {
   readMark,
   writeMark,
 } from './marks.ts';
+import type { Work } from './restore-work.ts';
+
+/** How often, and how long each time, an ended connection is waited for. */
+const MAX_LOOKS = 100;
+const LOOK_MS = 100;
 
 /** A word that keeps names beside one target apart. */
 export function uniqueWord(): string {
@@ -44,8 +52,66 @@ export async function createMarked(
       },
     );
   }
-  await writeMark(session, name, mark);
+  try {
+    await writeMark(session, name, mark);
+  } catch (error) {
+    await session.run(`DROP DATABASE ${identifier(name)}`).catch(() => {});
+    throw error;
+  }
   return name;
+}
+
+/** A marked, empty schema for what a restore loads, beside the target or under its name. What is interrupted leaves none. */
+export async function createForLoad(
+  { session, server, request, facts }: Pick<Work, 'session' | 'server' | 'request' | 'facts'>,
+  mark: Mark & { readonly role: 'new' | 'scratch' },
+  name = besideName(mark.target, mark.role, uniqueWord()),
+): Promise<string> {
+  try {
+    return await createMarked(session, mark, facts, name);
+  } catch (error) {
+    if (!request.signal.aborted) throw error;
+    await dropUnfinished(server, name).catch((problem: unknown) => {
+      const message = `the database ${name} may be left, empty: ${errorText(problem)}`;
+      request.warn({ message, subject: name, partial: false });
+    });
+    throw abortError(request.signal);
+  }
+}
+
+/** The server goes on with what a client that is gone has sent: that is waited for, then nothing of it stays. */
+async function dropUnfinished(server: Server, name: string): Promise<void> {
+  await withFreshSession(server, async (session) => {
+    for (let looks = 0; ; looks++) {
+      const holder = await holderOf(session, name);
+      if (holder === undefined) break;
+      if (looks === MAX_LOOKS) throw new Error('the server does not stop creating it');
+      await session.run(`KILL ${holder}`).catch(() => {});
+      await sleep(LOOK_MS);
+    }
+    if ((await readSchema(session, name)) === undefined) return;
+    if ((await readMark(session, name)) === undefined && !(await isEmptySchema(session, name))) return;
+    await session.run(`DROP DATABASE ${identifier(name)}`);
+  });
+}
+
+/** After an abort, or with the connection gone, the restore's own session is broken: cleaning up needs another. */
+export async function withFreshSession<T>(
+  server: Server,
+  use: (session: Session) => Promise<T>,
+  signal = new AbortController().signal,
+): Promise<T> {
+  const again = openServer({ ...server.source, signal });
+  try {
+    const session = await again.open();
+    try {
+      return await use(session);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await again.dispose();
+  }
 }
 
 /** Drops a schema of dguard's own. Throws where it carries no mark. */

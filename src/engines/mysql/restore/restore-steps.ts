@@ -2,12 +2,11 @@ import { DguardError } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { createCode, readCode } from '../server/code.ts';
 import { maySetDefiner } from '../server/privileges.ts';
-import { openServer } from '../server/server.ts';
 import { identifier } from '../server/session.ts';
 import { compareVersions } from '../server/tools.ts';
 import { compareSchema } from './compare.ts';
 import { type Loaded, loadScript } from './load.ts';
-import { dropMarked } from './place.ts';
+import { dropMarked, withFreshSession } from './place.ts';
 import type { Work } from './restore-work.ts';
 
 export async function load(work: Work, schema: string): Promise<Loaded> {
@@ -97,14 +96,10 @@ export async function setEvents(work: Work, schema: string, events: Loaded['even
   }
 }
 
+/** Removes a schema of this restore's own, also after an abort; where that fails, a warning says how. */
 export async function dropQuietly({ session, server, request }: Work, name: string): Promise<void> {
   try {
-    // After an abort the restore's own session is broken.
-    const fresh = request.signal.aborted
-      ? await openServer({ ...server.source, signal: new AbortController().signal }).open()
-      : session;
-    await dropMarked(fresh, name);
-    if (fresh !== session) await fresh.close();
+    await dropMarked(session, name).catch(() => withFreshSession(server, (fresh) => dropMarked(fresh, name)));
   } catch {
     const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
     request.warn({ message, subject: name, partial: false });

@@ -90,6 +90,9 @@ export async function prepare(
   return existing === undefined ? work : { ...work, existing };
 }
 
-export function markOf({ request, target }: Work, role: 'new' | 'scratch'): Mark {
+export function markOf<Role extends 'new' | 'scratch'>(
+  { request, target }: Work,
+  role: Role,
+): Mark & { readonly role: Role } {
   return { role, target, backupId: request.backupId, createdAt: request.now().toISOString() };
 }

@@ -7,11 +7,11 @@ import { serverError } from '../server/failures.ts';
 import { openServer } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { MARK_TABLE, writeMark } from './marks.ts';
-import { createMarked } from './place.ts';
+import { createForLoad } from './place.ts';
 import { mergeExtras } from './preflight.ts';
 import { compare, dropQuietly, load, setEvents } from './restore-steps.ts';
 import { markOf, prepare, targetSource, type Work } from './restore-work.ts';
-import { swapSchemas } from './swap.ts';
+import { swapUnbroken } from './swap.ts';
 
 type Request = RestoreRequest<MysqlOptions>;
 
@@ -41,8 +41,8 @@ export async function restoreBackup(content: BackupContent, request: Request): P
 
 /** Where there is none of that name: loaded in place, marked until all of it is there. */
 async function restoreToNew(work: Work): Promise<RestoreOutcome> {
-  const { session, target, facts } = work;
-  await createMarked(session, markOf(work, 'new'), facts, target);
+  const { session, target } = work;
+  await createForLoad(work, markOf(work, 'new'), target);
   let done = false;
   try {
     const loaded = await load(work, target);
@@ -60,7 +60,7 @@ async function restoreToNew(work: Work): Promise<RestoreOutcome> {
 async function restoreBeside(work: Work, existing: SchemaFacts): Promise<RestoreOutcome> {
   const { session, target, facts, request, merge } = work;
   const mark = markOf(work, 'new');
-  const name = await createMarked(session, mark, facts);
+  const name = await createForLoad(work, mark);
   let swapped = false;
   try {
     const loaded = await load(work, name);
@@ -68,7 +68,8 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
     await request.prove?.({ database: name });
     await writeMark(session, name, { ...mark, events: loaded.events });
     const also = merge && request.deleteExtra ? await mergeExtras(session, target, work.tables) : [];
-    const undo = await swapSchemas(
+    const undo = await swapUnbroken(
+      work.server,
       session,
       {
         target,
@@ -82,8 +83,14 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
       request.warn,
     );
     swapped = true;
-    const sizeBytes = (await schemaSize(session, target)) ?? work.script.sizeBytes;
-    return { target, sizeBytes, tables, ...(undo === undefined ? {} : { undo }) };
+    // What was done is told, even where somebody interrupted it too late.
+    const sizeBytes = await schemaSize(session, target).catch(() => undefined);
+    return {
+      target,
+      sizeBytes: sizeBytes ?? work.script.sizeBytes,
+      tables,
+      ...(undo === undefined ? {} : { undo }),
+    };
   } finally {
     if (!swapped) await dropQuietly(work, name);
   }
@@ -91,8 +98,8 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
 
 /** Into a marked schema that is gone afterwards, whatever happens. */
 async function restoreToScratch(work: Work): Promise<RestoreOutcome> {
-  const { session, facts } = work;
-  const name = await createMarked(session, markOf(work, 'scratch'), facts);
+  const { session } = work;
+  const name = await createForLoad(work, markOf(work, 'scratch'));
   try {
     await load(work, name);
     const tables = await compare(work, name, true);

@@ -1,16 +1,19 @@
-import { DguardError, errorText } from '../../../errors.ts';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
+import { giveUpWhenGone } from '../../unbroken.ts';
 import { listTables, OWN_PREFIX, readSchema, type SchemaFacts, type TableInfo } from '../server/catalog.ts';
 import { type CodeObject, createCode, dropCode, listCode, readCode } from '../server/code.ts';
+import type { Server } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
-import { MARK_TABLE, type Mark, readMark, writeMark } from './marks.ts';
-import { createMarked, dropMarked } from './place.ts';
+import { type Interrupt, runInterruptibly } from './interruptible.ts';
+import { MARK_TABLE, type Mark, readMark, takeHold, writeMark } from './marks.ts';
+import { createMarked, dropMarked, withFreshSession } from './place.ts';
 import { type SwapPlan, writePlan } from './swap-plan.ts';
 
 /** Renamed in the one statement that swaps: its name says whether that statement was carried out. */
 const BEFORE = `${OWN_PREFIX}before`;
 const AFTER = `${OWN_PREFIX}after`;
-/** How long the statement that swaps waits for transactions of others; queries queue up behind it meanwhile. */
+/** How long each statement that swaps waits for transactions of others; queries queue up behind it meanwhile. */
 const LOCK_WAIT_S = 30;
 
 export interface SwapRequest {
@@ -27,30 +30,69 @@ export interface SwapRequest {
 }
 
 /**
+ * Swaps over a connection of its own that an interrupt does not break: what has begun is finished, or put back at
+ * once. `holder` is the session that holds the incoming schema. Errors: those of `swapSchemas`, the interrupt where
+ * it came in time.
+ */
+export async function swapUnbroken(
+  server: Server,
+  holder: Session,
+  request: SwapRequest,
+  warn: (warning: Warning) => void,
+): Promise<string | undefined> {
+  const { signal } = server.source;
+  throwIfAborted(signal);
+  const broken = new AbortController();
+  const ended = giveUpWhenGone(
+    signal,
+    () => withFreshSession(server, (other) => other.run('DO 0')),
+    () => broken.abort(signal.reason),
+  );
+  const swap = async (session: Session) => {
+    await takeHold(holder, session, request.incoming);
+    return await swapSchemas(session, request, warn, {
+      signal,
+      stop: (connection) =>
+        withFreshSession(server, (other) => other.run(`KILL QUERY ${connection}`)).catch(() => {}),
+    });
+  };
+  try {
+    return await withFreshSession(server, swap, broken.signal);
+  } finally {
+    ended();
+  }
+}
+
+/**
  * Gives a target the tables of another schema by one RENAME TABLE, and its code before and after that. What
  * was there is kept in a schema for undo, whose name is returned; undefined where nothing was there.
  *
  * MySQL refuses to move tables with triggers, and does not move views, routines and events: they are created
  * anew from their definitions, which lie in the journal first.
  */
-export async function swapSchemas(
+async function swapSchemas(
   session: Session,
   request: SwapRequest,
   warn: (warning: Warning) => void,
+  interrupt: Interrupt,
 ): Promise<string | undefined> {
   const plan = await prepareSwap(session, request);
   try {
-    await session.run(`CREATE TABLE ${identifier(plan.undo)}.${identifier(BEFORE)} (n INT) ENGINE=InnoDB`);
-    await writePlan(session, plan);
-    await dropCode(session, plan.incoming, triggersOf(plan.newCode));
-    await dropCode(session, plan.target, firstToLeave(plan));
-    await session.run(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_S}`);
-    await session.run(renameStatement(plan));
+    await runInterruptibly(session, interrupt, async () => {
+      await session.run(`CREATE TABLE ${identifier(plan.undo)}.${identifier(BEFORE)} (n INT) ENGINE=InnoDB`);
+      await writePlan(session, plan);
+      await session.run(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_S}`);
+      await dropCode(session, plan.incoming, triggersOf(plan.newCode));
+      await dropCode(session, plan.target, firstToLeave(plan));
+      throwIfAborted(interrupt.signal);
+      await session.run(renameStatement(plan));
+    });
   } catch (error) {
     const reverted = await revertSwap(session, plan).then(
       () => true,
       () => false,
     );
+    if (reverted) throwIfAborted(interrupt.signal);
     throw new DguardError('target_failed', `the databases could not be swapped: ${errorText(error)}`, {
       operation: 'swap',
       subject: plan.target,

@@ -6,11 +6,11 @@ import { readSchema } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';
 import { onlyDatabase, openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
-import { listMarked, type MarkedSchema } from './marks.ts';
+import { listMarked, type MarkedSchema, readMark } from './marks.ts';
 import { dropMarked, dropUnmarked } from './place.ts';
 import { refuseReferences } from './preflight.ts';
 import { targetSource } from './restore-work.ts';
-import { finishSwap, isSwapped, revertSwap, swapSchemas } from './swap.ts';
+import { finishSwap, isSwapped, revertSwap, swapUnbroken } from './swap.ts';
 import { readPlan } from './swap-plan.ts';
 
 type Request = TargetRequest<MysqlOptions>;
@@ -23,7 +23,8 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
       const done: string[] = [];
       // Unfinished swaps first: what is being loaded may be part of one.
       for (const left of await listMarked(session, target)) {
-        if (left.inUse) continue;
+        // One that was settled before it may have taken it away.
+        if (left.inUse || (await readMark(session, left.name)) === undefined) continue;
         // A swap that was marked as done, and killed before its last statements, has its plan still.
         if (left.role === 'swap' || left.role === 'undo')
           done.push(...(await settle(session, left, request)));
@@ -43,7 +44,7 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
     ),
 
   undo: (request) =>
-    withTarget(request, 'undo', async (session, target): Promise<UndoOutcome> => {
+    withTarget(request, 'undo', async (session, target, server): Promise<UndoOutcome> => {
       const newest = (await undoCopies(session, target))[0];
       if (newest === undefined) {
         throw new DguardError('nothing_there', 'there is no undo copy of this database', {
@@ -60,7 +61,8 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
         );
       }
       await refuseReferences(session, target, undefined);
-      const undo = await swapSchemas(
+      const undo = await swapUnbroken(
+        server,
         session,
         {
           target,
@@ -136,10 +138,10 @@ function namedDatabase(server: Server): string | undefined {
 function withTarget<T>(
   request: Request,
   operation: string,
-  work: (session: Session, target: string) => Promise<T>,
+  work: (session: Session, target: string, server: Server) => Promise<T>,
 ): Promise<T> {
   return withServer(request, operation, (session, server) =>
-    work(session, request.toDatabase ?? onlyDatabase(server)),
+    work(session, request.toDatabase ?? onlyDatabase(server), server),
   );
 }
 
