@@ -88,6 +88,27 @@ async function loadConfiguration(options: GlobalOptions, output: Output): Promis
   return loaded;
 }
 
+/** Those whose user has been told that the configuration is left aside. */
+const told = new WeakSet<Context>();
+
+/**
+ * The configuration; undefined where `mayLack` and none is found. One that is found and broken is left aside then,
+ * and said so once. Errors: config_invalid, config_unsafe, where it must be there or was named.
+ */
+export async function configOrNone(context: Context, mayLack: boolean): Promise<Config | undefined> {
+  if (!mayLack || context.options.config !== undefined) return context.config();
+  try {
+    return await context.config();
+  } catch (error) {
+    const { configProblems } = await import('../config/problems.ts');
+    if (configProblems(error).length > 0 && !told.has(context)) {
+      told.add(context);
+      context.warn(`it is left aside: ${(error as Error).message}`, (error as DguardError).subject);
+    }
+    return undefined;
+  }
+}
+
 /** The folder for staging that the configuration names, made where it is missing. */
 function stagingFolder({ defaults }: Config): string {
   const folder = defaults.temp_dir ?? tmpdir();

@@ -61,9 +61,33 @@ export function pickCopy(entries: readonly CatalogEntry[], name: string): Catalo
   const copies = copiesOf(entries, name);
   const copy = copies.find(({ good }) => good) ?? copies.find(({ manifest }) => manifest) ?? copies[0];
   if (copy) return copy;
-  throw new DguardError('unknown_name', `no backup and no job is called ${name}`, {
-    operation: 'find backup',
-    subject: name,
+  throw unknownBackup(entries, name, 'find backup');
+}
+
+/** That no backup is of that id. Where a job or a datasource is called so, it says what to name instead. */
+export function unknownBackup(
+  entries: readonly CatalogEntry[],
+  name: string,
+  operation: string,
+): DguardError {
+  const details = { operation, subject: name };
+  if (entries.some(({ manifest }) => manifest?.job === name)) {
+    const hint = `\`dguard list ${name}\` shows the ids of its backups`;
+    return new DguardError('unknown_name', `${name} is a job, and one backup is wanted: its id`, {
+      ...details,
+      hint,
+    });
+  }
+  const ofDatasource = entries.find(({ manifest }) => manifest?.datasource.name === name)?.manifest;
+  if (ofDatasource) {
+    const hint = `name its job too: ${ofDatasource.job} --datasource ${name}; or an id: \`dguard list --datasource ${name}\``;
+    return new DguardError('unknown_name', `${name} is a datasource, neither a job nor the id of a backup`, {
+      ...details,
+      hint,
+    });
+  }
+  return new DguardError('unknown_name', `no backup and no job is called ${name}`, {
+    ...details,
     hint: '`dguard list` shows what there is',
   });
 }

@@ -97,7 +97,9 @@ export function newestGoodRun(
     const needed = wanted ?? [...known];
     if (needed.every((name) => byName.has(name))) return needed.map((name) => byName.get(name)!);
   }
-  throw new DguardError('nothing_there', `job ${job} has no run in which all wanted datasources are good`, {
+  const before = options.at ? `, of ${options.at.toISOString()} or before` : '';
+  const message = `job ${job} has no run in which all wanted datasources are good${before}`;
+  throw new DguardError('nothing_there', message, {
     operation: 'find backup',
     subject: job,
     hint: `\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,

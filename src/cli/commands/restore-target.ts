@@ -1,12 +1,12 @@
-import { copiesOf, readCatalogs } from '../../core/find.ts';
+import { copiesOf, readCatalogs, unknownBackup } from '../../core/find.ts';
 import { dropUndo, listUndo, type RestoreTarget, recoverTarget, undoTarget } from '../../core/target.ts';
 import type { UndoCopy } from '../../engines/swaps.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
-import { type Context, openDestinations } from '../context.ts';
+import { type Context, configOrNone, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
-import { configOrNone, configuredDatasource, type RestoreCommandOptions, targetOf } from './restore.ts';
+import { configuredDatasource, type RestoreCommandOptions, targetOf } from './restore.ts';
 
 type Options = RestoreCommandOptions;
 type Named = RestoreTarget & { readonly name: string };
@@ -163,9 +163,5 @@ async function datasourcesOf(
     found.flatMap(({ manifest }) => (manifest ? [[manifest.datasource.name, manifest.datasource]] : [])),
   );
   if (byName.size > 0) return [...byName.values()];
-  throw new DguardError('unknown_name', `no backup and no job is called ${name}`, {
-    operation: 'restore',
-    subject: name,
-    hint: '`dguard list` shows what there is',
-  });
+  throw unknownBackup(entries, name, 'restore');
 }

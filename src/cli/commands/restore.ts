@@ -9,7 +9,7 @@ import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
 import { DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
-import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
+import { type Context, configOrNone, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
 import { parseMoment } from '../time.ts';
 import { type Piece, restoreEach } from './restore-each.ts';
@@ -188,7 +188,9 @@ function placeFor(
     throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
       operation: 'restore',
       subject: id,
-      hint: '--to-path DIR restores anywhere',
+      hint: ['files', 'sqlite'].includes(of.type)
+        ? '--to-path DIR restores anywhere'
+        : `write its server into a backup.yaml as a datasource and name that: --to NAME --to-database DATABASE; \`dguard show ${id}\` says how to do without`,
     });
   }
   if ((options.to !== undefined || options.toDatabase !== undefined) && count > 1) {
@@ -216,13 +218,16 @@ export function configuredDatasource(
   const found =
     config !== undefined && Object.hasOwn(config.datasources, name) ? config.datasources[name] : undefined;
   if (found !== undefined) return found;
+  const known = Object.values(config?.datasources ?? {})
+    .filter((each) => type === undefined || each.type === type)
+    .map((each) => each.name);
   throw new DguardError('unknown_name', `${name} is not configured here`, {
     operation: 'restore',
     subject,
-    hint: `it has: ${Object.values(config?.datasources ?? {})
-      .filter((each) => type === undefined || each.type === type)
-      .map((each) => each.name)
-      .join(', ')}`,
+    hint:
+      known.length > 0
+        ? `it has: ${known.join(', ')}`
+        : `write it into a backup.yaml as a datasource${type === undefined ? '' : ` of type ${type}`}: backup.example.yaml shows the keys`,
   });
 }
 
@@ -274,9 +279,4 @@ export function targetOf(
   const path = resolve(toPath);
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   return file && isFolder ? join(path, `${basename(datasource.name)}.db`) : path;
-}
-
-export async function configOrNone(context: Context, mayLack: boolean): Promise<Config | undefined> {
-  if (!mayLack || context.options.config !== undefined) return context.config();
-  return context.config().catch(() => undefined);
 }

@@ -1,10 +1,17 @@
 import { randomInt } from 'node:crypto';
-import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, datasourceOf, jobOf, listingFailure, readCatalogs } from '../../core/find.ts';
+import {
+  copiesOf,
+  datasourceOf,
+  jobOf,
+  listingFailure,
+  readCatalogs,
+  unknownBackup,
+} from '../../core/find.ts';
 import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
-import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
+import type { Manifest } from '../../manifest/types.ts';
+import { type Context, configOrNone, isConfiguredJob, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
@@ -35,14 +42,18 @@ export async function verifyCommand(
   const statuses = unlisted.map(({ exitStatus }) => exitStatus);
   const chosen = choose(entries, name, options);
   if (chosen.length === 0 && errors.length === 0) {
-    const known = name === undefined || (await isConfiguredJob(context, name));
-    throw new DguardError(known ? 'nothing_there' : 'unknown_name', 'there is nothing to verify', {
+    const isJob = entries.some(({ manifest }) => manifest?.job === name);
+    if (name !== undefined && !isJob && !(await isConfiguredJob(context, name)))
+      throw unknownBackup(entries, name, 'verify');
+    throw new DguardError('nothing_there', 'there is nothing to verify', {
       operation: 'verify',
       ...(name === undefined ? {} : { subject: name }),
       hint: '`dguard list` shows what there is',
     });
   }
-  const config = ['content', 'restore'].includes(options.level) ? await configOrNone(context) : undefined;
+  const config = ['content', 'restore'].includes(options.level)
+    ? await configOrNone(context, true)
+    : undefined;
   const reports: VerifyReport[] = [];
   for (const copy of chosen) {
     const report = await verifyCopy(
@@ -58,7 +69,7 @@ export async function verifyCommand(
       report.overall === 'fail' ? 4 : report.overall === 'error' ? (report.error?.exitStatus ?? 1) : 0,
     );
     context.finish();
-    print(context, report);
+    print(context, report, copy.manifest);
     if (context.runtime.signal.aborted) break;
   }
   const status = combineExitStatus(statuses);
@@ -68,17 +79,13 @@ export async function verifyCommand(
     ...reports.flatMap(badBytes),
   ];
   for (const error of unlisted) context.report(error);
+  for (const source of onlyFailed(entries, name))
+    context.warn('there was nothing to verify: all of its runs failed', source);
   if (context.options.json) {
     const checks = reports.map(({ error: _, ...report }) => report);
     context.print(jsonDocument('verify', status, { checks }, failures));
   }
   return status;
-}
-
-/** On a destination alone, a test restore of files needs no configuration. */
-async function configOrNone(context: Context): Promise<Config | undefined> {
-  if (context.options.config !== undefined) return context.config();
-  return context.config().catch(() => undefined);
 }
 
 /** The backup named, all or a share of those of a job (or of all), or of each datasource (of a job) the newest so many at each destination. */
@@ -105,6 +112,23 @@ function choose(
   });
 }
 
+/** `job/datasource` (of a job) that has runs, and none that left a backup. */
+function onlyFailed(entries: readonly CatalogEntry[], name: string | undefined): string[] {
+  const sources = (failed: boolean) =>
+    entries.flatMap(({ manifest }) =>
+      manifest !== undefined &&
+      (manifest.status === 'failed') === failed &&
+      (name === undefined || manifest.job === name)
+        ? [`${manifest.job}/${manifest.datasource.name}`]
+        : [],
+    );
+  const good = sources(false);
+  // Where the databases of a datasource could not be listed, the run bears the name of the datasource.
+  return [...new Set(sources(true))].filter(
+    (source) => !good.some((each) => each === source || each.startsWith(`${source}.`)),
+  );
+}
+
 /** A random share of them, at least one; whoever has written them cannot know which. */
 function sampleOf(entries: readonly CatalogEntry[], percent: number): CatalogEntry[] {
   const left = [...entries];
@@ -125,7 +149,7 @@ function badBytes({ destination, folder, checks }: VerifyReport): DguardError[] 
   );
 }
 
-function print(context: Context, report: VerifyReport): void {
+function print(context: Context, report: VerifyReport, manifest: Manifest | undefined): void {
   for (const warning of report.warnings) context.warn(warning);
   if (report.error) context.report(report.error);
   const { id, destination, level, overall, checks } = report;
@@ -137,6 +161,7 @@ function print(context: Context, report: VerifyReport): void {
     data: { destination, level, checks },
   });
   if (context.options.json) return;
-  context.print(`${overall}: ${plainText(id)} at ${destination} (${level})`);
+  const of = manifest === undefined ? '' : ` of ${manifest.job}/${manifest.datasource.name}`;
+  context.print(plainText(`${overall}: ${id}${of} at ${destination} (${level})`));
   for (const { name, message = 'does not hold' } of failed) context.print(`  ${name}: ${plainText(message)}`);
 }
