@@ -10,12 +10,18 @@ export function waitOf(text: string | undefined): number {
   throw new DguardError('usage', `${text} is no duration`, { hint: 'write 90s, 30m, 2h or 1d12h' });
 }
 
-export function chooseJobs(config: Config, names: readonly string[], all: boolean): JobConfig[] {
+/** The jobs of these names, or all; `operation` is the command. Errors: usage, unknown_name. */
+export function chooseJobs(
+  config: Config,
+  names: readonly string[],
+  all: boolean,
+  operation: string,
+): JobConfig[] {
   if (all) return Object.values(config.jobs);
   const known = Object.keys(config.jobs).join(', ');
   if (names.length === 0) {
     throw new DguardError('usage', 'which job? Name one, or use --all', {
-      operation: 'backup',
+      operation,
       hint: `jobs: ${known}`,
     });
   }
@@ -23,7 +29,7 @@ export function chooseJobs(config: Config, names: readonly string[], all: boolea
     const job = config.jobs[name];
     if (job) return job;
     throw new DguardError('unknown_name', `the configuration has no job ${name}`, {
-      operation: 'backup',
+      operation,
       subject: name,
       hint: `jobs: ${known}`,
     });

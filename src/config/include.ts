@@ -49,6 +49,8 @@ export async function readMerged(file: string, env: Env): Promise<MergedTree> {
     merged.problems.push(...parsed.problems, ...interpolateTree(parsed.tree, parsed.marks, env));
     if (parsed.problems.length > 0) return;
     if (parsed.tree !== null && !isTreeMap(parsed.tree)) return void report('must be a mapping of sections');
+    if (parsed.tree === null && includedAt === undefined)
+      return void report('is empty; copy backup.example.yaml, which shows every key');
     const own: TreeMap = parsed.tree ?? Object.create(null);
     mergeInto(merged, own, parsed.marks, includedAt === undefined);
     for (const { pattern, position } of includesOf(own, parsed.marks, merged.problems)) {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { COMPRESSION_LEVELS, DEFAULT_COMPRESSION } from './levels.ts';
 import type { ConfigProblem } from './problems.ts';
 import { suggest } from './suggest.ts';
@@ -127,6 +128,7 @@ function jobRules(entry: TreeMap, path: TreePath, tree: TreeMap, report: Report)
     }
     noRepeats(names, [...path, key], report);
   }
+  sameFolders(destinations, [...path, 'destinations'], tree, report);
   if (isTreeMap(entry['options'])) levelRule(entry['options'], [...path, 'options'], report);
   if (isTreeMap(entry['encryption'])) {
     oneSecretKey(entry['encryption'], [...path, 'encryption'], report);
@@ -135,6 +137,20 @@ function jobRules(entry: TreeMap, path: TreePath, tree: TreeMap, report: Report)
   retentionRule(entry['retention'], [...path, 'retention'], report);
   for (const [i, item] of list(entry['destinations']).entries()) {
     if (isTreeMap(item)) retentionRule(item['retention'], [...path, 'destinations', i, 'retention'], report);
+  }
+}
+
+/** Two local destinations of a job that are one place: the second copy would have to take the place of the first. */
+function sameFolders(names: readonly unknown[], path: TreePath, tree: TreeMap, report: Report): void {
+  const known = new Map<string, string>();
+  for (const [i, name] of names.entries()) {
+    const found = entries(tree['destinations']).find(([each]) => each === name)?.[1];
+    if (found?.['type'] !== 'local' || typeof found['path'] !== 'string') continue;
+    const place = JSON.stringify([resolve(found['path']), found['path_template'] ?? null]);
+    const first = known.get(place);
+    if (first === undefined) known.set(place, String(name));
+    else if (first !== name)
+      report([...path, i], `"${String(name)}" is the same folder as "${first}"`, 'leave one of them out');
   }
 }
 

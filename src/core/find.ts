@@ -107,6 +107,16 @@ export function datasourceOf(config: Config | undefined, manifest: Manifest): Da
   return found?.type === manifest.datasource.type ? found : undefined;
 }
 
+/** A datasource that is one database: what is restored to it by name goes there, whatever it was called before. */
+export function isOneDatabase(datasource: DatasourceConfig | undefined): boolean {
+  return (
+    datasource !== undefined &&
+    'all_databases' in datasource &&
+    !datasource.all_databases &&
+    datasource.database.length < 2
+  );
+}
+
 /** Where it is configured here. */
 export function jobOf(config: Config | undefined, name: string): JobConfig | undefined {
   return config !== undefined && Object.hasOwn(config.jobs, name) ? config.jobs[name] : undefined;

@@ -29,6 +29,19 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
   ];
 }
 
+/** How the server's own client loads what those commands unpack; none for files and for JSONL. */
+export function loadCommands(artifacts: unknown): string[] {
+  if (!Array.isArray(artifacts)) return [];
+  const all = artifacts as ManifestArtifact[];
+  return [
+    ...(all.some(({ format }) => format === 'pg_dump-custom')
+      ? ['pg_restore -d NEW-DATABASE database.dump']
+      : []),
+    ...(all.some(({ member }) => member === 'database.sql') ? ['mysql NEW-DATABASE < database.sql'] : []),
+    ...(all.some(({ format }) => format === 'bson') ? ['mongorestore --dir .'] : []),
+  ];
+}
+
 /** Where the bytes of an artifact go: files of a folder (mongodump's, pg_dump's) into that folder. */
 function placeOf({ name, member }: ManifestArtifact): { folder: string; file: string } {
   const slash = member.lastIndexOf('/');

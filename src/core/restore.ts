@@ -14,7 +14,7 @@ import type {
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { CatalogEntry } from './catalog.ts';
-import { asStored, resolver } from './find.ts';
+import { asStored, isOneDatabase, resolver } from './find.ts';
 import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
 import { withTempFolder } from './temp-folder.ts';
@@ -80,7 +80,7 @@ export async function restoreCopy(
     lease: () => holdReadLease(copy, all, 'restore', runtime),
     async open(target) {
       if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
-      if (!crosses) return { content: stock };
+      if (!crosses) return { content: options.toOther ? contentFor(stock, options.datasource) : stock };
       const { overwrite, only } = options;
       const subject = manifest.id;
       const translated = await translateBackup(stock, { from, to: engine, only, overwrite, subject }, target);
@@ -213,6 +213,12 @@ async function loadInto(
 }
 
 /** Several sources know their own paths alone: in another datasource they would still go there. */
+/** To another datasource a backup takes its database's name along only where that has several. */
+function contentFor(stock: BackupContent, datasource: DatasourceConfig | undefined): BackupContent {
+  const { database: _, ...nameless } = stock;
+  return isOneDatabase(datasource) ? nameless : stock;
+}
+
 function refuseOtherPlaces({ sources }: BackupContent, { datasource }: RestoreOptions): void {
   if (datasource?.type !== 'files' || (sources.length === 1 && datasource.source_path.length === 1)) return;
   throw new DguardError(

@@ -64,6 +64,7 @@ function forSafety(job: JobConfig, datasource: string): JobConfig {
   return {
     ...job,
     datasources: [datasource],
+    notify: [],
     options: { ...job.options, format: 'native', include_tables: [], exclude_tables: [] },
     destinations: job.destinations.map(({ name }) => ({ name, retention })),
     hooks: { ...job.hooks, before: [], after: [], on_success: [], on_error: [] },

@@ -27,6 +27,8 @@ export interface StatusRow {
   readonly missing: readonly string[];
   /** Backups that are broken, damaged, suspect, or failed their verify. */
   readonly troubled: readonly { readonly id: string; readonly state: string }[];
+  /** No backup at all is there, of whatever job: a disk that is not mounted looks so. */
+  readonly destinationEmpty: boolean;
   readonly unfinished: number;
   /** Two sources write under this name. */
   readonly mixedSources: boolean;
@@ -107,6 +109,7 @@ function rowOf(
       usedBytes: 0,
       missing: [],
       troubled: [],
+      destinationEmpty: false,
       unfinished: 0,
       mixedSources: false,
     };
@@ -165,6 +168,7 @@ function rowOf(
     troubled: [...mine, ...place.entries.filter((entry) => isDamagedOf(entry, group))]
       .filter(({ state, accepted }) => !['completed', 'partial', 'failed'].includes(state) && !accepted)
       .map(({ manifest, state, folder }) => ({ id: manifest?.id ?? folder, state })),
+    destinationEmpty: place.entries.length === 0,
     unfinished: place.unfinished,
     mixedSources: identity === 'mixed',
   };

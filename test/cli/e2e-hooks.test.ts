@@ -143,3 +143,15 @@ describe('output', () => {
     expect(run.code, run.stderr).toBe(0);
   });
 });
+
+it('a job that counts on notifications is told that there are none yet', async () => {
+  space.config({
+    datasources: { tree: { type: 'files', source_path: './tree' } },
+    destinations: { here: { type: 'local', path: './backups' } },
+    jobs: { j: { datasources: ['tree'], destinations: ['here'], notify: ['ops'] } },
+    notifications: { ops: { type: 'ping', url: 'http://127.0.0.1:9/x' } },
+  });
+  const run = await space.run('backup', 'j');
+  expect(run.code, run.stderr).toBe(0);
+  expect(run.stderr).toMatch(/^warning: .*nobody is told/m);
+});

@@ -126,6 +126,18 @@ describe('--only and --exclude', () => {
     const none = await space.run('restore', id, '--only', 'no/such', '--to-path', './none');
     expect(none.code, none.stderr).not.toBe(0);
     expect(none.stderr).toContain('no/such');
+    const absolute = await space.run(
+      'restore',
+      id,
+      '--only',
+      space.path('tree/a/one.txt'),
+      '--to-path',
+      './none',
+    );
+    expect(absolute.stderr).toMatch(/next: `dguard ls full-.*` shows the paths in it: they begin below/);
+    const over = await space.run('restore', id, '--only', 'a/deep');
+    expect(over.stderr).toMatch(/^error: restore \S+\/tree: is not empty$/m);
+    expect(over.stderr).toContain('next: replace what --only names with --overwrite');
     expect(fs.existsSync(space.path('none'))).toBe(false);
   });
 });

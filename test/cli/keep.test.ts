@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -88,12 +88,17 @@ describe('accept, pin and unpin', () => {
     for (const name of ['b', 'c']) rmSync(join(folder, 'source', name));
     const doubted = await dguard(folder, 'backup', 'prod');
     expect(doubted).toMatchObject({ code: 3, stdout: expect.stringMatching(/SUSPECT.*dguard accept/s) });
+    // Who reads stderr alone learns it too.
+    expect(doubted.stderr).toMatch(/^warning: prod\/docs: suspect, .*% .*dguard accept full-/m);
+    expect((await dguard(folder, 'status')).stdout).toMatch(/is suspect \(why: dguard show .*dguard accept/);
     const { document } = await json('list');
     const suspect = document.backups[0];
+    expect((await dguard(folder, 'show', suspect.id)).stdout).toMatch(/^ {2}SUSPECT: .*%/m);
     expect(suspect).toMatchObject({ status: 'suspect', computed: { good: false, accepted: false } });
     expect((await dguard(folder, 'accept', first)).code).toBe(2);
     expect((await dguard(folder, 'accept', suspect.id)).code).toBe(0);
     expect((await dguard(folder, 'pin', first)).code).toBe(0);
+    expect((await dguard(folder, 'show', first)).stdout).toMatch(/full, completed, pinned$/m);
     const after = (await json('list')).document.backups;
     expect(after.map(({ computed }: { computed: object }) => computed)).toMatchObject([
       { good: true, accepted: true, pinned: false },
@@ -129,6 +134,33 @@ describe('status', () => {
       /^dguard_last_good_timestamp_seconds\{job="prod",datasource="docs",destination="store"\} \d+/m,
     );
     expect((await dguard(folder, 'status', '--max-age', 'soon')).code).toBe(2);
+    expect((await dguard(folder, 'status', 'nosuch')).stderr).toMatch(/^error: status nosuch: /);
+  });
+
+  it('does not call a destination that holds nothing a schedule that did not run', async () => {
+    await backup();
+    renameSync(join(folder, 'store'), join(folder, 'elsewhere'));
+    const stale = await dguard(folder, 'status', '--max-age', '26h');
+    expect(stale.code).toBe(9);
+    expect(stale.stderr).toMatch(/next: store holds nothing at all: .*must_be_mounted/);
+    expect(await dguard(folder, 'list')).toMatchObject({ code: 0, stderr: 'no backups at store\n' });
+  });
+
+  it('says once that a destination is away, for however many sources, and so does backup', async () => {
+    writeFileSync(
+      join(folder, 'away.yaml'),
+      `version: 1
+datasources: { docs: { type: files, source_path: ./source }, more: { type: files, source_path: ./source/a } }
+destinations: { store: { type: local, path: ./store, must_be_mounted: true } }
+jobs: { prod: { datasources: [docs, more], destinations: [store] } }
+`,
+      { mode: 0o600 },
+    );
+    for (const args of [['status'], ['backup', 'prod']]) {
+      const { code, stderr } = await dguard(folder, '-c', 'away.yaml', ...args);
+      expect(code).toBe(1);
+      expect(stderr.match(/is not mounted/g), stderr).toHaveLength(1);
+    }
   });
 });
 

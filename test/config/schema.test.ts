@@ -380,6 +380,8 @@ describe('bad values', () => {
     ['version: 1\njob: {}\n', '2:1 job: is no key that is known here (did you mean jobs?)'],
     ['version: 1\njobs: []\n', '2:1 jobs: must be a mapping of names'],
     ['- 1\n', '1:1 : must be a mapping of sections'],
+    ['', '1:1 : is empty; copy backup.example.yaml, which shows every key'],
+    ['# later\n', '1:1 : is empty; copy backup.example.yaml, which shows every key'],
     [
       'version: 1\ndestinations: {-x: {type: local, path: p}}\n',
       '2:16 destinations.-x: a name has letters, digits and . _ - only, begins with a letter or digit, and has at most 100',
@@ -508,6 +510,20 @@ describe('good values', () => {
       timeout_ms: 10_000,
     });
     expect(folder).not.toBe('');
+  });
+
+  it('two destinations of a job are two places', async () => {
+    const yaml = (b: string, list: string) => `version: 1
+datasources: {d: {type: sqlite, file_path: a.db}}
+destinations: {a: {type: local, path: a}, b: {type: local, ${b}}}
+jobs: {j: {datasources: d, destinations: ${list}}}
+`;
+    expect(await problemsOf(yaml('path: x/../a', '[a, b]'))).toEqual([
+      '4:46 jobs.j.destinations[1]: "b" is the same folder as "a" (leave one of them out)',
+    ]);
+    expect(await problemsOf(yaml('path: a', '[{name: a}, {name: b}]'))).toHaveLength(1);
+    expect(await problemsOf(yaml('path: a', '[b]'))).toEqual([]);
+    expect(await problemsOf(yaml('path: a, path_template: "b/{id}"', '[a, b]'))).toEqual([]);
   });
 
   it('a destination of a job may have its own retention', async () => {

@@ -39,6 +39,7 @@ datasources:
   app: { ${base}, username: ${user}, password_file: ${folder}/password, database: app }
   every: { ${base}, username: reader, password_file: ${folder}/reader, database: all }
   wrong: { ${base}, username: ${user}, password_file: ${folder}/wrong, database: app }
+  stage: { ${base}, username: ${user}, password_file: ${folder}/password, database: stage }
 destinations:
   nas: { type: local, path: ${folder}/nas }
 jobs:
@@ -59,6 +60,10 @@ jobs:
   it('backs up, restores in place, takes it back, restores to another name', async () => {
     const backup = await run('backup', 'app');
     expect(backup, backup.stderr).toMatchObject({ code: 0 });
+    const id = backup.stdout.match(/full-\S+/)![0];
+    expect((await run('show', id)).stdout).toContain(
+      'then load it: pg_restore -d NEW-DATABASE database.dump',
+    );
     expect(await run('restore', 'app')).toMatchObject({ code: 1 });
     await bench.sql('app', 'TRUNCATE t');
     const restored = await run('restore', 'app', '--overwrite');
@@ -79,6 +84,23 @@ jobs:
     expect(restored, restored.stderr).toMatchObject({ code: 0 });
     const sum = 'SELECT md5(string_agg(t::text, $$ $$ ORDER BY n)) AS sum FROM t';
     expect(await bench.sql(`app_${job}`, sum)).toEqual(await bench.sql('app', sum));
+  });
+
+  it('--to another datasource goes to the database that it names, never to one of the name that was backed up', async () => {
+    await bench.database('stage', 'CREATE TABLE t AS SELECT 1 AS n, NULL::text AS f');
+    const to = ['app', '--datasource', 'app', '--to', 'stage'];
+    expect((await run('backup', 'app')).code).toBe(0);
+    const refused = await run('restore', ...to);
+    expect(refused.stderr).toMatch(/^error: restore stage: the database exists and is not empty$/m);
+    const restore = await run('restore', ...to, '--overwrite', '--yes');
+    expect(restore.code, restore.stderr).toBe(0);
+    expect(restore.stdout).toMatch(/ to stage \(.*; public\.t\)$/m);
+    expect(await rows('stage')).toBe(300_000);
+    expect(restore.stdout).toContain('dguard restore --undo app --datasource app --to stage');
+    const undo = await run('restore', '--undo', ...to);
+    expect(undo.code, undo.stderr).toBe(0);
+    expect(await rows('stage')).toBe(1);
+    await run('restore', '--drop-undo', '--yes', ...to);
   });
 
   it('one database of `all` that cannot be dumped spoils only itself', async () => {

@@ -2,6 +2,7 @@ import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
 import type { BackupOutcome } from '../../core/backup/run.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
+import type { Manifest } from '../../manifest/types.ts';
 import { type Context, openDestination } from '../context.ts';
 import { chooseJobs, waitOf } from '../jobs.ts';
 import { errorJson, jsonDocument } from '../render/outcome.ts';
@@ -26,7 +27,7 @@ export async function backupCommand(
   options: Options,
 ): Promise<number> {
   const config = await context.config();
-  const jobs = chooseJobs(config, names, options.all === true);
+  const jobs = chooseJobs(config, names, options.all === true, 'backup');
   const jobOptions: JobOptions = {
     ...(options.type === undefined ? {} : { type: options.type }),
     ...(options.to === undefined ? {} : { to: options.to }),
@@ -46,6 +47,7 @@ export async function backupCommand(
     context.finish();
     if (outcome.error) context.report(outcome.error, job.name);
     for (const each of outcome.outcomes) if (each.error) context.report(each.error, job.name);
+    for (const { manifest } of outcome.outcomes) if (manifest) warnOfDoubts(context, manifest);
     if (!context.options.json) printJob(context, outcome);
     const failure = strategyFailure(job, outcome);
     if (failure) {
@@ -139,6 +141,13 @@ function printJob(context: Context, { outcomes, missing, pruned }: JobOutcome): 
     context.print(`  NOT at ${each.destination}: ${plainText(each.error.message)}`);
   }
   for (const each of pruned) printPrune(context, each, { explain: false, dryRun: false });
+}
+
+/** Who reads only stderr (cron, a timer's journal) must learn that last night's backup does not count. */
+function warnOfDoubts(context: Context, { id, job, datasource, status, doubts = [] }: Manifest): void {
+  if (status !== 'suspect') return;
+  const message = `suspect, so it does not count as good: ${doubts.join('; ')} (if that is right: dguard accept ${id})`;
+  context.warn(message, `${job}/${datasource.name}`);
 }
 
 function printOutcome(context: Context, outcome: BackupOutcome): void {

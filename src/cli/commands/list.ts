@@ -1,6 +1,6 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
-import { recoverCommands } from '../../core/recover.ts';
+import { loadCommands, recoverCommands } from '../../core/recover.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -67,7 +67,8 @@ export async function listCommand(
   for (const entry of chosen)
     for (const name of entry.foreign) context.warn('is no part of a backup', `${entry.folder}/${name}`);
   if (chosen.length > 0) await printTable(context, chosen);
-  else if (failures.length === 0) context.note('no backups');
+  else if (failures.length === 0)
+    context.note(`no backups at ${destinations.map(({ name }) => plainText(name)).join(', ')}`);
   return status;
 }
 
@@ -96,7 +97,7 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
     manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
     plainText(manifest?.job ?? '?'),
     plainText(manifest?.datasource.name ?? '?'),
-    `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}${manifest?.selection ? ', selection' : ''}`,
+    `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}`,
     manifest ? sizeText(manifest.size_bytes) : '?',
     manifest ? sizeText(manifest.stored_size_bytes) : '?',
     verified ? `${plainText(verified.level)} ${verified.result}` : '-',
@@ -104,6 +105,10 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
     plainText(manifest?.id ?? folder),
   ]);
   context.print(await tableText(head, rows));
+}
+
+function stateText({ state, accepted, pinned }: Pick<CatalogEntry, 'state' | 'accepted' | 'pinned'>): string {
+  return `${state}${accepted ? ' (accepted)' : ''}${pinned ? ', pinned' : ''}`;
 }
 
 export async function showCommand(
@@ -122,10 +127,11 @@ export async function showCommand(
   if (!manifest) throw copy.error;
   const lines = [
     manifest.id,
-    `  job ${manifest.job}, datasource ${manifest.datasource.name} (${manifest.datasource.type}), ${manifest.type}, ${copy.state}`,
+    `  job ${manifest.job}, datasource ${manifest.datasource.name} (${manifest.datasource.type}), ${manifest.type}, ${stateText(copy)}`,
     `  of ${manifest.created_at}, taken in ${durationText(manifest.duration_ms)} on ${manifest.host}`,
     `  ${sizeText(manifest.size_bytes)}, stored ${sizeText(manifest.stored_size_bytes)}, ${manifest.compression.codec}`,
     ...selectionText(manifest),
+    ...(manifest.doubts ?? []).map((doubt) => `  SUSPECT: ${doubt}`),
     ...copy.problems.map((problem) => `  PROBLEM: ${problem}`),
     ...(manifest.error ? [`  FAILED: ${manifest.error.message}`] : []),
     ...(manifest.facts?.warnings?.first ?? []).map((warning) => `  warning: ${warning}`),
@@ -144,6 +150,7 @@ export async function showCommand(
       : ['    listed in the index']),
     '  without dguard, in its folder:',
     ...recoverCommands(manifest.artifacts, manifest.compression.codec).map((command) => `    ${command}`),
+    ...loadCommands(manifest.artifacts).map((command) => `    then load it: ${command}`),
   ];
   context.print(lines.map(plainText).join('\n'));
   return 0;

@@ -27,7 +27,7 @@ export async function pruneCommand(
   const waitMs = waitOf(options.waitLock);
   const outcomes: PruneOutcome[] = [];
   const failures: DguardError[] = [];
-  for (const job of chooseJobs(config, names, names.length === 0)) {
+  for (const job of chooseJobs(config, names, names.length === 0, 'prune')) {
     for (const { name, retention } of job.destinations) {
       if (options.destination !== undefined && options.destination !== name) continue;
       try {

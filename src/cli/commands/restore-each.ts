@@ -72,7 +72,7 @@ function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean
   if (dryRun) return;
   const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
   context.print(
-    `${piece.name}: restored ${piece.what} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files})`,
+    `${piece.name}: restored ${piece.what} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files}${tablesText(outcome)})`,
   );
   if (outcome.undo) {
     context.print(`  what was there before is kept: ${outcome.undo}`);
@@ -82,4 +82,11 @@ function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean
     context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);
     context.print(`  to take it back: dguard restore ${outcome.safety} --overwrite`);
   }
+}
+
+/** Which tables, where they are few: who has restored one wants to read that it was that one. */
+function tablesText({ tables }: Outcome): string {
+  if (tables === undefined || tables.length === 0) return '';
+  if (tables.length > 3) return `, ${tables.length} tables`;
+  return plainText(`; ${tables.map(({ name }) => name).join(', ')}`);
 }

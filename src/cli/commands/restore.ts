@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { datasourceOf, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { datasourceOf, isOneDatabase, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { newestGoodRun } from '../../core/history.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
@@ -150,11 +150,12 @@ function parallelJobsOf(
 function safetyOf(
   context: Context,
   { manifest, destination }: CatalogEntry,
-  { datasource, toDatabase }: Pick<RestoreOptions, 'datasource' | 'toDatabase'>,
+  { datasource, toDatabase, toOther }: Pick<RestoreOptions, 'datasource' | 'toDatabase' | 'toOther'>,
   config: Config | undefined,
 ): Promise<string> {
-  // The name of a database of another type's server says nothing of this one's.
-  const own = datasource?.type === manifest!.datasource.type ? manifest!.database : undefined;
+  // The name of a database of another type's server says nothing of this one's; a datasource of one database says it itself.
+  const isNamed = datasource?.type === manifest!.datasource.type && !(toOther && isOneDatabase(datasource));
+  const own = isNamed ? manifest!.database : undefined;
   const database = toDatabase ?? own;
   context.note('what is there now cannot be kept for undo: a safety backup of it is taken first');
   return takeSafetyBackup(

@@ -21,19 +21,22 @@ export async function statusCommand(
   options: Options,
 ): Promise<number> {
   const config = await context.config();
-  const jobs = chooseJobs(config, names, names.length === 0).map(({ name }) => name);
+  const jobs = chooseJobs(config, names, names.length === 0, 'status').map(({ name }) => name);
   const maxAgeMs = options.maxAge === undefined ? undefined : waitOf(options.maxAge);
   const open = (name: string) => openDestination(context, name);
   const rows = await statusOf(config, jobs, maxAgeMs, open, context.runtime);
   const status = combineExitStatus(rows.map((row) => exitOf(row, maxAgeMs !== undefined)));
-  const failures = rows.flatMap((row) => {
-    if (row.error) return [row.error];
-    return maxAgeMs === undefined || row.state === 'ok' ? [] : [staleError(row, maxAgeMs)];
-  });
-  for (const error of failures) context.report(error);
+  // A destination that cannot be read is one failure, however many sources have rows there.
+  const failures = new Map<string, DguardError>();
+  for (const row of rows) {
+    const error =
+      row.error ?? (maxAgeMs === undefined || row.state === 'ok' ? undefined : staleError(row, maxAgeMs));
+    if (error) failures.set(`${error.subject}: ${error.message}`, error);
+  }
+  for (const error of failures.values()) context.report(error);
   const undo = options.prometheus ? [] : await undoCopies(context, config, jobs);
   if (context.options.json) {
-    context.print(jsonDocument('status', status, { rows: rows.map(rowJson), undo }, failures));
+    context.print(jsonDocument('status', status, { rows: rows.map(rowJson), undo }, [...failures.values()]));
   } else if (options.prometheus) {
     context.print(prometheusText(rows));
   } else {
@@ -64,14 +67,17 @@ function exitOf(row: StatusRow, ageAsked: boolean): number {
   return ageAsked && row.state !== 'ok' ? 9 : 0;
 }
 
-function staleError({ job, datasource, destination, lastGood }: StatusRow, maxAgeMs: number): DguardError {
+function staleError(row: StatusRow, maxAgeMs: number): DguardError {
+  const { job, datasource, destination, lastGood, destinationEmpty } = row;
   const found = lastGood
     ? `the last good backup is ${formatDuration(lastGood.ageMs)} old, more than ${formatDuration(maxAgeMs)}`
     : 'there is no good backup';
   return new DguardError('stale', found, {
     operation: 'status',
     subject: `${job}/${datasource} at ${destination}`,
-    hint: `see whether its schedule runs, or make one now: dguard backup ${job}`,
+    hint: destinationEmpty
+      ? `${destination} holds nothing at all: if it should, mount its disk (must_be_mounted: true tells it from an empty one); otherwise: dguard backup ${job}`
+      : `see whether its schedule runs, or make one now: dguard backup ${job}`,
   });
 }
 
@@ -109,7 +115,10 @@ async function printTable(context: Context, rows: readonly StatusRow[]): Promise
 
 function printTroubles(context: Context, row: StatusRow): void {
   const where = `${row.job}/${row.datasource} at ${row.destination}`;
-  for (const { id, state } of row.troubled) context.print(plainText(`${where}: ${id} is ${state}`));
+  for (const { id, state } of row.troubled) {
+    const next = state === 'suspect' ? ` (why: dguard show ${id}; if it is right: dguard accept ${id})` : '';
+    context.print(plainText(`${where}: ${id} is ${state}${next}`));
+  }
   if (row.missing.length > 0) {
     context.print(plainText(`${where}: ${row.missing.length} copies are missing: ${row.missing.join(', ')}`));
   }

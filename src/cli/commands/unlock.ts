@@ -15,7 +15,7 @@ interface Options {
 /** Removes the locks of a job's groups at this host; one whose owner runs only with `--force`. */
 export async function unlockCommand(context: Context, name: string, options: Options): Promise<number> {
   const config = await context.config();
-  const [job] = chooseJobs(config, [name], false);
+  const [job] = chooseJobs(config, [name], false, 'unlock');
   const { runtime } = context;
   const unlocked: object[] = [];
   for (const datasource of job!.datasources) {

@@ -6,12 +6,20 @@ import { plainText } from './text.ts';
 export function errorLines(thrown: unknown, verbose: boolean): string {
   const error = toDguardError(thrown, 'internal');
   const where = [error.operation, error.subject].filter(Boolean).join(' ');
-  const lines = [`error: ${where ? `${where}: ` : ''}${error.message}`];
+  const lines = [`error: ${where ? `${where}: ` : ''}${beside(error.subject, error.message)}`];
   const next = hintOf(error);
   if (next) lines.push(`  next: ${next}`);
   if (verbose && error.stack) lines.push(error.stack);
   const text = redact(lines.join('\n'));
   return text.split('\n').map(plainText).join('\n');
+}
+
+/** A message that begins with the path or name which the subject ends with, without it. */
+function beside(subject: string | undefined, message: string): string {
+  const end = message.indexOf(': ');
+  const first = message.slice(0, end);
+  const isSaid = end > 0 && (subject === first || subject?.endsWith(`: ${first}`));
+  return isSaid ? message.slice(end + 2) : message;
 }
 
 /** An error as `--json` prints it. */

@@ -53,6 +53,11 @@ export async function runJob(
       const message = `${job.type} backups are not built yet: this is a full`;
       runtime.emit({ type: 'log', level: 'warning', job: job.name, message });
     }
+    if (job.notify.length > 0) {
+      const message =
+        'notifications are not built yet: nobody is told of this run; watch the exit status, or use hooks (on_error)';
+      runtime.emit({ type: 'log', level: 'warning', job: job.name, message });
+    }
     await runHooks('before', job.hooks.before, facts, runtime);
     outcome = {
       ...outcome,
@@ -135,8 +140,6 @@ async function openDestinations(
   const noted = (destination: string, thrown: unknown) => {
     const error = toDguardError(thrown, 'storage_failed', { operation: 'open', subject: destination });
     missing.push({ destination, optional: config.destinations[destination]?.optional ?? false, error });
-    const message = `destination ${destination} is left out of this run: ${error.message}`;
-    runtime.emit({ type: 'log', level: 'error', job: job.name, message });
   };
   for (const name of options.to === undefined ? job.destinations.map((each) => each.name) : [options.to]) {
     try {
@@ -149,6 +152,10 @@ async function openDestinations(
   const { errors } = await readCatalogs(opened, runtime.signal);
   for (const { destination, error } of errors) noted(destination, error);
   const usable = opened.filter(({ name }) => !missing.some(({ destination }) => destination === name));
+  for (const { destination, error } of missing.slice(usable.length === 0 ? 1 : 0)) {
+    const message = `destination ${destination} is left out of this run: ${error.message}`;
+    runtime.emit({ type: 'log', level: 'error', job: job.name, message });
+  }
   if (usable.length === 0) throw missing[0]!.error;
   return { usable, missing };
 }

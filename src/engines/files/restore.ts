@@ -299,7 +299,7 @@ function nothingThere(request: FilesRestoreRequest): DguardError {
   return new DguardError('nothing_there', what, {
     operation: 'restore',
     subject: request.backupId,
-    hint: `dguard ls ${request.backupId}`,
+    hint: `\`dguard ls ${request.backupId}\` shows the paths in it: they begin below the source's folder`,
   });
 }
 

@@ -83,7 +83,7 @@ function kindOfSource(path: string): SourceRoot['kind'] {
     throw failed(path, `cannot be read: ${errnoOf(error) ?? errorText(error)}`, error);
   }
   if (empty) {
-    throw new DguardError('source_empty', `${displayPath(path)} is empty: there is nothing to back up`, {
+    throw new DguardError('source_empty', `${displayPath(path)}: is empty: there is nothing to back up`, {
       operation: 'backup',
       subject: displayPath(path),
       hint: 'check that its disk is mounted; an empty folder is not taken for a good backup',

@@ -127,7 +127,11 @@ const ELSEWHERE = 'restore beside it: --to-path DIR';
 function refuse(path: string, state: Target['state'], request: FilesRestoreRequest): void {
   if (path === '/') throw refused(path, 'the root of the file system cannot be replaced', ELSEWHERE);
   if (state === 'occupied' && !request.overwrite) {
-    throw refused(path, 'is not empty', `replace it with --overwrite, or ${ELSEWHERE}`);
+    throw refused(
+      path,
+      'is not empty',
+      `replace ${request.only.length > 0 ? 'what --only names' : 'it'} with --overwrite, or ${ELSEWHERE}`,
+    );
   }
 }
 

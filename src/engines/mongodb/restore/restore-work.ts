@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DguardError } from '../../../errors.ts';
+import { occupiedDatabase } from '../../occupied.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts';
 import { type Part, readParts } from '../dump/content.ts';
@@ -57,11 +58,7 @@ export async function prepare(content: BackupContent, request: Request, server: 
     existing = (await listCollections(db, false)).filter(({ name }) => !own.has(name));
   }
   if (existing.length > 0 && !request.overwrite) {
-    throw new DguardError('target_refused', 'the database exists and is not empty', {
-      operation: 'restore',
-      subject: target,
-      hint: 'use --to-database NEW-NAME, or replace it: --overwrite',
-    });
+    throw occupiedDatabase(target, !content.whole || request.only.length > 0);
   }
   const replacesAll = request.only.length === 0 && content.whole;
   const held = new Set(parts.map((part) => part.info.name));

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
@@ -72,11 +73,7 @@ export async function prepare(
   const existing = request.scratch ? undefined : await readSchema(session, target);
   const empty = existing === undefined || (await isEmptySchema(session, target));
   if (!empty && !request.overwrite) {
-    throw new DguardError('target_refused', 'the database exists and is not empty', {
-      operation: 'restore',
-      subject: target,
-      hint: 'use --to-database NEW-NAME, or replace it: --overwrite',
-    });
+    throw occupiedDatabase(target, !content.whole || request.only.length > 0);
   }
   const merge = !empty && (!content.whole || request.only.length > 0);
   if (!empty) {

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
@@ -117,10 +118,7 @@ async function refuseTarget(
     await session.close();
   }
   if (!empty && !request.overwrite) {
-    throw refuse(
-      'the database exists and is not empty',
-      'use --to-database NEW-NAME, or replace it: --overwrite',
-    );
+    throw occupiedDatabase(target, !content.whole || request.only.length > 0);
   }
   const merge = !empty && (!content.whole || request.only.length > 0);
   if (merge && request.deleteExtra) {

@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
 import { type BackupFile, type Header, parseFileList, parseHeader, placeFiles } from '../dump/backup-file.ts';
@@ -96,11 +97,7 @@ async function preflight({
     newSharedFile(server.source.options, server.source.name);
   }
   if (existing === undefined) return;
-  if (!request.overwrite && !(await isEmpty(server, target)))
-    throw refuse(
-      'the database exists and is not empty',
-      'use --to-database NEW-NAME, or replace it: --overwrite',
-    );
+  if (!request.overwrite && !(await isEmpty(server, target))) throw occupiedDatabase(target, false);
   if (!content.whole || request.only.length > 0)
     throw refuse(
       'only a backup of the whole database takes the place of one',
