@@ -182,6 +182,23 @@ describeWithEachPostgres('postgres: chosen tables into a database that has other
     expect(await picture()).toEqual(damaged);
   });
 
+  it('what CASCADE took with a table is named: foreign keys of others as statements that work, and views', async () => {
+    const before = await picture();
+    await bench.sql('shop', 'DROP TABLE customers CASCADE');
+    await restore(['customers']);
+    const lost = warned().match(/when they were dropped is not back: (ALTER TABLE public\.orders ADD .*)$/);
+    expect(lost, warned()).not.toBeNull();
+    await bench.sql('shop', lost![1]!);
+    expect((await picture()).schema).toBe(before.schema);
+    await bench.sql('shop', 'DROP TABLE items; DROP TABLE orders CASCADE');
+    bench.warnings.length = 0;
+    await restore(['orders']);
+    // items is gone too: there is nothing to say of its key.
+    expect(warned()).toBe(
+      'what hung on the tables when they were dropped is not back: view public.best; view public.order_totals',
+    );
+  });
+
   it('a partitioned table names its partitions', async () => {
     await bench.sql('shop', "DELETE FROM events; INSERT INTO events VALUES ('2026-01-11', 'later')");
     const { tables } = await restore(['events']);

@@ -8,6 +8,7 @@ import { databaseSize } from '../server/database.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { refuseOtherShapes } from './fit.ts';
 import { type KeptMark, keptName } from './kept.ts';
+import { lostWith } from './lost.ts';
 import { newTables } from './new-tables.ts';
 import { copyOut, runScript } from './run.ts';
 import { mergeScript, type Replacement } from './script.ts';
@@ -112,9 +113,14 @@ async function swapTables(
   });
   await runScript(parts, { server, tools, database: target, makes: keep.name });
   for (const { schema, table } of names) await session.run(`ANALYZE ${sqlName({ schema, table })}`);
-  const readers = await readersOf(session, live);
+  const readers = await readersOf(session, live, ['m']);
   if (readers.length > 0) {
     const message = `materialized views that read from them have what they had: REFRESH MATERIALIZED VIEW ${readers.join(', ')}`;
+    request.warn({ message, subject: target, partial: false });
+  }
+  const lost = await lostWith(staged, session, missing);
+  if (lost.length > 0) {
+    const message = `what hung on the tables when they were dropped is not back: ${lost.join('; ')}`;
     request.warn({ message, subject: target, partial: false });
   }
   return keptName(target, keep.name);

@@ -111,8 +111,12 @@ export async function readTouchingKeys(
     WHERE c.conparentid = 0 ORDER BY 4, 3`);
 }
 
-/** Materialised views that read from one of the tables: they keep what they had. */
-export async function readersOf(session: Session, tables: readonly TableShape[]): Promise<string[]> {
+/** Views that read from one of the tables; `kinds`: v, and m for materialised ones, which keep what they had. */
+export async function readersOf(
+  session: Session,
+  tables: readonly TableShape[],
+  kinds: readonly ('v' | 'm')[],
+): Promise<string[]> {
   if (tables.length === 0) return [];
   const oids = `${literal(`{${tables.map(({ oid }) => oid).join(',')}}`)}::pg_catalog.oid[]`;
   const rows = await session.rows<{ n: string }>(`
@@ -122,6 +126,6 @@ export async function readersOf(session: Session, tables: readonly TableShape[])
       UNION SELECT w.ev_class FROM readers r JOIN pg_catalog.pg_depend d ON d.refobjid = r.oid
         JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass)
     SELECT c.oid::pg_catalog.regclass::pg_catalog.text AS n FROM pg_catalog.pg_class c
-    WHERE c.relkind = 'm' AND c.oid IN (SELECT oid FROM readers) ORDER BY 1`);
+    WHERE c.relkind IN (${kinds.map(literal).join(', ')}) AND c.oid IN (SELECT oid FROM readers) ORDER BY 1`);
   return rows.map(({ n }) => n);
 }
