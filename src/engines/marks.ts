@@ -77,7 +77,9 @@ export function writeJson(folder: string, name: string, value: unknown): void {
   const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | constants.O_NOFOLLOW;
   const fd = openSync(part, flags, 0o600);
   try {
-    writeSync(fd, `${JSON.stringify(value, null, 2)}\n`);
+    // A write may be short where room ends: the rest is tried again and brings the reason.
+    const bytes = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { filesEngine } from '../../src/engines/files/engine.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
+import { writeJson } from '../../src/engines/marks.ts';
 import type { BackupContent, RestoreRequest } from '../../src/engines/types.ts';
 import {
   describeTree,
@@ -362,6 +363,20 @@ describe.runIf(isRoot && canMount())('a mount point', () => {
     });
     expect(visible(app)).toEqual(old);
     expect(marked(app)).toEqual([]);
+  });
+
+  it('with room for half of a mark has none: a mark that is cut names nothing', () => {
+    const filler = fs.openSync(join(root, 'app/filler'), 'w');
+    const page = Buffer.alloc(4096);
+    let pages = 0;
+    try {
+      for (;;) pages += fs.writeSync(filler, page) / page.length;
+    } catch {
+      fs.ftruncateSync(filler, (pages - 1) * page.length);
+    }
+    fs.closeSync(filler);
+    expect(() => writeJson(join(root, 'app'), 'mark.json', { members: 'x'.repeat(6000) })).toThrow('ENOSPC');
+    expect(fs.existsSync(join(root, 'app/mark.json'))).toBe(false);
   });
 
   it('inside a target stays where it is', async () => {
