@@ -228,6 +228,18 @@ describe('the root', () => {
     expect(lstatSync(root).isSymbolicLink()).toBe(true);
   });
 
+  test.runIf(existsSync('/proc/self'))(
+    'where no folder can be made a put fails, and does not try for ever',
+    async () => {
+      const nowhere = open({ path: '/proc/self/dguard-test/store' });
+      await expect(nowhere.put('k', text('x'))).rejects.toMatchObject({ code: 'storage_failed' });
+      symlinkSync(join(base, 'unplugged'), join(base, 'disk'));
+      const unplugged = open({ path: join(base, 'disk/store') });
+      await expect(unplugged.put('k', text('x'))).rejects.toMatchObject({ code: 'storage_failed' });
+      expect(readdirSync(base)).toEqual(['disk']);
+    },
+  );
+
   test('a link to nothing is a disk that is not there', async () => {
     symlinkSync(join(base, 'unplugged'), root);
     const missing = { code: 'storage_missing' };

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, realpath, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, open, realpath, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DguardError, errnoOf } from '../../errors.ts';
 
@@ -46,12 +46,39 @@ export async function removeEmptyFolders(root: string, folder: string, settled: 
  * topmost folder that was made, undefined where none was.
  */
 export async function makeRoot(path: string): Promise<string | undefined> {
-  const first = await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+  const first = await makeMissing(path);
   if (first === undefined) return undefined;
   for (let folder = path; ; folder = dirname(folder)) {
     await syncFolder(dirname(folder));
     if (folder === first || folder === dirname(folder)) return first;
   }
+}
+
+/** Not by mkdir's own `recursive`: where no folder can be made (/proc) that tries for ever, and nothing ends it. */
+async function makeMissing(path: string): Promise<string | undefined> {
+  const missing: string[] = [];
+  for (let folder = path; !(await isFolder(folder)); folder = dirname(folder)) missing.unshift(folder);
+  let first: string | undefined;
+  for (const folder of missing) {
+    try {
+      await mkdir(folder, { mode: FOLDER_MODE });
+      first ??= folder;
+    } catch (error) {
+      // Another process was faster.
+      if (errnoOf(error) !== 'EEXIST' || !(await isFolder(folder))) throw error;
+    }
+  }
+  return first;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return false;
+  }
+  throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: 'ENOTDIR' });
 }
 
 /** Removes what `makeRoot` made, as far as it is empty. */
