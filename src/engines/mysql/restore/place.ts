@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errorText } from '../../../errors.ts';
 import { listTables, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { listCode } from '../server/code.ts';
+import { serverErrorNumber } from '../server/failures.ts';
 import { openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import {
@@ -21,6 +22,9 @@ import type { Work } from './restore-work.ts';
 /** How often, and how long each time, an ended connection is waited for. */
 const MAX_LOOKS = 100;
 const LOOK_MS = 100;
+
+/** ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE. */
+const READ_ONLY = [1290, 1836];
 
 /** A word that keeps names beside one target apart. */
 export function uniqueWord(): string {
@@ -47,7 +51,9 @@ export async function createMarked(
       {
         operation: 'restore',
         subject: mark.target,
-        hint: `as an administrator: GRANT ALL PRIVILEGES ON ${identifier(`${mark.target.replace(/[_%]/g, '\\$&')}%`)}.* TO the account of the datasource`,
+        hint: READ_ONLY.includes(serverErrorNumber(error) ?? 0)
+          ? 'the server is read-only: restore to its primary'
+          : `as an administrator: GRANT ALL PRIVILEGES ON ${identifier(`${mark.target.replace(/[_%]/g, '\\$&')}%`)}.* TO the account of the datasource`,
         cause: error,
       },
     );

@@ -88,7 +88,7 @@ async function swapSchemas(
       await session.run(renameStatement(plan));
     });
   } catch (error) {
-    const reverted = await revertSwap(session, plan).then(
+    const reverted = await revertSwap(session, plan, warn).then(
       () => true,
       () => false,
     );
@@ -181,6 +181,7 @@ export async function finishSwap(
     for (const problem of problems)
       warn({ message: `not created: ${problem}`, subject: target, partial: true });
   };
+  const onStripped = strippedTeller(target, warn);
   await setDefaults(session, target, plan.newDefaults);
   const stays = new Set(plan.newCode.map(({ kind, name }) => `${kind} ${name}`));
   await dropCode(
@@ -193,12 +194,16 @@ export async function finishSwap(
       from: incoming,
       to: target,
       eventStatus: (name) => plan.newEvents[name],
+      onStripped,
     }),
   );
   const nothing = plan.leaving.length === 0 && plan.oldCode.length === 0;
   const added = plan.entering.filter((name) => !plan.leaving.includes(name));
   if (!nothing || (plan.merge && added.length > 0)) {
-    tell(await createCode(session, plan.oldCode, { from: target, to: undo, eventStatus: () => 'DISABLE' }));
+    const disabled = () => 'DISABLE';
+    tell(
+      await createCode(session, plan.oldCode, { from: target, to: undo, eventStatus: disabled, onStripped }),
+    );
     const events = Object.fromEntries(
       plan.oldCode.flatMap(({ name, status }) => (status === undefined ? [] : [[name, status]])),
     );
@@ -229,7 +234,11 @@ export async function finishSwap(
  * Puts a target back whose tables have not moved, or, on a server that moves them one by one, not all. Safe
  * to repeat.
  */
-export async function revertSwap(session: Session, plan: SwapPlan): Promise<void> {
+export async function revertSwap(
+  session: Session,
+  plan: SwapPlan,
+  warn: (warning: Warning) => void,
+): Promise<void> {
   const { target, undo, incoming } = plan;
   const names = async (schema: string) =>
     new Set(
@@ -248,7 +257,8 @@ export async function revertSwap(session: Session, plan: SwapPlan): Promise<void
   if (moves.length > 0) await session.run(`RENAME TABLE ${moves.join(', ')}`);
   const there = new Set((await listCode(session, target)).map(({ kind, name }) => `${kind} ${name}`));
   const missing = plan.oldCode.filter(({ kind, name }) => !there.has(`${kind} ${name}`));
-  const failed = await createCode(session, missing, { from: target, to: target });
+  const onStripped = strippedTeller(target, warn);
+  const failed = await createCode(session, missing, { from: target, to: target, onStripped });
   if (plan.incomingMark.role === 'undo') {
     // An undo copy stays one, with its triggers.
     failed.push(...(await createCode(session, triggersOf(plan.newCode), { from: incoming, to: incoming })));
@@ -262,6 +272,13 @@ export async function revertSwap(session: Session, plan: SwapPlan): Promise<void
   }
   await refuseTables(session, undo);
   await dropMarked(session, undo);
+}
+
+function strippedTeller(target: string, warn: (warning: Warning) => void): (what: string) => void {
+  return (what) => {
+    const message = `${what} runs as this account now, which may not set its definer`;
+    warn({ message, subject: target, partial: false });
+  };
 }
 
 /** Nothing that holds anybody's tables is dropped as if it were empty. */

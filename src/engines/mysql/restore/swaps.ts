@@ -111,7 +111,7 @@ async function settle(session: Session, left: MarkedSchema, request: Request): P
     await finishSwap(session, plan, request.warn);
     return [`finished the interrupted restore of ${plan.backupId} to ${plan.target}`];
   }
-  await revertSwap(session, plan);
+  await revertSwap(session, plan, request.warn);
   return [`reverted the interrupted restore of ${plan.backupId}: ${plan.target} is as it was`];
 }
 

@@ -1,5 +1,6 @@
 import { errorText } from '../../../errors.ts';
 import { type CodeKind, rewriteCode } from '../restore/rewrite.ts';
+import { serverErrorNumber } from './failures.ts';
 import { identifier, literal, type Session } from './session.ts';
 
 /** A view, trigger, routine, package or event of a schema, with all that a statement cannot say. */
@@ -87,7 +88,12 @@ export interface CreateOptions {
   readonly to: string;
   /** What events are set to; undefined: as they were. */
   readonly eventStatus?: (name: string) => string | undefined;
+  /** Told of code that runs as this account now, as it may not set the definer. */
+  readonly onStripped?: (what: string) => void;
 }
+
+/** ER_SPECIFIC_ACCESS_DENIED_ERROR: to set a definer takes SET_ANY_DEFINER, SET USER or SUPER. */
+const NOT_ALLOWED = 1227;
 
 /**
  * Creates code in the schema `to`, replacing what has its name. What cannot be created is returned with the
@@ -102,11 +108,19 @@ export async function createCode(
   const failed: string[] = [];
   let waiting = code.filter(({ kind }) => kind === 'view');
   const create = async (object: CodeObject) => {
+    const what = `${object.kind} ${object.name}`;
     try {
-      await createOne(session, object, options);
+      try {
+        await createOne(session, object, options, 'keep');
+      } catch (error) {
+        // Rather as somebody else than not at all: nothing else holds its text.
+        if (serverErrorNumber(error) !== NOT_ALLOWED) throw error;
+        await createOne(session, object, options, 'strip');
+        options.onStripped?.(what);
+      }
       return undefined;
     } catch (error) {
-      return `${object.kind} ${object.name}: ${errorText(error)}`;
+      return `${what}: ${errorText(error)}`;
     }
   };
   for (const object of code.filter(({ kind }) => !['view', 'trigger', 'event'].includes(kind))) {
@@ -135,10 +149,15 @@ export async function createCode(
   return failed;
 }
 
-async function createOne(session: Session, object: CodeObject, options: CreateOptions): Promise<void> {
+async function createOne(
+  session: Session,
+  object: CodeObject,
+  options: CreateOptions,
+  definer: 'keep' | 'strip',
+): Promise<void> {
   const status = object.kind === 'event' ? options.eventStatus?.(object.name) : undefined;
   const { sql } = rewriteCode(object.sql, {
-    definer: 'keep',
+    definer,
     schema: options,
     ...(status === undefined ? {} : { eventStatus: status }),
   });

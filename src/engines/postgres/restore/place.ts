@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
+import { sqlState } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { BEGUN_LIMIT, besideName, type Mark, type MarkRole, markText } from './marks.ts';
@@ -13,6 +14,9 @@ import type { Work } from './restore-work.ts';
 const QUIET_LOOKS = 3;
 const MAX_LOOKS = 100;
 const LOOK_MS = 100;
+
+/** SQLSTATE read_only_sql_transaction. */
+const READ_ONLY = '25006';
 
 /** A word that keeps names beside one target apart. */
 export function uniqueWord(): string {
@@ -42,7 +46,10 @@ export async function createBeside(
       {
         operation: 'restore',
         subject: target,
-        hint: `it was ${facts.encoding}, ${facts.collate}: the target's server may lack that locale (locale -a)`,
+        hint:
+          sqlState(error) === READ_ONLY
+            ? 'the server is read-only: restore to its primary'
+            : `it was ${facts.encoding}, ${facts.collate}: the target's server may lack that locale (locale -a)`,
         cause: error,
       },
     );
