@@ -1,11 +1,12 @@
-import { MANIFEST_NAME, SUMS_NAME } from '../archive/format.ts';
-import type { StoredBackup } from '../archive/objects.ts';
-import { artifactObjects } from '../archive/objects.ts';
-import { DguardError, toDguardError } from '../errors.ts';
+import { MANIFEST_NAME } from '../archive/format.ts';
+import { type DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
-import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
+import type { Manifest } from '../manifest/types.ts';
 import { readObject } from '../storages/read.ts';
 import type { Storage, StoredObject } from '../storages/types.ts';
+import { compareObjects } from './compare-objects.ts';
+import { type Folder, wholeFolders } from './folders.ts';
+import { withReferences } from './intact.ts';
 import { type Lease, leaseKeys, readLease } from './lease.ts';
 import { markKeys, newestMark } from './marks.ts';
 
@@ -73,7 +74,6 @@ export interface Catalog {
   readonly unfinished: readonly UnfinishedFolder[];
 }
 
-const BESIDES = /^(lease|verified|accepted|pinned|deleting|key)-[A-Za-z0-9._-]+\.json$/;
 const CONCURRENT_READS = 16;
 
 /** All backups of a destination. A listing error throws: it is never an empty catalog. */
@@ -102,43 +102,6 @@ export async function readCatalog(destination: Destination, signal: AbortSignal)
     newestAt: new Date(Math.max(...objects.map(({ modifiedAt }) => modifiedAt.getTime()))),
   }));
   return { destination, entries: withReferences(entries).sort(newestFirst), unfinished };
-}
-
-interface Folder {
-  readonly folder: string;
-  readonly objects: readonly StoredObject[];
-}
-
-/**
- * Folders with the objects that lie in them directly, each as soon as all of it has been listed: by the order
- * of keys that is when a key comes which is not below it. What lies in no folder is left out.
- */
-async function* wholeFolders(listing: AsyncIterable<StoredObject>, label: string): AsyncGenerator<Folder> {
-  const open: { folder: string; objects: StoredObject[] }[] = [];
-  let before = '';
-  for await (const object of listing) {
-    // A folder that comes in two parts would seem to hold a lease and no manifest, and prune sweeps such.
-    if (object.key <= before) {
-      throw new DguardError('storage_failed', `${object.key} is listed after ${before}: out of order`, {
-        operation: 'list',
-        subject: label,
-        hint: 'list again; nothing was changed',
-      });
-    }
-    before = object.key;
-    const slash = object.key.lastIndexOf('/');
-    if (slash === -1) continue;
-    const folder = object.key.slice(0, slash);
-    let top = open.at(-1);
-    while (top && !`${folder}/`.startsWith(`${top.folder}/`)) {
-      yield top;
-      open.pop();
-      top = open.at(-1);
-    }
-    if (top?.folder === folder) top.objects.push(object);
-    else open.push({ folder, objects: [object] });
-  }
-  yield* open;
 }
 
 /** Newest first; what cannot be read comes last. */
@@ -229,93 +192,4 @@ function verifyResult(value: Readonly<Record<string, unknown>>): VerifyResult | 
 
 function pinnedOf(value: Readonly<Record<string, unknown>>): boolean | undefined {
   return typeof value['pinned'] === 'boolean' ? value['pinned'] : undefined;
-}
-
-/**
- * The manifest against the folder's listing: what is missing or of another size, and what is foreign. Where
- * the index lists the artifacts, it is read only if their number or bytes are not those that are recorded.
- */
-async function compareObjects(stored: StoredBackup, objects: readonly StoredObject[], signal: AbortSignal) {
-  const { manifest, folder } = stored;
-  const present = new Map(objects.map((object) => [object.key.slice(folder.length + 1), object.sizeBytes]));
-  const problems: string[] = [];
-  const expected = new Map<string, number | undefined>([[MANIFEST_NAME, undefined]]);
-  if (manifest.status !== 'failed') expected.set(SUMS_NAME, undefined);
-  if (manifest.index) expected.set(manifest.index.name, manifest.index.size);
-  const others = () => [...present.keys()].filter((name) => !expected.has(name) && !BESIDES.test(name));
-  let artifacts: readonly ManifestArtifact[] = [];
-  if (Array.isArray(manifest.artifacts)) artifacts = manifest.artifacts as ManifestArtifact[];
-  else {
-    const { objects: count, bytes } = manifest.artifacts as { objects: number; bytes: number };
-    const names = others();
-    const found = names.reduce((sum, name) => sum + (present.get(name) ?? 0), 0);
-    try {
-      if (names.length !== count || found !== bytes) artifacts = await indexedArtifacts(stored, signal);
-    } catch (thrown) {
-      const error = toDguardError(thrown, 'storage_failed', { operation: 'read index', subject: folder });
-      if (error.code !== 'corrupt' && error.code !== 'storage_not_found') throw error;
-      problems.push(`${names.length} data objects with ${found} bytes, not ${count} with ${bytes}`);
-    }
-    if (artifacts.length === 0) for (const name of names) expected.set(name, undefined);
-  }
-  for (const { name, size } of artifacts.flatMap(artifactObjects)) expected.set(name, size);
-  for (const [name, size] of expected) {
-    const found = present.get(name);
-    if (found === undefined) problems.push(`${name} is missing`);
-    else if (size !== undefined && found !== size) problems.push(`${name} has ${found} bytes, not ${size}`);
-  }
-  return { problems, foreign: others() };
-}
-
-async function indexedArtifacts(
-  stored: StoredBackup,
-  signal: AbortSignal,
-): Promise<readonly ManifestArtifact[]> {
-  const { openContent } = await import('../archive/reader.ts'); // a listing seldom needs it
-  const { chain } = await openContent(stored, async () => undefined, signal);
-  return (await chain.link(chain.own)).artifacts;
-}
-
-/** A backup that refers to one which is missing or not intact is not intact either, however far up that is. */
-function withReferences(entries: readonly CatalogEntry[]): CatalogEntry[] {
-  const intact = intactIds(entries);
-  return entries.map((entry) => {
-    const lost = (entry.manifest?.references ?? []).filter(({ id }) => !intact.has(id));
-    if (lost.length === 0) return entry;
-    const problems = [
-      ...entry.problems,
-      ...lost.map(({ id }) => `the backup ${id}, which it needs, is not intact`),
-    ];
-    return { ...entry, problems, state: 'broken' as const, intact: false, good: false };
-  });
-}
-
-/** From those that refer to nothing upwards, so what goes in a circle is never reached. */
-function intactIds(entries: readonly CatalogEntry[]): Set<string> {
-  const byId = new Map(
-    entries.flatMap(({ manifest, intact }) =>
-      manifest ? [[manifest.id, { manifest, intact }] as const] : [],
-    ),
-  );
-  const missing = new Map([...byId].map(([id, { manifest }]) => [id, manifest.references.length]));
-  const dependents = new Map<string, string[]>();
-  for (const [id, { manifest }] of byId) {
-    for (const reference of manifest.references) {
-      const before = dependents.get(reference.id);
-      if (before) before.push(id);
-      else dependents.set(reference.id, [id]);
-    }
-  }
-  const found = new Set<string>();
-  const open = [...byId.keys()].filter((id) => missing.get(id) === 0);
-  for (let id = open.pop(); id !== undefined; id = open.pop()) {
-    if (!byId.get(id)?.intact) continue;
-    found.add(id);
-    for (const dependent of dependents.get(id) ?? []) {
-      const left = missing.get(dependent)! - 1;
-      missing.set(dependent, left);
-      if (left === 0) open.push(dependent);
-    }
-  }
-  return found;
 }
