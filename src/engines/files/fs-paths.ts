@@ -1,4 +1,4 @@
-import { isAscii, toBytes } from '../../archive/paths.ts';
+import { displayPath, isAscii, toBytes } from '../../archive/paths.ts';
 
 /** A byte string as Node's fs takes it: text is the faster form, and right only for ASCII. */
 export function fsPath(path: string): string | Buffer {
@@ -25,4 +25,9 @@ export function folderOf(path: string): string {
 /** Is `path` the folder itself or below it? */
 export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+}
+
+/** Paths as a person reads them, in one line. */
+export function displayPaths(paths: readonly string[]): string {
+  return paths.map(displayPath).join(', ');
 }

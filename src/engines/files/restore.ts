@@ -1,17 +1,16 @@
 import { join } from 'node:path';
 import { displayPath, fromText } from '../../archive/paths.ts';
 import { createSelection } from '../../archive/select.ts';
-import { DguardError, errnoOf, errorText, throwIfAborted } from '../../errors.ts';
+import { errorText, throwIfAborted } from '../../errors.ts';
 import { discardUnit } from '../swap-unit.ts';
 import type { BackupContent, RestoreOutcome } from '../types.ts';
 import { checkStaged } from './check-staged.ts';
-import { corrupt } from './corrupt.ts';
-import { createEntryCheck } from './entry-check.ts';
-import { findExtras } from './find-extras.ts';
-import { isWithin, joinPath } from './fs-paths.ts';
+import { displayPaths, joinPath } from './fs-paths.ts';
 import { createMetadata, type Metadata } from './metadata.ts';
 import { readOwners } from './owners.ts';
-import { createLeftOut, createScope, type FilesRestoreRequest, type LeftOut } from './scope.ts';
+import { nothingThere, targetFailed } from './restore-errors.ts';
+import { extrasOf, planned, survey } from './restore-plan.ts';
+import { createLeftOut, type FilesRestoreRequest, type LeftOut } from './scope.ts';
 import { type StageOutcome, stage } from './stage.ts';
 import { createSwap, discardSwap, type Staging, type Swap, swapIn } from './swap.ts';
 import type { SwapStep } from './swap-plan.ts';
@@ -47,7 +46,7 @@ export async function restoreFiles(
     ? await survey(content, request, all, held)
     : { targets: all, filesCount: 0, sizeBytes: 0 };
   noteMerges(targets, request);
-  if (request.dryRun) return plan(content, request, targets, counts, held, leftOut);
+  if (request.dryRun) return planned(content, request, targets, counts, held, leftOut);
   const xattrs = await loadXattrs();
   const metadata = metadataFor(request, xattrs);
   let staged: StageOutcome;
@@ -70,10 +69,10 @@ export async function restoreFiles(
   report(staged, metadata, request);
   request.onProgress(staged.sizeBytes, staged.filesCount);
   return {
-    target: names(targets.map(({ path }) => path)),
+    target: displayPaths(targets.map(({ path }) => path)),
     filesCount: staged.filesCount,
     sizeBytes: staged.sizeBytes,
-    ...(undo.length === 0 ? {} : { undo: names(undo) }),
+    ...(undo.length === 0 ? {} : { undo: displayPaths(undo) }),
   };
 }
 
@@ -88,42 +87,6 @@ function isWholeSource(content: BackupContent, request: FilesRestoreRequest): bo
   const options = request.source?.options;
   const configured = (options?.include_patterns.length ?? 0) + (options?.exclude_patterns.length ?? 0);
   return content.whole && request.only.length === 0 && content.patterns === undefined && configured === 0;
-}
-
-interface Counts {
-  readonly filesCount: number;
-  readonly sizeBytes: number;
-}
-
-/**
- * A first look at the entries, checked as the restore will check them: which targets they are for (of a
- * selection, not all), and how much they are.
- */
-async function survey(
-  content: BackupContent,
-  request: FilesRestoreRequest,
-  targets: readonly Target[],
-  held: Map<string, boolean> | undefined,
-): Promise<Counts & { targets: Target[] }> {
-  const check = createEntryCheck(request.only.length > 0);
-  const touched = new Set<Target>();
-  let entries = 0;
-  let filesCount = 0;
-  let sizeBytes = 0;
-  for await (const entry of content.entries({ only: request.only })) {
-    throwIfAborted(request.signal);
-    const wrong = check(entry);
-    if (wrong !== undefined) throw corrupt(entry.path, wrong);
-    entries += 1;
-    held?.set(entry.path, entry.kind === 'directory');
-    const target = targets.find((each) => each.entry === '' || isWithin(entry.path, each.entry));
-    if (target !== undefined) touched.add(target);
-    if (entry.kind === 'directory' || entry.type === 'table') continue;
-    filesCount += 1;
-    sizeBytes += entry.size;
-  }
-  if (entries === 0) throw nothingThere(request);
-  return { filesCount, sizeBytes, targets: targets.filter((target) => touched.has(target)) };
 }
 
 function noteMerges(targets: readonly Target[], request: FilesRestoreRequest): void {
@@ -158,20 +121,6 @@ function metadataFor(request: FilesRestoreRequest, xattrs: Xattrs | undefined): 
     owners: readOwners(),
     xattrs,
   });
-}
-
-/** What goes without a successor, by target. */
-async function extrasOf(
-  content: BackupContent,
-  request: FilesRestoreRequest,
-  targets: readonly Target[],
-  held: ReadonlyMap<string, boolean> | undefined,
-  leftOut: LeftOut,
-): Promise<ReadonlyMap<Target, readonly string[]>> {
-  if (held === undefined) return new Map();
-  const scope = await createScope(content, request);
-  const merged = targets.filter(({ mode }) => mode === 'merge');
-  return new Map(merged.map((target) => [target, findExtras(target, held, scope, leftOut)]));
 }
 
 function stepsFor(
@@ -230,37 +179,6 @@ async function testRestore(content: BackupContent, request: FilesRestoreRequest)
   }
 }
 
-async function plan(
-  content: BackupContent,
-  request: FilesRestoreRequest,
-  targets: readonly Target[],
-  { filesCount, sizeBytes }: Counts,
-  held: ReadonlyMap<string, boolean> | undefined,
-  leftOut: LeftOut,
-): Promise<RestoreOutcome> {
-  const extras = await extrasOf(content, request, targets, held, leftOut);
-  const lines = targets.flatMap((target) => {
-    const path = displayPath(target.path);
-    const removed = (extras.get(target) ?? []).map(
-      (extra) => `remove, and keep for undo, ${displayPath(joinPath(target.path, extra))}`,
-    );
-    if (target.state !== 'occupied') return [`restore to ${path}`];
-    if (target.mode !== 'merge') {
-      return [`restore to ${path}; what is there now is kept ${target.place} it for undo`];
-    }
-    return [
-      `replace in ${path} what the backup holds, and keep it ${target.place} it for undo; everything else stays`,
-      ...removed,
-    ];
-  });
-  return {
-    target: names(targets.map(({ path }) => path)),
-    filesCount,
-    sizeBytes,
-    plan: [`write ${filesCount} files of ${sizeBytes} bytes beside the target`, ...lines],
-  };
-}
-
 function report(staged: StageOutcome, metadata: Metadata, request: FilesRestoreRequest): void {
   metadata.report(request.warn);
   if (staged.skippedDevices > 0) {
@@ -287,37 +205,4 @@ function throttled(
     files = filesDone;
     onProgress(bytesDone, filesDone);
   };
-}
-
-function names(paths: readonly string[]): string {
-  return paths.map(displayPath).join(', ');
-}
-
-function nothingThere(request: FilesRestoreRequest): DguardError {
-  const what =
-    request.only.length === 0 ? 'the backup is empty' : `nothing in it is named ${request.only.join(', ')}`;
-  return new DguardError('nothing_there', what, {
-    operation: 'restore',
-    subject: request.backupId,
-    hint: `\`dguard ls ${request.backupId}\` shows the paths in it: they begin below the source's folder`,
-  });
-}
-
-const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: 'free some room there, or restore elsewhere with --to-path DIR',
-  EDQUOT: 'free some room there, or restore elsewhere with --to-path DIR',
-  EACCES: 'restore as a user who may write there, or elsewhere with --to-path DIR',
-  EROFS: 'restore elsewhere with --to-path DIR',
-  ENAMETOOLONG: 'restore to a folder with a shorter path: --to-path DIR',
-};
-
-function targetFailed(error: unknown, targets: readonly Target[]): DguardError {
-  if (error instanceof DguardError) return error;
-  const hint = HINTS[errnoOf(error) ?? ''];
-  return new DguardError('target_failed', `the target cannot be written: ${errorText(error)}`, {
-    operation: 'restore',
-    subject: names(targets.map(({ path }) => path)),
-    ...(hint === undefined ? {} : { hint }),
-    cause: error,
-  });
 }
