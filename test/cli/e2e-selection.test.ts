@@ -115,6 +115,9 @@ describe('--only and --exclude', () => {
     await backup('files', '--only', 'a');
     const run = await space.json('restore', 'files', '--to-path', './to');
     expect(run.document.restored.map(({ id }) => id)).toEqual([whole.id]);
+    // Nor what verify proves of it.
+    const proof = await space.json('verify', 'files');
+    expect(proof.document.checks.map(({ id }) => id)).toEqual([whole.id]);
   });
 
   it('restore --only takes a part of a whole one', async () => {

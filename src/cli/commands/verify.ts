@@ -3,6 +3,7 @@ import type { CatalogEntry } from '../../core/catalog.ts';
 import {
   copiesOf,
   datasourceOf,
+  isOutsideHistory,
   jobOf,
   listingFailure,
   readCatalogs,
@@ -104,7 +105,9 @@ function choose(
   if (options.sample !== undefined) return sampleOf(ofJob, options.sample);
   if (options.all) return ofJob;
   const seen = new Map<string, number>();
-  return ofJob.filter(({ manifest, destination, folder }) => {
+  // The newest is what a restore of the job takes: no selection, no safety backup.
+  const taken = ofJob.filter(({ manifest }) => manifest === undefined || !isOutsideHistory(manifest));
+  return (taken.length > 0 ? taken : ofJob).filter(({ manifest, destination, folder }) => {
     const group = `${destination.name}\n${manifest ? `${manifest.job}\n${manifest.datasource.name}` : folder}`;
     const count = seen.get(group) ?? 0;
     seen.set(group, count + 1);
