@@ -1,5 +1,6 @@
 /** The little of WebAssembly that dguard uses; TypeScript has it only among the browser's types. */
 declare namespace WebAssembly {
+  function validate(bytes: Uint8Array): boolean;
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number; shared?: boolean });
     readonly buffer: ArrayBuffer;

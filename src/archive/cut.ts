@@ -1,4 +1,17 @@
 import { hash } from 'node:crypto';
+import {
+  ADD,
+  advance,
+  constant,
+  END,
+  get,
+  loadByte,
+  NO_RESULT,
+  repeat,
+  tee,
+  type WasmFunction,
+  wasmFunction,
+} from '../wasm.ts';
 import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
 
 /**
@@ -92,16 +105,9 @@ const UNROLL = 8;
  * `scan(warm, from, to, limit)`: hashes bytes from address `warm` up to `to`; returns the address after the
  * first byte at or after `from` whose hash is below `limit`, or 0.
  */
-function instantiateScan(memory: WebAssembly.Memory) {
-  const [WARM, FROM, TO, LIMIT, H] = [0, 1, 2, 3, 4];
-  const [BLOCK, LOOP, IF, END, BRANCH, BRANCH_IF, RETURN, DROP] = [2, 3, 4, 0x0b, 0x0c, 0x0d, 0x0f, 0x1a];
-  const [LESS, NOT_GREATER, ADD, SHIFT_LEFT] = [0x49, 0x4d, 0x6a, 0x74]; // compared unsigned
-  const NO_RESULT = 0x40;
-  const get = (local: number) => [0x20, local];
-  const set = (local: number) => [0x21, local];
-  const tee = (local: number) => [0x22, local];
-  const constant = (value: number) => [0x41, value];
-  const loadByte = (offset: number) => [0x2d, 0, offset];
+function instantiateScan(memory: WebAssembly.Memory): WasmFunction {
+  const [WARM, FROM, TO, LIMIT, H] = [0, 1, 2, 3, 4] as const;
+  const [IF, RETURN, DROP, LESS, SHIFT_LEFT] = [4, 0x0f, 0x1a, 0x49, 0x74]; // compared unsigned
   const loadWord = [0x28, 2, 0];
   /** h = (h << 1) + gear[byte at warm + offset]; the table lies at address 0. Leaves h on the stack. */
   const hashByte = (offset: number) => [
@@ -113,33 +119,11 @@ function instantiateScan(memory: WebAssembly.Memory) {
     ...[...hashByte(offset), ...get(LIMIT), LESS, IF, NO_RESULT],
     ...[...get(WARM), ...constant(offset + 1), ADD, RETURN, END],
   ];
-  const advance = (count: number) => [...get(WARM), ...constant(count), ADD, ...set(WARM)];
-  /** Repeats `body`, which ends by advancing, while `count` more bytes lie below `end`. */
-  const repeat = (end: number, count: number, body: number[]) => [
-    ...[BLOCK, NO_RESULT, LOOP, NO_RESULT],
-    ...[...get(end), ...get(WARM), ...constant(count - 1), ADD, NOT_GREATER, BRANCH_IF, 1],
-    ...[...body, BRANCH, 0, END, END],
-  ];
-  const turns = (body: (offset: number) => number[]) =>
-    Array.from({ length: UNROLL }, (_, offset) => body(offset)).flat();
-  const body = [
-    ...[1, 1, 0x7f], // one local: i32 h
-    ...repeat(FROM, 1, [...hashByte(0), DROP, ...advance(1)]),
-    ...repeat(TO, UNROLL, [...turns(testByte), ...advance(UNROLL)]),
-    ...repeat(TO, 1, [...testByte(0), ...advance(1)]),
-    ...[...constant(0), END],
-  ];
-  const leb = (value: number) => (value < 128 ? [value] : [(value & 127) | 128, value >> 7]);
-  const section = (id: number, content: number[]) => [id, ...leb(content.length), ...content];
-  const name = (text: string) => [text.length, ...Buffer.from(text)];
-  const module = Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, [1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f]),
-    ...section(2, [1, ...name('m'), ...name('m'), 0x02, 0x00, 1]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...name('scan'), 0x00, 0]),
-    ...section(10, [1, ...leb(body.length), ...body]),
-  ]);
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { m: { m: memory } });
-  return instance.exports['scan'] as (warm: number, from: number, to: number, limit: number) => number;
+  const turns = Array.from({ length: UNROLL }, (_, offset) => testByte(offset)).flat();
+  return wasmFunction(memory, 4, [
+    ...repeat(WARM, FROM, 1, [...hashByte(0), DROP, ...advance(WARM, 1)]),
+    ...repeat(WARM, TO, UNROLL, [...turns, ...advance(WARM, UNROLL)]),
+    ...repeat(WARM, TO, 1, [...testByte(0), ...advance(WARM, 1)]),
+    ...constant(0),
+  ])!;
 }

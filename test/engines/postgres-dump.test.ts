@@ -292,6 +292,34 @@ describeWithEachPostgres('postgres: dump', (server) => {
     expect(none).toMatchObject({ code: 'source_empty' });
   });
 
+  it('reads each table once: the rows are counted as the dump passes by', async () => {
+    await bench.database(
+      'once',
+      `${BIG}; CREATE TABLE parted (n int) PARTITION BY LIST (n);
+      CREATE TABLE part PARTITION OF parted FOR VALUES IN (1); INSERT INTO parted VALUES (1), (1)`,
+    );
+    await bench.sql('once', 'VACUUM ANALYZE');
+    const scans = async () => {
+      const [row] = await bench.sql(
+        'once',
+        'SELECT sum(seq_scan + coalesce(idx_scan, 0))::int AS n FROM pg_stat_user_tables',
+      );
+      return row!['n'] as number;
+    };
+    const before = await scans();
+    const content = await backUp(bench.source('once'));
+    // Two tables with rows, each read by pg_dump.
+    await expect.poll(scans, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 2);
+    expect(await scans()).toBe(before + 2);
+    const tables: unknown[] = [];
+    for await (const entry of content.entries())
+      if (entry.type === 'table') tables.push([entry.table, entry.rows]);
+    expect(tables).toEqual([
+      ['public.big', 100_000],
+      ['public.part', 2],
+    ]);
+  });
+
   it('estimates rows from statistics where asked to, and leaves role passwords out', async () => {
     await bench.database('guessed', `${BIG}; CREATE TABLE never_analysed (n int)`);
     await bench.sql('guessed', 'ANALYZE big; DELETE FROM big WHERE id <= 50000');

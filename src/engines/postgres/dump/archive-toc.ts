@@ -12,8 +12,12 @@ export interface ArchiveContents {
 export interface ContentsEntry {
   /** The dump's own number of it. */
   readonly id: number;
+  /** Of the object in the server's catalog; of `TABLE DATA` the table's. */
+  readonly oid: string;
   /** `TABLE DATA`, `BLOBS`, … */
   readonly kind: string;
+  /** Its data are rows as `COPY … TO STDOUT` writes them. */
+  readonly copied: boolean;
   readonly start: number;
   /** Where the archive says where its data is: the last 9 bytes of the entry. */
   readonly place: number;
@@ -77,10 +81,14 @@ function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown' {
       const start = at;
       const id = int();
       int();
-      times(3, text);
+      text();
+      const oid = text() ?? '';
+      text();
       const kind = text() ?? '';
       int();
-      times(6, text);
+      times(2, text);
+      const copied = /^COPY .* FROM stdin;\n$/s.test(text() ?? '');
+      times(3, text);
       if (version >= 116) int();
       times(2, text);
       while (text() !== undefined);
@@ -88,7 +96,7 @@ function readContents(bytes: Buffer): ArchiveContents | 'more' | 'unknown' {
       const data = DATA_STATES.get(byte() as 1 | 2 | 3);
       if (data === undefined) return 'unknown';
       times(PLACE_BYTES - 1, byte);
-      entries.push({ id, kind, start, place, data });
+      entries.push({ id, oid, kind, copied, start, place, data });
     }
     return { entries, end: at };
   } catch (thrown) {

@@ -38,6 +38,10 @@ export interface Snapshot {
   readonly said: string[];
   /** Where in the dump large data lie, once it was read. */
   readonly largeData: DataBlock[];
+  /** Whether rows are counted, not estimated. */
+  readonly countsRows: boolean;
+  /** How many rows the dump has of tables, by their oid, once it was read: of these nothing need be asked. */
+  readonly dumpedRows: Map<string, number>;
 }
 
 /** Opens a snapshot of one database and offers it as a dump of PostgreSQL's own, and its globals. */
@@ -105,6 +109,8 @@ export async function dumpDatabase(
       signal: AbortSignal.any([source.signal, closed.signal]),
       said: [],
       largeData: [],
+      countsRows: server.source.options.row_counts !== 'estimate',
+      dumpedRows: new Map(),
     };
     const begun = request.format === 'jsonl' ? undefined : beginDump(snapshot, request, subject);
     if (begun) ({ ended } = begun);
@@ -125,7 +131,8 @@ export async function dumpDatabase(
       identity: `${system}/${database}`,
       ...(size === undefined ? {} : { expectedBytes: size }),
       ...(patterned ? { patterns: { include: request.include, exclude: request.exclude } } : {}),
-      members: (): AsyncIterable<Member> => (begun ? begun.members(count) : inOrder(rowsAsJson!.members)),
+      members: (): AsyncIterable<Member> =>
+        begun ? begun.members(description, count) : inOrder(rowsAsJson!.members),
       facts: async (): Promise<DumpFacts> => {
         const counted = await (rowsAsJson?.count ?? count)();
         const { facts, schema } = await description;
@@ -201,7 +208,7 @@ interface Description {
 
 /** What the manifest says of the source beside its rows. */
 async function describe(snapshot: Snapshot, versionNum: number, subject: string): Promise<Description> {
-  const { session, server, database, sizeBytes, tools, tables, withoutRows } = snapshot;
+  const { session, countsRows, database, sizeBytes, tools, tables, withoutRows } = snapshot;
   try {
     const facts = (await readDatabase(session, database)) as DatabaseFacts;
     return {
@@ -213,7 +220,7 @@ async function describe(snapshot: Snapshot, versionNum: number, subject: string)
         large_objects: await countLargeObjects(session),
         without_rows: withoutRows.map((table) => table.name),
         parents: parentNames(tables),
-        row_counts: rowCounts(server),
+        row_counts: countsRows ? 'exact' : 'estimate',
       },
       schema: await schemaHash(session),
     };
@@ -239,10 +246,10 @@ function parentNames(tables: readonly TableInfo[]): SourceFacts['parents'] {
   );
 }
 
-function rowCounts(server: Server): 'exact' | 'estimate' {
-  return server.source.options.row_counts ?? 'exact';
-}
-
+/**
+ * The rows of each table that is kept. The dump's own are as many as it has lines of them: it was made in the very
+ * snapshot, and a second look at all rows would cost the server as much as the first. The rest is asked.
+ */
 async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
   const [recovery] = await snapshot.session.rows<{ standby: boolean }>(
     'SELECT pg_catalog.pg_is_in_recovery() AS standby',
@@ -253,10 +260,16 @@ async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
     (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
   );
   try {
-    if (rowCounts(snapshot.server) === 'estimate') return await estimateRows(snapshot.session, counted);
+    if (!snapshot.countsRows) return await estimateRows(snapshot.session, counted);
+    const { dumpedRows } = snapshot;
+    const known = counted.flatMap(({ oid, name }) =>
+      dumpedRows.has(oid) ? [{ name, rows: dumpedRows.get(oid)! }] : [],
+    );
+    const asked = counted.filter(({ oid }) => !dumpedRows.has(oid));
     // By the session that holds the locks: another would wait behind whoever waits to alter a table, who waits
     // for this one to end, and nobody could see the circle.
-    return await countRows(snapshot.session, counted, true);
+    const facts = [...known, ...(await countRows(snapshot.session, asked, true))];
+    return facts.sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     const subject = `${snapshot.server.source.name}/${snapshot.database}`;
     throw serverError(error, 'source_failed', 'count rows', subject);

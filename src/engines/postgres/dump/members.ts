@@ -6,6 +6,7 @@ import { dumpArguments, explained, finishTool, startTool } from '../server/run-t
 import { createOffsetScanner, type DataBlock } from './archive-offsets.ts';
 import { directoryMembers } from './directory.ts';
 import type { Snapshot } from './dump.ts';
+import { createLineCounter } from './line-counter.ts';
 
 export const CUSTOM_MEMBER = 'database.dump';
 export const GLOBALS_MEMBER = 'globals.sql';
@@ -19,8 +20,8 @@ const MAX_LARGE = 200;
 
 /** What makes a native dump, at work. */
 export interface BegunDump {
-  /** The database, in one stream or one per file, then the globals. */
-  members(count: () => Promise<readonly TableFact[]>): AsyncGenerator<Member>;
+  /** The database, in one stream or one per file, then the globals. `described`: what else is asked meanwhile. */
+  members(described: Promise<unknown>, count: () => Promise<readonly TableFact[]>): AsyncGenerator<Member>;
   /** When all tools are gone that were started before anybody asked for their bytes. */
   ended(): Promise<void>;
 }
@@ -45,7 +46,7 @@ export function beginDump(snapshot: Snapshot, request: DumpRequest, subject: str
   if (jobs > 1 && canStage(snapshot, subject)) {
     const globals = startAhead(() => startGlobals(snapshot, subject));
     return {
-      async *members(count) {
+      async *members(_, count) {
         yield* directoryMembers(snapshot, jobs, subject, count);
         yield globalsMember(snapshot, subject, globals);
       },
@@ -62,13 +63,13 @@ export function beginDump(snapshot: Snapshot, request: DumpRequest, subject: str
     return await startGlobals(snapshot, subject);
   });
   return {
-    async *members(count) {
+    async *members(described, count) {
       yield {
         kind: 'stream',
         path: CUSTOM_MEMBER,
         media: 'application/octet-stream',
         format: 'pg_dump-custom',
-        open: () => customDump(snapshot, subject, dump, count),
+        open: () => customDump(snapshot, subject, dump, described),
         tables: count,
       };
       yield globalsMember(snapshot, subject, globals);
@@ -95,15 +96,15 @@ async function* customDump(
   snapshot: Snapshot,
   subject: string,
   tool: () => Promise<Child>,
-  count: () => Promise<unknown>,
+  described: Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
   const child = await tool();
   let failure = undefined as { readonly error: unknown } | undefined;
-  count().catch((error: unknown) => {
+  described.catch((error: unknown) => {
     failure = { error };
   });
   let first = true;
-  const scanner = createOffsetScanner();
+  const scanner = createOffsetScanner(snapshot.countsRows ? createLineCounter() : undefined);
   try {
     for await (const chunk of child.stdout) {
       if (first && !MAGIC.equals(chunk.subarray(0, MAGIC.length))) {
@@ -126,6 +127,7 @@ async function* customDump(
   if (first) throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
   await finishTool(snapshot, child, subject);
   snapshot.largeData.push(...largest(scanner.blocks()));
+  for (const [oid, rows] of scanner.rows()) snapshot.dumpedRows.set(oid, rows);
 }
 
 /** The blocks that are worth to be found again by themselves, in their order. */
