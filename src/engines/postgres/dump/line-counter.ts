@@ -1,4 +1,4 @@
-import { advance, constant, get, loadByte, repeat, set, wasmFunction } from '../../../wasm.ts';
+import { ADD, advance, constant, get, loadByte, repeat, set, wasmFunction } from '../../../wasm.ts';
 
 /** How many line feeds are in some bytes. */
 export type LineCounter = (bytes: Uint8Array) => number;
@@ -30,7 +30,7 @@ function countFunction(memory: WebAssembly.Memory) {
   const [AT, TO, LINES] = [0, 1, 2] as const;
   const VECTOR_BYTES = 16;
   const TURN_BYTES = 48;
-  const [ADD, EQUAL, COUNT_BITS, VECTOR] = [0x6a, 0x46, 0x69, 0xfd];
+  const [EQUAL, COUNT_BITS, VECTOR] = [0x46, 0x69, 0xfd];
   const loadVector = (offset: number) => [VECTOR, 0x00, 0, offset];
   const lineFeeds = [VECTOR, 0x0c, ...new Array<number>(VECTOR_BYTES).fill(LINE_FEED)];
   const [equalBytes, highestBits] = [
