@@ -3,10 +3,10 @@ import { isPacked } from '../../archive/packed.ts';
 import { displayPath } from '../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
 import { threadFile } from '../../threads.ts';
-import type { LargeContent, TreeItem } from '../member.ts';
-import type { Dump, DumpRequest, EngineSource } from '../types.ts';
+import type { Dump, DumpRequest, EngineSource, LargeContent, TreeItem } from '../types.ts';
+import { WHOLE_FILE_BYTES } from './open-file.ts';
 import type { FilesOptions } from './options.ts';
-import { WHOLE_FILE_BYTES } from './reader.ts';
+
 import { resolveOwnPaths, resolveSources } from './sources.ts';
 import { type WalkContext, type WalkRequest, walk } from './walk.ts';
 import { walkInThread } from './walker.ts';

@@ -1,11 +1,8 @@
-import { createHash, hash } from 'node:crypto';
-import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync, readSync } from 'node:fs';
-import type { EntryKind, EntryRecord } from '../../archive/entry.ts';
+import { closeSync, fstatSync, lstatSync, readlinkSync } from 'node:fs';
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf, errorText } from '../../errors.ts';
 import { looksMarked, readMark } from '../marks.ts';
-import type { LargeContent, TreeItem } from '../member.ts';
-import type { Warning } from '../types.ts';
+import type { EntryRecord, TreeItem } from '../types.ts';
 import {
   deviceNumbers,
   type FolderChild,
@@ -15,10 +12,12 @@ import {
   openForReading,
 } from './fs-calls.ts';
 import { fsPath, joinPath } from './fs-paths.ts';
-import { CHANGED, largeContent, sameStat } from './large-content.ts';
+import { CHANGED } from './large-content.ts';
+import { createOpenFileReader, type OpenFileOptions } from './open-file.ts';
 import type { Owners } from './owners.ts';
 import type { Selection } from './patterns.ts';
-import { encodedXattrBytes, MAX_XATTR_BYTES, type Xattrs } from './xattrs.ts';
+import { createRecorder } from './records.ts';
+import type { Xattrs } from './xattrs.ts';
 
 /** One source to walk. Byte strings. */
 export interface ReaderRoot {
@@ -29,7 +28,7 @@ export interface ReaderRoot {
   readonly selection: Selection;
 }
 
-export interface ReaderOptions {
+export interface ReaderOptions extends OpenFileOptions {
   /** In the order of their entries, none inside another. */
   readonly roots: readonly ReaderRoot[];
   readonly oneFileSystem: boolean;
@@ -40,20 +39,7 @@ export interface ReaderOptions {
   readonly ownPaths: ReadonlySet<string>;
   readonly owners: Owners;
   readonly xattrs: Xattrs | undefined;
-  readonly nowMs: () => number;
-  readonly warn: (warning: Warning) => void;
-  /** What a file of `WHOLE_FILE_BYTES` or more becomes; without it, `largeContent`. */
-  readonly openLarge?: (fd: number, path: string, before: BigIntStats, unsure: boolean) => LargeContent;
-  /** The content of a file is valid only until the next one is asked for. */
-  readonly reuseBuffers?: boolean;
 }
-
-/** Smaller files are read whole; from here on they are `LargeContent`. */
-export const WHOLE_FILE_BYTES = 1024 * 1024;
-/** A file modified this shortly before it was read may change again without its times showing it. */
-const UNSURE_NS = 2_000_000_000n;
-/** Content of small files shares buffers of this size. */
-const ARENA_BYTES = 1024 * 1024;
 
 /**
  * Walks the sources depth first in the order of `compareEntryPaths` and reads what it meets, synchronously:
@@ -115,13 +101,10 @@ interface Met {
 }
 
 function createReader(options: ReaderOptions) {
-  const { xattrs, owners, warn } = options;
-  const openLarge = options.openLarge ?? ((...file) => largeContent(...file, warn));
-  const links = new Map<string, { entry: string; size: bigint; mtimeNs: bigint; group: number }>();
-  let arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
-  let arenaUsed = 0;
-  let unsureFromNs = 0n;
-  let filesUntilClock = 0;
+  const { warn } = options;
+  const recorder = createRecorder(options);
+  const { newRecord, addXattrs } = recorder;
+  const readOpenFile = createOpenFileReader(options, recorder);
 
   return { open, visit };
 
@@ -257,69 +240,6 @@ function createReader(options: ReaderOptions) {
     }
   }
 
-  function readOpenFile(fd: number, stat: BigIntStats, path: string, entry: string): TreeItem {
-    const key = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined;
-    if (key !== undefined) {
-      const first = links.get(key);
-      // A number may be given to a new file after the first one was removed: it must look the same.
-      if (first !== undefined && first.size === stat.size && first.mtimeNs === stat.mtimeNs) {
-        const link = newRecord(stat, entry, 'hardlink', 0);
-        link.link = first.entry;
-        link.linkGroup = first.group;
-        return { entry: link };
-      }
-    }
-    const size = Number(stat.size);
-    const record = newRecord(stat, entry, 'file', size);
-    if (key !== undefined) record.linkGroup = linkGroupOf(entry);
-    if (stat.blocks * 512n < stat.size) record.sparse = true;
-    addXattrs(record, fd, stat.dev, path);
-    if (filesUntilClock === 0) {
-      // Looking at the clock now and then only makes more files unsure, never fewer.
-      filesUntilClock = 256;
-      unsureFromNs = BigInt(Math.trunc(options.nowMs())) * 1_000_000n - UNSURE_NS;
-    }
-    filesUntilClock -= 1;
-    if (stat.mtimeNs >= unsureFromNs || stat.ctimeNs >= unsureFromNs) record.unsure = true;
-    const content =
-      size >= WHOLE_FILE_BYTES
-        ? openLarge(fd, path, stat, record.unsure === true)
-        : readWhole(fd, stat, path, record, size);
-    if (key !== undefined) {
-      links.set(key, { entry, size: stat.size, mtimeNs: stat.mtimeNs, group: record.linkGroup! });
-    }
-    return { entry: record, content };
-  }
-
-  function readWhole(
-    fd: number,
-    stat: BigIntStats,
-    path: string,
-    record: EntryRecord,
-    size: number,
-  ): Uint8Array {
-    if (options.reuseBuffers) arenaUsed = 0;
-    if (arenaUsed + size > ARENA_BYTES) {
-      arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
-      arenaUsed = 0;
-    }
-    let filled = 0;
-    while (filled < size) {
-      const count = readSync(fd, arena, arenaUsed + filled, size - filled, null);
-      if (count === 0) break;
-      filled += count;
-    }
-    const content = arena.subarray(arenaUsed, arenaUsed + filled);
-    arenaUsed += filled;
-    record.size = filled;
-    record.sha256 = sha256Hex(content);
-    if (filled < size || !sameStat(stat, fstatSync(fd, { bigint: true }))) {
-      record.unsure = true;
-      warn({ message: CHANGED, subject: path, partial: true });
-    }
-    return content;
-  }
-
   /** Symlinks and special files, by lstat: opening a device may do things. */
   function readOther(path: string, entry: string): Met | undefined {
     try {
@@ -366,52 +286,4 @@ function createReader(options: ReaderOptions) {
           : `cannot be read: ${code ?? errorText(error)}`;
     warn({ message, subject: path, partial: true });
   }
-
-  function newRecord(stat: BigIntStats, path: string, kind: EntryKind, size: number): EntryRecord {
-    const uid = Number(stat.uid);
-    const gid = Number(stat.gid);
-    const record: EntryRecord = {
-      path,
-      kind,
-      size,
-      mtimeNs: stat.mtimeNs,
-      ctimeNs: stat.ctimeNs,
-      ino: stat.ino,
-      dev: stat.dev,
-      mode: Number(stat.mode) & 0o7777,
-      uid,
-      gid,
-    };
-    const user = owners.userName(uid);
-    if (user !== undefined) record.user = user;
-    const group = owners.groupName(gid);
-    if (group !== undefined) record.group = group;
-    return record;
-  }
-
-  function addXattrs(record: EntryRecord, fd: number, device: bigint, path: string): void {
-    if (xattrs === undefined) return;
-    try {
-      const found = xattrs.read(fd, device, path);
-      if (found === undefined) return;
-      if (encodedXattrBytes(found) > MAX_XATTR_BYTES) {
-        const message = `its extended attributes are not saved: more than ${MAX_XATTR_BYTES} bytes`;
-        warn({ message, subject: path, partial: true });
-        return;
-      }
-      record.xattrs = found;
-    } catch (error) {
-      const message = `its extended attributes cannot be read: ${errorText(error)}`;
-      warn({ message, subject: path, partial: true });
-    }
-  }
-}
-
-/** The same group has the same number in every backup, so that its index lines do not change. */
-function linkGroupOf(entry: string): number {
-  return createHash('sha256').update(entry, 'latin1').digest().readUIntBE(0, 6);
-}
-
-function sha256Hex(content: Uint8Array): string {
-  return hash('sha256', content, 'hex');
 }
