@@ -1,7 +1,7 @@
 import type { TreeItem } from '../engines/member.ts';
 import type { ContentEntry, EntryRecord } from './entry.ts';
 import { parseEntryLine, treeHead } from './index/lines.ts';
-import { tarHeader, tarPadding } from './tar.ts';
+import { BLOCK_BYTES, tarHeader, writeTarHeader } from './tar.ts';
 
 /**
  * A run of small entries as they go into the archive: their piece of the tar, and the heads of their index
@@ -46,9 +46,16 @@ export interface PackerRoom {
   readonly paths: Uint8Array;
 }
 
+/** Room where a file's content may be read to. */
+export interface ContentRoom {
+  readonly bytes: Buffer;
+  /** Where it begins; it runs to the end of `bytes`. */
+  readonly at: number;
+}
+
 /** Packs entries one by one into buffers of the caller's. */
 export function createPacker(room: PackerRoom) {
-  const { tar } = room;
+  const tar = bufferOf(room.tar);
   const heads = bufferOf(room.heads);
   const paths = bufferOf(room.paths);
   const places: number[] = [];
@@ -57,6 +64,13 @@ export function createPacker(room: PackerRoom) {
   let at = 0;
   let headsEnd = 0;
   let pathsEnd = 0;
+
+  /** `content` may lie in `tar` itself. */
+  function place(content: Uint8Array, start: number): void {
+    if (content.buffer === tar.buffer && content.byteOffset === tar.byteOffset + start) return;
+    tar.set(content, start);
+  }
+
   return {
     get count() {
       return count;
@@ -64,29 +78,36 @@ export function createPacker(room: PackerRoom) {
     get usedBytes() {
       return at;
     },
+    /** Where the next entry's content goes behind a common header: what lies there already is not copied. */
+    contentRoom: (): ContentRoom => ({ bytes: tar, at: at + BLOCK_BYTES }),
     /** False where the entry does not fit, or cannot be packed: nothing was added. */
     add(entry: EntryRecord, content: Uint8Array | undefined): boolean {
+      const { path } = entry;
       const head = treeHead(entry);
       // A character is at most three bytes of UTF-8.
       if (head.length > MAX_HEAD_BYTES || headsEnd + 3 * head.length + 1 > heads.length) return false;
-      if (pathsEnd + entry.path.length + 1 > paths.length) return false;
-      const header = tarHeader(entry);
+      if (pathsEnd + path.length + 1 > paths.length) return false;
       const length = content?.length ?? 0;
-      const padding = tarPadding(length);
-      if (at + header.length + length + padding.length > tar.length) return false;
+      const padded = Math.ceil(length / BLOCK_BYTES) * BLOCK_BYTES;
+      let start = at + BLOCK_BYTES;
+      if (start + padded > tar.length) return false;
+      if (!writeTarHeader(entry, tar, at)) {
+        const header = tarHeader(entry);
+        start = at + header.length;
+        if (start + padded > tar.length) return false;
+        // Before the header: it may be written over content that lies where a common one would end.
+        if (content !== undefined) place(content, start);
+        header.copy(tar, at);
+      } else if (content !== undefined) place(content, start);
       count++;
       if (entry.kind !== 'directory') files++;
       headsEnd += heads.write(head, headsEnd, 'utf8');
       heads[headsEnd++] = NEWLINE;
-      pathsEnd += paths.write(entry.path, pathsEnd, 'latin1');
+      pathsEnd += paths.write(path, pathsEnd, 'latin1');
       paths[pathsEnd++] = 0;
-      tar.set(header, at);
-      at += header.length;
-      places.push(at, length, entry.size);
-      if (content !== undefined) tar.set(content, at);
-      at += length;
-      tar.set(padding, at);
-      at += padding.length;
+      places.push(start, length, entry.size);
+      at = start + padded;
+      if (padded > length) tar.fill(0, start + length, at);
       return true;
     },
     run: (): PackedRun => ({

@@ -7,18 +7,29 @@ import { isAscii, isUtf8Path } from './paths.ts';
  * form: the buffer is empty, the entry lives in the index alone.
  */
 export function tarHeader(entry: EntryRecord): Buffer {
+  const header = Buffer.allocUnsafe(BLOCK_BYTES);
+  return writeTarHeader(entry, header, 0) ? header : longHeader(entry);
+}
+
+/** Writes the header of an entry where it is the one block of ustar; false: it is not, and nothing was written. */
+export function writeTarHeader(entry: EntryRecord, into: Uint8Array, at: number): boolean {
   const type = TYPE_FLAGS[entry.kind];
-  if (type === undefined) return EMPTY;
+  if (type === undefined) return false;
   const name = memberName(entry);
   const link = entry.link ?? '';
   const split = isAscii(name) ? splitName(name) : -1;
   const seconds = Number(floorSeconds(entry.mtimeNs));
-  if (split >= 0 && fitsUstar(entry, link, seconds)) {
-    const header = Buffer.allocUnsafe(BLOCK_BYTES);
-    writeUstar(header, 0, entry, type, name, split, link, seconds, entry.size);
-    return header;
-  }
-  return extendedHeader(entry, type, name, split, link, seconds);
+  if (split < 0 || !fitsUstar(entry, link, seconds)) return false;
+  writeUstar(into, at, entry, type, name, split, link, seconds, entry.size);
+  return true;
+}
+
+function longHeader(entry: EntryRecord): Buffer {
+  const type = TYPE_FLAGS[entry.kind];
+  if (type === undefined) return EMPTY;
+  const name = memberName(entry);
+  const split = isAscii(name) ? splitName(name) : -1;
+  return extendedHeader(entry, type, name, split, entry.link ?? '', Number(floorSeconds(entry.mtimeNs)));
 }
 
 /** The zero bytes that fill content up to a whole tar block. Shared: not to be written to. */
@@ -32,7 +43,8 @@ export function tarEnd(): Buffer {
   return ZEROS;
 }
 
-const BLOCK_BYTES = 512;
+/** The unit of a tar: headers, and what content is padded to. */
+export const BLOCK_BYTES = 512;
 const EMPTY = Buffer.alloc(0);
 const ZEROS = Buffer.alloc(2 * BLOCK_BYTES);
 const NAME_BYTES = 100;
@@ -79,6 +91,12 @@ for (const field of [329, 337]) TEMPLATE.write('0000000', field, 'latin1');
 const SCRATCH_WORDS = new Int32Array(BLOCK_BYTES / 4);
 const SCRATCH = Buffer.from(SCRATCH_WORDS.buffer);
 
+type Common = Pick<EntryRecord, 'mode' | 'uid' | 'gid' | 'user' | 'group'>;
+/** The template with the fields that neighbours nearly always share, and what they hold now. */
+const COMMON_WORDS = new Int32Array(BLOCK_BYTES / 4);
+const COMMON = Buffer.from(COMMON_WORDS.buffer);
+let common: Common = { mode: -1, uid: -1, gid: -1 };
+
 function memberName(entry: EntryRecord): string {
   if (entry.kind !== 'directory') return entry.path;
   return entry.path === '' ? './' : `${entry.path}/`;
@@ -115,8 +133,27 @@ function fitsOwner(name: string | undefined): boolean {
   return name === undefined || (name.length <= OWNER_NAME_BYTES && isAscii(name));
 }
 
+function setCommon(entry: Common): void {
+  const { mode, uid, gid, user, group } = entry;
+  if (
+    mode === common.mode &&
+    uid === common.uid &&
+    gid === common.gid &&
+    user === common.user &&
+    group === common.group
+  )
+    return;
+  COMMON.set(TEMPLATE);
+  writeOctal(COMMON, 100, 7, mode);
+  writeOctal(COMMON, 108, 7, uid <= MAX_ID ? uid : 0);
+  writeOctal(COMMON, 116, 7, gid <= MAX_ID ? gid : 0);
+  if (user !== undefined) COMMON.write(user, 265, OWNER_NAME_BYTES, 'latin1');
+  if (group !== undefined) COMMON.write(group, 297, OWNER_NAME_BYTES, 'latin1');
+  common = { mode, uid, gid, ...(user !== undefined && { user }), ...(group !== undefined && { group }) };
+}
+
 function writeUstar(
-  into: Buffer,
+  into: Uint8Array,
   at: number,
   entry: EntryRecord,
   type: number,
@@ -126,22 +163,18 @@ function writeUstar(
   seconds: number,
   size: number,
 ): void {
-  SCRATCH.set(TEMPLATE);
+  setCommon(entry);
+  SCRATCH_WORDS.set(COMMON_WORDS);
   if (split > 0) {
     SCRATCH.write(name.slice(split + 1), 0, NAME_BYTES, 'latin1');
     SCRATCH.write(name.slice(0, split), 345, PREFIX_BYTES, 'latin1');
   } else {
     SCRATCH.write(name, 0, NAME_BYTES, 'latin1');
   }
-  writeOctal(SCRATCH, 100, 7, entry.mode);
-  writeOctal(SCRATCH, 108, 7, entry.uid <= MAX_ID ? entry.uid : 0);
-  writeOctal(SCRATCH, 116, 7, entry.gid <= MAX_ID ? entry.gid : 0);
   writeOctal(SCRATCH, 124, 11, size <= MAX_NUMBER ? size : 0);
   writeOctal(SCRATCH, 136, 11, seconds < 0 ? 0 : Math.min(seconds, MAX_NUMBER));
   SCRATCH[156] = type;
   if (link !== '') SCRATCH.write(link, 157, NAME_BYTES, 'latin1');
-  if (entry.user !== undefined) SCRATCH.write(entry.user, 265, OWNER_NAME_BYTES, 'latin1');
-  if (entry.group !== undefined) SCRATCH.write(entry.group, 297, OWNER_NAME_BYTES, 'latin1');
   if (entry.device !== undefined) {
     writeOctal(SCRATCH, 329, 7, entry.device.major);
     writeOctal(SCRATCH, 337, 7, entry.device.minor);

@@ -21,14 +21,42 @@ export function textField(key: string, byteString: string): string {
   return `"${key}_b64":"${bytes.toString('base64')}"`;
 }
 
+type Common = Pick<EntryRecord, 'dev' | 'mode' | 'uid' | 'gid' | 'user' | 'group'>;
+/** The fields that neighbours nearly always share, and their text. */
+let common: Common = { dev: -1n, mode: -1, uid: -1, gid: -1 };
+let text = '';
+
+function commonText(entry: Common): string {
+  const { dev, mode, uid, gid, user, group } = entry;
+  if (
+    mode === common.mode &&
+    uid === common.uid &&
+    gid === common.gid &&
+    user === common.user &&
+    group === common.group &&
+    dev === common.dev
+  )
+    return text;
+  text = `,"dev":"${dev}","mode":${mode},"uid":${uid},"gid":${gid}`;
+  if (user !== undefined) text += `,${textField('user', user)}`;
+  if (group !== undefined) text += `,${textField('group', group)}`;
+  common = {
+    dev,
+    mode,
+    uid,
+    gid,
+    ...(user !== undefined && { user }),
+    ...(group !== undefined && { group }),
+  };
+  return text;
+}
+
 /** The line of a tree's entry up to its slices. */
 export function treeHead(entry: EntryRecord): string {
-  const { kind, size, mtimeNs, ctimeNs, ino, dev, mode, uid, gid } = entry;
+  const { kind, size, mtimeNs, ctimeNs, ino } = entry;
   let line =
     `{${textField('path', entry.path)},"kind":"${kind}","size":${size},"mtime":"${mtimeNs}","ctime":"${ctimeNs}",` +
-    `"ino":"${ino}","dev":"${dev}","mode":${mode},"uid":${uid},"gid":${gid}`;
-  if (entry.user !== undefined) line += `,${textField('user', entry.user)}`;
-  if (entry.group !== undefined) line += `,${textField('group', entry.group)}`;
+    `"ino":"${ino}"${commonText(entry)}`;
   if (entry.link !== undefined) line += `,${textField('link', entry.link)}`;
   if (entry.linkGroup !== undefined) line += `,"links":${entry.linkGroup}`;
   if (entry.device) line += `,"device":[${entry.device.major},${entry.device.minor}]`;

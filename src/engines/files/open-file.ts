@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { type BigIntStats, fstatSync, readSync } from 'node:fs';
+import type { ContentRoom } from '../../archive/packed.ts';
 import type { EntryRecord, LargeContent, TreeItem, Warning } from '../types.ts';
 import { CHANGED, largeContent, sameStat } from './large-content.ts';
 import type { Recorder } from './records.ts';
@@ -16,8 +17,8 @@ export interface OpenFileOptions {
   readonly warn: (warning: Warning) => void;
   /** What a file of `WHOLE_FILE_BYTES` or more becomes; without it, `largeContent`. */
   readonly openLarge?: (fd: number, path: string, before: BigIntStats, unsure: boolean) => LargeContent;
-  /** The content of a file is valid only until the next one is asked for. */
-  readonly reuseBuffers?: boolean;
+  /** Where small files are read to, asked for each of them. Their content is then valid until the next is asked for. */
+  readonly contentRoom?: () => ContentRoom | undefined;
 }
 
 /** Reads files that are open, and knows which of them are further names of one that was read. */
@@ -67,6 +68,18 @@ export function createOpenFileReader(options: OpenFileOptions, { newRecord, addX
     return { entry: record, content };
   }
 
+  function roomFor(size: number): ContentRoom {
+    const given = options.contentRoom?.();
+    if (given !== undefined && given.at + size <= given.bytes.length) return given;
+    if (options.contentRoom !== undefined) arenaUsed = 0;
+    if (arenaUsed + size > ARENA_BYTES) {
+      arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
+      arenaUsed = 0;
+    }
+    arenaUsed += size;
+    return { bytes: arena, at: arenaUsed - size };
+  }
+
   function readWhole(
     fd: number,
     stat: BigIntStats,
@@ -74,19 +87,14 @@ export function createOpenFileReader(options: OpenFileOptions, { newRecord, addX
     record: EntryRecord,
     size: number,
   ): Uint8Array {
-    if (options.reuseBuffers) arenaUsed = 0;
-    if (arenaUsed + size > ARENA_BYTES) {
-      arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
-      arenaUsed = 0;
-    }
+    const { bytes, at } = roomFor(size);
     let filled = 0;
     while (filled < size) {
-      const count = readSync(fd, arena, arenaUsed + filled, size - filled, null);
+      const count = readSync(fd, bytes, at + filled, size - filled, null);
       if (count === 0) break;
       filled += count;
     }
-    const content = arena.subarray(arenaUsed, arenaUsed + filled);
-    arenaUsed += filled;
+    const content = bytes.subarray(at, at + filled);
     record.size = filled;
     record.sha256 = sha256Hex(content);
     if (filled < size || !sameStat(stat, fstatSync(fd, { bigint: true }))) {

@@ -11,7 +11,7 @@ import {
   listFolder,
   openForReading,
 } from './fs-calls.ts';
-import { fsPath, joinPath } from './fs-paths.ts';
+import { folderOf, fsPath, joinPath } from './fs-paths.ts';
 import { CHANGED } from './large-content.ts';
 import { createOpenFileReader, type OpenFileOptions } from './open-file.ts';
 import type { Owners } from './owners.ts';
@@ -93,6 +93,8 @@ interface Folder {
   readonly children: readonly FolderChild[];
   next: number;
   pending: TreeItem | undefined;
+  /** One of `ownPaths` lies in it. */
+  readonly holdsOwn: boolean;
 }
 
 interface Met {
@@ -105,6 +107,7 @@ function createReader(options: ReaderOptions) {
   const recorder = createRecorder(options);
   const { newRecord, addXattrs } = recorder;
   const readOpenFile = createOpenFileReader(options, recorder);
+  const ownFolders = new Set([...options.ownPaths].map(folderOf));
 
   return { open, visit };
 
@@ -112,7 +115,7 @@ function createReader(options: ReaderOptions) {
     const path = joinPath(folder.path, child.name);
     const relative = joinPath(folder.relative, child.name);
     const isFolder = child.kind === 'directory';
-    if (options.ownPaths.size > 0 && options.ownPaths.has(path)) {
+    if (folder.holdsOwn && options.ownPaths.has(path)) {
       warn({ message: "left out: it is dguard's own", subject: path, partial: false });
       return undefined;
     }
@@ -186,6 +189,7 @@ function createReader(options: ReaderOptions) {
       children: withoutTagged(path, children),
       next: 0,
       pending: undefined,
+      holdsOwn: ownFolders.has(path),
     };
     return { item: { entry: record }, folder };
   }

@@ -43,11 +43,16 @@ try {
 
 function read(): void {
   let packer: Packer | undefined;
+  const freshPacker = () => (acquire() ? createPacker(roomOf(slots[sent % SLOTS]!)) : undefined);
+  const contentRoom = () => {
+    packer ??= freshPacker();
+    return packer?.contentRoom();
+  };
   for (const { entry, content } of walk(request, {
     xattrs,
     nowMs: () => clock[CLOCK]!,
     openLarge: handOver,
-    reuseBuffers: true,
+    contentRoom,
     warn: (warning) => warnings.push(warning),
   })) {
     const file = content !== undefined && 'file' in content ? (content as HandedOver).file : undefined;
@@ -63,8 +68,8 @@ function read(): void {
     const bytes = content as Uint8Array | undefined;
     if (packer?.add(entry, bytes) !== true) {
       sendRun(packer);
-      if (!acquire()) return;
-      packer = createPacker(roomOf(slots[sent % SLOTS]!));
+      packer = freshPacker();
+      if (packer === undefined) return;
       if (!packer.add(entry, bytes)) {
         packer = undefined;
         send({ kind: 'item', entry, ...(bytes === undefined ? {} : { content: Uint8Array.from(bytes) }) });
@@ -87,7 +92,7 @@ function acquire(): boolean {
 }
 
 function sendRun(packer: Packer | undefined): undefined {
-  if (packer === undefined) return;
+  if (packer === undefined || packer.count === 0) return;
   const { tar, heads, paths, ...run } = packer.run();
   const used = { tarBytes: tar.length, headsBytes: heads.length, pathsBytes: paths.length };
   send({ kind: 'run', slot: sent % SLOTS, ...used, run });

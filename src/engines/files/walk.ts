@@ -19,7 +19,7 @@ export interface WalkRequest {
 }
 
 /** What the walk needs of the thread that it runs in. */
-export interface WalkContext extends Pick<ReaderOptions, 'nowMs' | 'openLarge' | 'reuseBuffers'> {
+export interface WalkContext extends Pick<ReaderOptions, 'nowMs' | 'openLarge' | 'contentRoom'> {
   readonly xattrs: Xattrs | undefined;
   readonly warn: (warning: Warning) => void;
 }
