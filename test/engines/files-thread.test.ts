@@ -1,41 +1,39 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type WalkRequest, walk } from '../../src/engines/files/walk.ts';
-import { walkInThread } from '../../src/engines/files/walker.ts';
+import { walk } from '../../src/engines/files/walk.ts';
+import { type WalkThreads, walkInThreads } from '../../src/engines/files/walker.ts';
 import { loadXattrs } from '../../src/engines/files/xattrs.ts';
-import type { TreeItem } from '../../src/engines/member.ts';
 import type { Warning } from '../../src/engines/types.ts';
 import { compileModule } from '../storages/compiled.ts';
-import { makeHostileTree, noise, removeFolder, settledNow, tempFolder } from './support-files.ts';
+import {
+  flatItem,
+  makeHostileTree,
+  noise,
+  openFilesBelow,
+  removeFolder,
+  settledNow,
+  tempFolder,
+  walkRequest,
+} from './support-files.ts';
 
 let built: string;
-let thread: URL;
+let threads: WalkThreads;
 let root: string;
 
 beforeAll(async () => {
   built = tempFolder();
   fs.symlinkSync(join(import.meta.dirname, '../../node_modules'), join(built, 'node_modules'));
-  thread = pathToFileURL(await compileModule('engines/files/walk-thread.ts', built));
+  const open = pathToFileURL(await compileModule('engines/files/open-thread.ts', built));
+  threads = { open, read: pathToFileURL(await compileModule('engines/files/read-thread.ts', built)) };
 });
 afterAll(() => removeFolder(built));
 beforeEach(() => {
   root = tempFolder();
 });
 afterEach(() => removeFolder(root));
-
-function requestFor(path: string): WalkRequest {
-  return {
-    roots: [{ path, entry: '' }],
-    includes: [],
-    excludes: [['*.left-out']],
-    oneFileSystem: false,
-    excludeIfPresent: [],
-    excludeCaches: true,
-    ownPaths: new Set(),
-  };
-}
 
 function contextFor(warnings: Warning[], signal = new AbortController().signal) {
   return {
@@ -45,34 +43,7 @@ function contextFor(warnings: Warning[], signal = new AbortController().signal) 
   };
 }
 
-/** Everything about an item, its content read to the end. */
-function flat({ entry, content }: TreeItem) {
-  if (content === undefined || content instanceof Uint8Array) {
-    return { entry, bytes: content && Buffer.from(content).toString('base64') };
-  }
-  const chunks: Buffer[] = [];
-  for (;;) {
-    const into = Buffer.alloc(400_000);
-    const count = content.read(into);
-    if (count === 0) break;
-    chunks.push(into.subarray(0, count));
-  }
-  if (content.finish().unsure) entry.unsure = true;
-  return { entry, bytes: Buffer.concat(chunks).toString('base64') };
-}
-
-function openFilesBelow(folder: string): string[] {
-  return fs.readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const path = fs.readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(folder) ? [path] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-describe('the thread that reads files', () => {
+describe('the threads that open and read files', () => {
   it('gives what the walk itself gives, hostile names, large files and warnings included', async () => {
     const { close } = await makeHostileTree(root);
     for (let i = 0; i < 3000; i++) fs.writeFileSync(join(root, `small-${i}`), `${i} `.repeat(i % 500));
@@ -81,12 +52,12 @@ describe('the thread that reads files', () => {
     fs.writeFileSync(join(root, 'x.left-out'), 'x');
     const expectedWarnings: Warning[] = [];
     const xattrs = await loadXattrs();
-    const expected = [...walk(requestFor(root), { ...contextFor(expectedWarnings), xattrs })].map(flat);
+    const expected = [...walk(walkRequest(root), { ...contextFor(expectedWarnings), xattrs })].map(flatItem);
 
     const warnings: Warning[] = [];
-    const found: ReturnType<typeof flat>[] = [];
-    for await (const batch of walkInThread(requestFor(root), thread, contextFor(warnings))) {
-      for (const item of batch) found.push(flat(item));
+    const found: ReturnType<typeof flatItem>[] = [];
+    for await (const batch of walkInThreads(walkRequest(root), threads, contextFor(warnings))) {
+      for (const item of batch) found.push(flatItem(item));
     }
     await close();
     expect(found.length).toBeGreaterThan(3000);
@@ -97,7 +68,7 @@ describe('the thread that reads files', () => {
 
   it('ends, and leaves no file open, when its reader stops early', async () => {
     for (let i = 0; i < 40; i++) fs.writeFileSync(join(root, `large-${i}`), noise(1_100_000, i));
-    for await (const batch of walkInThread(requestFor(root), thread, contextFor([]))) {
+    for await (const batch of walkInThreads(walkRequest(root), threads, contextFor([]))) {
       const [item] = batch;
       if (item?.entry.path === 'large-1') break;
     }
@@ -107,8 +78,10 @@ describe('the thread that reads files', () => {
   it('ends when the run is aborted', async () => {
     for (let i = 0; i < 4000; i++) fs.writeFileSync(join(root, `small-${i}`), 'small '.repeat(200));
     const controller = new AbortController();
-    const batches = walkInThread(requestFor(root), thread, contextFor([], controller.signal));
+    const batches = walkInThreads(walkRequest(root), threads, contextFor([], controller.signal));
     await batches.next();
+    // Nobody takes what was read: files wait between the threads.
+    while (openFilesBelow(root).length < 20) await setTimeout(5);
     controller.abort(new Error('enough'));
     await expect(
       (async () => {
@@ -119,19 +92,22 @@ describe('the thread that reads files', () => {
   });
 
   it('a source that is gone is an error with its errno', async () => {
-    const request = requestFor(root);
+    const request = walkRequest(root);
     fs.rmSync(root, { recursive: true });
-    const batches = walkInThread(request, thread, contextFor([]));
+    const batches = walkInThreads(request, threads, contextFor([]));
     await expect(batches.next()).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('a thread that breaks is an error, not a hang or a short backup', async () => {
-    const broken = join(built, 'broken.mjs');
-    fs.writeFileSync(broken, 'process.exit(0);');
-    const batches = walkInThread(requestFor(root), pathToFileURL(broken), contextFor([]));
-    await expect(batches.next()).rejects.toMatchObject({ code: 'internal' });
-    fs.writeFileSync(broken, 'throw new Error("broken");');
-    const again = walkInThread(requestFor(root), pathToFileURL(broken), contextFor([]));
-    await expect(again.next()).rejects.toMatchObject({ code: 'internal' });
-  });
+  it.each(['open', 'read'])(
+    'a thread that breaks (%s) is an error, not a hang or a short backup',
+    async (which) => {
+      const broken = join(built, 'broken.mjs');
+      const withBroken = { ...threads, [which]: pathToFileURL(broken) };
+      for (const text of ['process.exit(0);', 'throw new Error("broken");']) {
+        fs.writeFileSync(broken, text);
+        const batches = walkInThreads(walkRequest(root), withBroken, contextFor([]));
+        await expect(batches.next()).rejects.toMatchObject({ code: 'internal' });
+      }
+    },
+  );
 });

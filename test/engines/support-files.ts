@@ -8,6 +8,8 @@ import { getAttributeSync, listAttributesSync } from 'fs-xattr';
 import type { ContentEntry, EntryRecord } from '../../src/archive/entry.ts';
 import { compareEntryPaths, fromBytes, toBytes } from '../../src/archive/paths.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
+import type { WalkRequest } from '../../src/engines/files/walk.ts';
+import type { TreeItem } from '../../src/engines/member.ts';
 import type {
   BackupContent,
   Dump,
@@ -385,4 +387,45 @@ export function inOrder(items: readonly MemoryItem[]): boolean {
   return items.every(
     ({ entry }, at) => at === 0 || compareEntryPaths(items[at - 1]!.entry.path, entry.path) < 0,
   );
+}
+
+/** A walk of one folder: all of it but what is called `*.left-out`. */
+export function walkRequest(path: string): WalkRequest {
+  return {
+    roots: [{ path, entry: '' }],
+    includes: [],
+    excludes: [['*.left-out']],
+    oneFileSystem: false,
+    excludeIfPresent: [],
+    excludeCaches: true,
+    ownPaths: new Set(),
+  };
+}
+
+/** Everything about an item, its content read to the end. */
+export function flatItem({ entry, content }: TreeItem) {
+  if (content === undefined || content instanceof Uint8Array) {
+    return { entry, bytes: content && Buffer.from(content).toString('base64') };
+  }
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const into = Buffer.alloc(400_000);
+    const count = content.read(into);
+    if (count === 0) break;
+    chunks.push(into.subarray(0, count));
+  }
+  if (content.finish().unsure) entry.unsure = true;
+  return { entry, bytes: Buffer.concat(chunks).toString('base64') };
+}
+
+/** Paths below a folder that this process has open. */
+export function openFilesBelow(folder: string): string[] {
+  return fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = fs.readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(folder) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
 }

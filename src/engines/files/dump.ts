@@ -3,13 +3,14 @@ import { isPacked } from '../../archive/packed.ts';
 import { displayPath } from '../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../errors.ts';
 import { threadFile } from '../../threads.ts';
-import type { Dump, DumpRequest, EngineSource, LargeContent, TreeItem } from '../types.ts';
+import type { LargeContent, TreeItem } from '../member.ts';
+import type { Dump, DumpRequest, EngineSource } from '../types.ts';
 import { WHOLE_FILE_BYTES } from './open-file.ts';
 import type { FilesOptions } from './options.ts';
 
 import { resolveOwnPaths, resolveSources } from './sources.ts';
 import { type WalkContext, type WalkRequest, walk } from './walk.ts';
-import { walkInThread } from './walker.ts';
+import { walkInThreads } from './walker.ts';
 import { loadXattrs } from './xattrs.ts';
 
 const BATCH_ITEMS = 512;
@@ -44,8 +45,10 @@ export async function dumpFiles(source: EngineSource<FilesOptions>, request: Dum
   let batches: AsyncGenerator<Iterable<TreeItem>> | undefined;
 
   async function* entries(): AsyncGenerator<Iterable<TreeItem>> {
-    const thread = threadFile('engines/files/walk-thread');
-    batches = thread ? walkInThread(walkRequest, thread, context) : walkHere(walkRequest, context);
+    const open = threadFile('engines/files/open-thread');
+    const read = threadFile('engines/files/read-thread');
+    batches =
+      open && read ? walkInThreads(walkRequest, { open, read }, context) : walkHere(walkRequest, context);
     try {
       for await (const batch of batches) {
         throwIfAborted(source.signal);

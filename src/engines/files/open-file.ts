@@ -1,9 +1,11 @@
 import { createHash, hash } from 'node:crypto';
-import { type BigIntStats, fstatSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import type { EntryRecord } from '../../archive/entry.ts';
 import type { ContentRoom } from '../../archive/packed.ts';
-import type { EntryRecord, LargeContent, TreeItem, Warning } from '../types.ts';
+import type { LargeContent, TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
 import { CHANGED, largeContent, sameStat } from './large-content.ts';
-import type { Recorder } from './records.ts';
+import type { FileStat, Recorder } from './records.ts';
 
 /** Smaller files are read whole; from here on they are `LargeContent`. */
 export const WHOLE_FILE_BYTES = 1024 * 1024;
@@ -12,18 +14,29 @@ const UNSURE_NS = 2_000_000_000n;
 /** Content of small files shares buffers of this size. */
 const ARENA_BYTES = 1024 * 1024;
 
+/** A file that was opened, and what it was then. Its number is valid in every thread of the process. */
+export interface OpenedFile {
+  readonly fd: number;
+  readonly stat: FileStat;
+  readonly path: string;
+  readonly entry: string;
+  /** It is what the user named: that it cannot be read is an error. */
+  readonly isSource: boolean;
+}
+
 export interface OpenFileOptions {
   readonly nowMs: () => number;
   readonly warn: (warning: Warning) => void;
   /** What a file of `WHOLE_FILE_BYTES` or more becomes; without it, `largeContent`. */
-  readonly openLarge?: (fd: number, path: string, before: BigIntStats, unsure: boolean) => LargeContent;
+  readonly openLarge?: (fd: number, path: string, before: FileStat, unsure: boolean) => LargeContent;
   /** Where small files are read to, asked for each of them. Their content is then valid until the next is asked for. */
   readonly contentRoom?: () => ContentRoom | undefined;
 }
 
 /** Reads files that are open, and knows which of them are further names of one that was read. */
-export function createOpenFileReader(options: OpenFileOptions, { newRecord, addXattrs }: Recorder) {
+export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
   const { warn } = options;
+  const { newRecord, addXattrs, warnUnreadable } = recorder;
   const openLarge = options.openLarge ?? ((...file) => largeContent(...file, warn));
   const links = new Map<string, { entry: string; size: bigint; mtimeNs: bigint; group: number }>();
   let arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
@@ -31,10 +44,25 @@ export function createOpenFileReader(options: OpenFileOptions, { newRecord, addX
   let unsureFromNs = 0n;
   let filesUntilClock = 0;
 
-  return readOpenFile;
+  return takeFile;
 
-  /** What was opened is the caller's to close, unless its content has a `finish`. */
-  function readOpenFile(fd: number, stat: BigIntStats, path: string, entry: string): TreeItem {
+  /** Reads and closes a file, unless it is large. Undefined where it cannot be read: a warning tells. */
+  function takeFile({ fd, stat, path, entry, isSource }: OpenedFile): TreeItem | undefined {
+    let keepOpen = false;
+    try {
+      const item = readOpenFile(fd, stat, path, entry);
+      keepOpen = item.content !== undefined && 'finish' in item.content;
+      return item;
+    } catch (error) {
+      if (isSource) throw error;
+      warnUnreadable(path, error);
+      return undefined;
+    } finally {
+      if (!keepOpen) closeSync(fd);
+    }
+  }
+
+  function readOpenFile(fd: number, stat: FileStat, path: string, entry: string): TreeItem {
     const key = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined;
     if (key !== undefined) {
       const first = links.get(key);
@@ -82,7 +110,7 @@ export function createOpenFileReader(options: OpenFileOptions, { newRecord, addX
 
   function readWhole(
     fd: number,
-    stat: BigIntStats,
+    stat: FileStat,
     path: string,
     record: EntryRecord,
     size: number,

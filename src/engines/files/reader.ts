@@ -1,8 +1,10 @@
-import { closeSync, fstatSync, lstatSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync } from 'node:fs';
+import type { EntryRecord } from '../../archive/entry.ts';
 import { fromBytes } from '../../archive/paths.ts';
-import { errnoOf, errorText } from '../../errors.ts';
+import { errnoOf } from '../../errors.ts';
 import { looksMarked, readMark } from '../marks.ts';
-import type { EntryRecord, TreeItem } from '../types.ts';
+import type { TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
 import {
   deviceNumbers,
   type FolderChild,
@@ -13,11 +15,9 @@ import {
 } from './fs-calls.ts';
 import { folderOf, fsPath, joinPath } from './fs-paths.ts';
 import { CHANGED } from './large-content.ts';
-import { createOpenFileReader, type OpenFileOptions } from './open-file.ts';
-import type { Owners } from './owners.ts';
+import type { OpenedFile } from './open-file.ts';
 import type { Selection } from './patterns.ts';
-import { createRecorder } from './records.ts';
-import type { Xattrs } from './xattrs.ts';
+import type { Recorder } from './records.ts';
 
 /** One source to walk. Byte strings. */
 export interface ReaderRoot {
@@ -28,7 +28,7 @@ export interface ReaderRoot {
   readonly selection: Selection;
 }
 
-export interface ReaderOptions extends OpenFileOptions {
+export interface ReaderOptions<T> {
   /** In the order of their entries, none inside another. */
   readonly roots: readonly ReaderRoot[];
   readonly oneFileSystem: boolean;
@@ -37,19 +37,23 @@ export interface ReaderOptions extends OpenFileOptions {
   readonly excludeCaches: boolean;
   /** Absolute paths (byte strings) that are not looked into. */
   readonly ownPaths: ReadonlySet<string>;
-  readonly owners: Owners;
-  readonly xattrs: Xattrs | undefined;
+  readonly recorder: Recorder;
+  readonly warn: (warning: Warning) => void;
+  /** Becomes what it returns, or nothing. Closes the file, or hands it on. */
+  readonly takeFile: (file: OpenedFile) => T | undefined;
+  /** No more files can be opened: closes some, or waits until some are closed. */
+  readonly freeFiles?: () => void;
 }
 
 /**
- * Walks the sources depth first in the order of `compareEntryPaths` and reads what it meets, synchronously:
+ * Walks the sources depth first in the order of `compareEntryPaths` and opens what it meets, synchronously:
  * on local file systems that is faster than any overlap of promises. What cannot be read is a warning and
  * never an error, except a source itself.
  */
-export function* readTree(options: ReaderOptions): Generator<TreeItem, void, undefined> {
+export function* readTree<T>(options: ReaderOptions<T>): Generator<TreeItem | T, void, undefined> {
   const reader = createReader(options);
   for (const root of options.roots) {
-    const stack: Folder[] = [];
+    const stack: Folder<T>[] = [];
     const first = reader.open(root.path, root.entry, undefined, undefined, root);
     if (first === undefined) continue;
     yield first.item;
@@ -81,7 +85,7 @@ export function* readTree(options: ReaderOptions): Generator<TreeItem, void, und
   }
 }
 
-interface Folder {
+interface Folder<T> {
   readonly path: string;
   readonly entry: string;
   /** Path relative to the source, for its patterns. */
@@ -92,26 +96,24 @@ interface Folder {
   readonly includedBy: number;
   readonly children: readonly FolderChild[];
   next: number;
-  pending: TreeItem | undefined;
+  pending: TreeItem | T | undefined;
   /** One of `ownPaths` lies in it. */
   readonly holdsOwn: boolean;
 }
 
-interface Met {
-  readonly item: TreeItem;
-  readonly folder?: Folder;
+interface Met<T> {
+  readonly item: TreeItem | T;
+  readonly folder?: Folder<T>;
 }
 
-function createReader(options: ReaderOptions) {
-  const { warn } = options;
-  const recorder = createRecorder(options);
-  const { newRecord, addXattrs } = recorder;
-  const readOpenFile = createOpenFileReader(options, recorder);
+function createReader<T>(options: ReaderOptions<T>) {
+  const { warn, takeFile, freeFiles } = options;
+  const { newRecord, addXattrs, warnUnreadable } = options.recorder;
   const ownFolders = new Set([...options.ownPaths].map(folderOf));
 
   return { open, visit };
 
-  function visit(folder: Folder, child: FolderChild): Met | undefined {
+  function visit(folder: Folder<T>, child: FolderChild): Met<T> | undefined {
     const path = joinPath(folder.path, child.name);
     const relative = joinPath(folder.relative, child.name);
     const isFolder = child.kind === 'directory';
@@ -144,13 +146,13 @@ function createReader(options: ReaderOptions) {
   function open(
     path: string,
     entry: string,
-    parent: Folder | undefined,
+    parent: Folder<T> | undefined,
     place: { relative: string; includedBy: number } | undefined,
     root: ReaderRoot,
-  ): Met | undefined {
+  ): Met<T> | undefined {
     let fd: number;
     try {
-      fd = openForReading(path);
+      fd = unlessFull(() => openForReading(path));
     } catch (error) {
       if (parent === undefined) throw error;
       return unreadable(path, entry, error);
@@ -171,7 +173,7 @@ function createReader(options: ReaderOptions) {
       if (options.oneFileSystem && stat.dev !== rootDevice) {
         warn({ message: 'left out: another file system is mounted here', subject: path, partial: false });
       } else {
-        children = listFolder(fd, path);
+        children = unlessFull(() => listFolder(fd, path));
       }
     } catch (error) {
       if (parent === undefined) throw error;
@@ -179,7 +181,7 @@ function createReader(options: ReaderOptions) {
     } finally {
       closeSync(fd);
     }
-    const folder: Folder = {
+    const folder: Folder<T> = {
       path,
       entry,
       relative: place?.relative ?? '',
@@ -211,41 +213,52 @@ function createReader(options: ReaderOptions) {
   function readFile(
     path: string,
     entry: string,
-    parent: Folder | undefined,
+    parent: Folder<T> | undefined,
     relative: string,
     includedBy: number,
-  ): Met | undefined {
+  ): Met<T> | undefined {
     let fd: number;
     try {
-      fd = openForReading(path);
+      fd = unlessFull(() => openForReading(path));
     } catch (error) {
       if (parent === undefined) throw error;
       return unreadable(path, entry, error);
     }
-    let keepOpen = false;
+    let stat: BigIntStats | undefined;
     try {
-      const stat = fstatSync(fd, { bigint: true });
-      if (!stat.isFile()) {
-        // It was something else a moment ago.
-        if (stat.isDirectory() && parent !== undefined) {
-          return open(path, entry, parent, { relative, includedBy }, parent.root);
-        }
-        return readOther(path, entry);
-      }
-      const item = readOpenFile(fd, stat, path, entry);
-      keepOpen = item.content !== undefined && 'finish' in item.content;
-      return { item };
+      stat = fstatSync(fd, { bigint: true });
     } catch (error) {
       if (parent === undefined) throw error;
       warnUnreadable(path, error);
       return undefined;
     } finally {
-      if (!keepOpen) closeSync(fd);
+      if (stat?.isFile() !== true) closeSync(fd);
+    }
+    if (!stat.isFile()) {
+      // It was something else a moment ago.
+      if (stat.isDirectory() && parent !== undefined) {
+        return open(path, entry, parent, { relative, includedBy }, parent.root);
+      }
+      return readOther(path, entry);
+    }
+    const item = takeFile({ fd, stat, path, entry, isSource: parent === undefined });
+    return item === undefined ? undefined : { item };
+  }
+
+  /** Tried again where files that are open elsewhere can be waited for. */
+  function unlessFull<R>(call: () => R): R {
+    try {
+      return call();
+    } catch (error) {
+      const code = errnoOf(error);
+      if (freeFiles === undefined || (code !== 'EMFILE' && code !== 'ENFILE')) throw error;
+      freeFiles();
+      return call();
     }
   }
 
   /** Symlinks and special files, by lstat: opening a device may do things. */
-  function readOther(path: string, entry: string): Met | undefined {
+  function readOther(path: string, entry: string): Met<T> | undefined {
     try {
       const stat = lstatSync(fsPath(path), { bigint: true });
       const kind = kindOf(stat);
@@ -267,7 +280,7 @@ function createReader(options: ReaderOptions) {
   }
 
   /** What could not be opened: a folder stays as an empty one, what became something else is that. */
-  function unreadable(path: string, entry: string, error: unknown): Met | undefined {
+  function unreadable(path: string, entry: string, error: unknown): Met<T> | undefined {
     const code = errnoOf(error);
     if (code === 'ELOOP' || code === 'ENXIO') return readOther(path, entry);
     warnUnreadable(path, error);
@@ -278,16 +291,5 @@ function createReader(options: ReaderOptions) {
     } catch {
       return undefined;
     }
-  }
-
-  function warnUnreadable(path: string, error: unknown): void {
-    const code = errnoOf(error);
-    const message =
-      code === 'ENOENT'
-        ? 'vanished before it could be read'
-        : code === 'ENAMETOOLONG'
-          ? 'cannot be read: its path is longer than the system allows'
-          : `cannot be read: ${code ?? errorText(error)}`;
-    warn({ message, subject: path, partial: true });
   }
 }

@@ -1,8 +1,15 @@
 import type { BigIntStats } from 'node:fs';
-import { errorText } from '../../errors.ts';
-import type { EntryKind, EntryRecord, Warning } from '../types.ts';
+import type { EntryKind, EntryRecord } from '../../archive/entry.ts';
+import { errnoOf, errorText } from '../../errors.ts';
+import type { Warning } from '../types.ts';
 import type { Owners } from './owners.ts';
 import { encodedXattrBytes, MAX_XATTR_BYTES, type Xattrs } from './xattrs.ts';
+
+/** What of a stat an entry is made of. */
+export type FileStat = Pick<
+  BigIntStats,
+  'dev' | 'ino' | 'mode' | 'nlink' | 'uid' | 'gid' | 'size' | 'blocks' | 'mtimeNs' | 'ctimeNs'
+>;
 
 /** What is recorded of entries, from what the system tells about them. */
 export function createRecorder(options: {
@@ -11,9 +18,9 @@ export function createRecorder(options: {
   readonly warn: (warning: Warning) => void;
 }) {
   const { owners, xattrs, warn } = options;
-  return { newRecord, addXattrs };
+  return { newRecord, addXattrs, warnUnreadable };
 
-  function newRecord(stat: BigIntStats, path: string, kind: EntryKind, size: number): EntryRecord {
+  function newRecord(stat: FileStat, path: string, kind: EntryKind, size: number): EntryRecord {
     const uid = Number(stat.uid);
     const gid = Number(stat.gid);
     const record: EntryRecord = {
@@ -50,6 +57,17 @@ export function createRecorder(options: {
       const message = `its extended attributes cannot be read: ${errorText(error)}`;
       warn({ message, subject: path, partial: true });
     }
+  }
+
+  function warnUnreadable(path: string, error: unknown): void {
+    const code = errnoOf(error);
+    const message =
+      code === 'ENOENT'
+        ? 'vanished before it could be read'
+        : code === 'ENAMETOOLONG'
+          ? 'cannot be read: its path is longer than the system allows'
+          : `cannot be read: ${code ?? errorText(error)}`;
+    warn({ message, subject: path, partial: true });
   }
 }
 

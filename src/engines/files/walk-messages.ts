@@ -1,10 +1,11 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { EntryRecord } from '../../archive/entry.ts';
 import type { PackedRun, PackerRoom } from '../../archive/packed.ts';
 import type { Warning } from '../types.ts';
 import type { FileStamp } from './large-content.ts';
 import type { WalkRequest } from './walk.ts';
 
-/** Between the thread that reads small files and the one that archives them. */
+/** Between the threads that open and read small files and the one that archives them. */
 
 /** Messages under way at once; each has a buffer of its own. */
 export const SLOTS = 3;
@@ -26,16 +27,37 @@ export function roomOf(slot: SharedArrayBuffer): PackerRoom {
   };
 }
 
+/** Runs of opened files that are sent and not yet read. One more is gathered meanwhile. */
+export const RUNS_AHEAD = 2;
+
 /** `control` as 32-bit integers: how many messages were done with, and whether to stop. */
 export const DONE = 0;
 export const STOP = 1;
 /** `control` as doubles: the clock of the main thread in milliseconds, not ahead of the time. */
 export const CLOCK = 1;
-export const CONTROL_BYTES = 16;
+/** Again integers: messages that the opening thread sent, and runs of them that were read. */
+export const OPENED = 4;
+export const TAKEN = 5;
+/** The opening thread came to its end; it is over, and sends nothing more. */
+export const ENDED = 6;
+export const OVER = 7;
+export const CONTROL_BYTES = 32;
+/** A lost wake-up costs no more than this. */
+export const WAIT_MS = 200;
 
-export interface WalkThreadData {
+export interface OpenThreadData {
   readonly request: WalkRequest;
   readonly control: SharedArrayBuffer;
+  /** Takes an `OpenMessage`. */
+  readonly runs: MessagePort;
+  /** Files of a run. */
+  readonly runFiles: number;
+}
+
+export interface ReadThreadData {
+  readonly control: SharedArrayBuffer;
+  /** Gives the `OpenMessage`s. */
+  readonly runs: MessagePort;
   readonly slots: readonly SharedArrayBuffer[];
 }
 

@@ -1,8 +1,9 @@
 import type { TreeItem } from '../member.ts';
-import type { Warning } from '../types.ts';
+import { createFileReader, type OpenedFile, type OpenFileOptions } from './open-file.ts';
 import { readOwners } from './owners.ts';
 import { compileSelection } from './patterns.ts';
-import { type ReaderOptions, readTree } from './reader.ts';
+import { readTree } from './reader.ts';
+import { createRecorder } from './records.ts';
 import type { Xattrs } from './xattrs.ts';
 
 /** What is to be walked, as plain data that can be handed to a thread. */
@@ -19,18 +20,45 @@ export interface WalkRequest {
 }
 
 /** What the walk needs of the thread that it runs in. */
-export interface WalkContext extends Pick<ReaderOptions, 'nowMs' | 'openLarge' | 'contentRoom'> {
+export interface WalkContext extends OpenFileOptions {
   readonly xattrs: Xattrs | undefined;
-  readonly warn: (warning: Warning) => void;
 }
 
 /** Reads the sources. Errors: of a pattern or a source itself, as thrown. */
 export function walk(request: WalkRequest, context: WalkContext): Generator<TreeItem, void, undefined> {
+  return walkWith(request, context, createTakeFile(context));
+}
+
+/** Walks the sources and opens their files: to be read, and closed, by `createTakeFile` in another thread. */
+export function walkOpening(
+  request: WalkRequest,
+  context: OpeningContext,
+): Generator<TreeItem | OpenedFile, void, undefined> {
+  return walkWith(request, context, (file) => file);
+}
+
+export interface OpeningContext extends Pick<WalkContext, 'xattrs' | 'warn'> {
+  /** No more files can be opened: waits until those that were opened before are closed. */
+  readonly freeFiles?: () => void;
+}
+
+/** What reads files that were opened, in the order of the walk. */
+export function createTakeFile(context: WalkContext): (file: OpenedFile) => TreeItem | undefined {
+  return createFileReader(context, createRecorder({ ...context, owners: readOwners() }));
+}
+
+function walkWith<T>(
+  request: WalkRequest,
+  context: OpeningContext,
+  takeFile: (file: OpenedFile) => T | undefined,
+): Generator<TreeItem | T, void, undefined> {
   const { roots, includes, excludes, ...options } = request;
   return readTree({
     ...options,
-    ...context,
     roots: roots.map((root) => ({ ...root, selection: compileSelection(root, includes, excludes) })),
-    owners: readOwners(),
+    recorder: createRecorder({ ...context, owners: readOwners() }),
+    warn: context.warn,
+    takeFile,
+    ...(context.freeFiles && { freeFiles: context.freeFiles }),
   });
 }

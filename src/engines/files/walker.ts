@@ -1,21 +1,20 @@
-import { closeSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { packedItems } from '../../archive/packed.ts';
-import { DguardError, throwIfAborted } from '../../errors.ts';
 import type { LargeContent, TreeItem } from '../member.ts';
 import type { Warning } from '../types.ts';
 import { largeContent } from './large-content.ts';
+import { runFiles } from './open-limit.ts';
 import type { WalkRequest } from './walk.ts';
+import { createInbox } from './walk-inbox.ts';
 import {
   CLOCK,
   CONTROL_BYTES,
   DONE,
+  type OpenThreadData,
+  type ReadThreadData,
   ROOM_BYTES,
   roomOf,
   SLOTS,
-  STOP,
-  type WalkMessage,
-  type WalkThreadData,
 } from './walk-messages.ts';
 
 export interface WalkerOptions {
@@ -24,22 +23,26 @@ export interface WalkerOptions {
   readonly signal: AbortSignal;
 }
 
-/** How long a thread has to end by itself (it may wait for a disk) before it is ended. */
-const END_MS = 2_000;
-
 /** What it makes is sent or forgotten at once: a small nursery keeps its garbage from being held. */
 const THREAD_HEAP = { maxYoungGenerationSizeMb: 4 };
 
+/** The compiled modules that the threads run. */
+export interface WalkThreads {
+  /** `open-thread` */
+  readonly open: URL;
+  /** `read-thread` */
+  readonly read: URL;
+}
+
 /**
- * The entries of the sources, walked and read in a thread of its own: runs of small files are read while
- * those before are cut and hashed here. A batch is valid until the next is asked for; at most `SLOTS` lie
- * ready. Errors: of a source itself, with its errno as `code`; `internal` where the thread broke.
- *
- * @param file the compiled `walk-thread`
+ * The entries of the sources. One thread walks and opens files, a second reads, hashes and packs the small
+ * ones, while those before are cut here; everything passes from one to the next in the order of the walk. A
+ * batch is valid until the next is asked for; at most `SLOTS` lie ready, and a few hundred files are open.
+ * Errors: of a source itself, with its errno as `code`; `internal` where a thread broke.
  */
-export async function* walkInThread(
+export async function* walkInThreads(
   request: WalkRequest,
-  file: URL,
+  threads: WalkThreads,
   { nowMs, warn, signal }: WalkerOptions,
 ): AsyncGenerator<Iterable<TreeItem>> {
   const control = new SharedArrayBuffer(CONTROL_BYTES);
@@ -47,10 +50,12 @@ export async function* walkInThread(
   const counters = new Int32Array(control);
   const clock = new Float64Array(control);
   clock[CLOCK] = nowMs();
-  const workerData: WalkThreadData = { request, control, slots };
-  // Files that it opened are closed here: what it leaves open is not its own to close.
-  const thread = new Worker(file, { workerData, trackUnmanagedFds: false, resourceLimits: THREAD_HEAP });
-  const inbox = createInbox(thread, signal);
+  const runs = new MessageChannel();
+  const openData: OpenThreadData = { request, control, runs: runs.port1, runFiles: runFiles() };
+  const readData: ReadThreadData = { control, runs: runs.port2, slots };
+  const opener = startThread(threads.open, openData, runs.port1);
+  const reader = startThread(threads.read, readData, runs.port2);
+  const inbox = createInbox(opener, reader, counters, signal);
   let large: LargeContent | undefined;
   try {
     for (;;) {
@@ -82,62 +87,12 @@ export async function* walkInThread(
     }
   } finally {
     large?.finish();
-    Atomics.store(counters, STOP, 1);
-    Atomics.notify(counters, DONE);
     await inbox.ended();
   }
 }
 
-/** What the thread sent, in order; its end and its failure are the last of it. */
-function createInbox(thread: Worker, signal: AbortSignal) {
-  const messages: WalkMessage[] = [];
-  let failure: Error | undefined;
-  let over = false;
-  let wake: (() => void) | undefined;
-  const changed = () => {
-    wake?.();
-    wake = undefined;
-  };
-  thread.on('message', (message: WalkMessage) => {
-    messages.push(message);
-    changed();
-  });
-  thread.on('error', (error) => {
-    failure = error;
-    changed();
-  });
-  thread.on('exit', () => {
-    over = true;
-    changed();
-  });
-  signal.addEventListener('abort', changed);
-  const change = () =>
-    new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-
-  return {
-    async next(): Promise<WalkMessage> {
-      for (;;) {
-        throwIfAborted(signal);
-        const message = messages.shift();
-        if (message !== undefined) return message;
-        if (failure !== undefined || over) {
-          throw new DguardError('internal', 'the thread that reads the files broke', {
-            operation: 'backup',
-            cause: failure,
-          });
-        }
-        await change();
-      }
-    },
-    /** Waits for the thread's end and closes the files that nobody took over. */
-    async ended(): Promise<void> {
-      const timer = setTimeout(() => void thread.terminate(), END_MS);
-      while (!over) await change();
-      clearTimeout(timer);
-      signal.removeEventListener('abort', changed);
-      for (const message of messages) if (message.kind === 'large') closeSync(message.file.fd);
-    },
-  };
+/** Files are opened in one thread and closed in another: what one leaves open is not its own to close. */
+function startThread(file: URL, workerData: object, runs: MessagePort): Worker {
+  const own = { trackUnmanagedFds: false, resourceLimits: THREAD_HEAP };
+  return new Worker(file, { workerData, transferList: [runs], ...own });
 }

@@ -1,35 +1,39 @@
-import { type BigIntStats, closeSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
-import { createPacker, type Packer } from '../../archive/packed.ts';
+import { closeSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type ContentRoom, createPacker, type Packer } from '../../archive/packed.ts';
 import { errnoOf, errorText } from '../../errors.ts';
-import type { LargeContent } from '../member.ts';
+import type { LargeContent, TreeItem } from '../member.ts';
 import type { Warning } from '../types.ts';
-import { walk } from './walk.ts';
+import { closeFiles, itemsOf, type OpenMessage } from './opened-runs.ts';
+import type { FileStat } from './records.ts';
+import { createTakeFile } from './walk.ts';
 import {
   CLOCK,
   DONE,
+  OPENED,
   type OpenFile,
+  OVER,
+  type ReadThreadData,
   RUN_BYTES,
   RUN_ENTRIES,
   roomOf,
   SLOTS,
   STOP,
+  TAKEN,
+  WAIT_MS,
   type WalkMessage,
-  type WalkThreadData,
 } from './walk-messages.ts';
 import { loadXattrs } from './xattrs.ts';
 
-/** Runs in a thread of its own: walks, reads and packs small files, opens large ones. See `walker.ts`. */
-
-/** A lost wake-up costs no more than this. */
-const WAIT_MS = 200;
+/** Runs in a thread of its own: reads and packs the small files that `open-thread` opened. See `walker.ts`. */
 
 type Unsent<T> = T extends unknown ? Omit<T, 'warnings'> : never;
 
-const { request, control, slots } = workerData as WalkThreadData;
+const { control, runs, slots } = workerData as ReadThreadData;
 const counters = new Int32Array(control);
 const clock = new Float64Array(control);
 let sent = 0;
+let received = 0;
 let warnings: Warning[] = [];
 
 const xattrs = await loadXattrs();
@@ -40,6 +44,7 @@ try {
   const errno = errnoOf(error);
   send({ kind: 'error', message: errorText(error), ...(errno === undefined ? {} : { errno }) });
 }
+closeRest();
 
 function read(): void {
   let packer: Packer | undefined;
@@ -48,13 +53,7 @@ function read(): void {
     packer ??= freshPacker();
     return packer?.contentRoom();
   };
-  for (const { entry, content } of walk(request, {
-    xattrs,
-    nowMs: () => clock[CLOCK]!,
-    openLarge: handOver,
-    contentRoom,
-    warn: (warning) => warnings.push(warning),
-  })) {
+  for (const { entry, content } of openedItems(contentRoom)) {
     const file = content !== undefined && 'file' in content ? (content as HandedOver).file : undefined;
     if (file !== undefined) {
       packer = sendRun(packer);
@@ -79,6 +78,45 @@ function read(): void {
     if (packer.usedBytes >= RUN_BYTES || packer.count >= RUN_ENTRIES) packer = sendRun(packer);
   }
   sendRun(packer);
+}
+
+/** What was opened, in order, made into items; it ends early where it is to stop. */
+function* openedItems(contentRoom: () => ContentRoom | undefined): Generator<TreeItem, void, undefined> {
+  const warn = (warning: Warning) => void warnings.push(warning);
+  const nowMs = () => clock[CLOCK]!;
+  const takeFile = createTakeFile({ xattrs, nowMs, openLarge: handOver, contentRoom, warn });
+  for (;;) {
+    const message = nextOpened();
+    if (message === undefined || message.kind === 'end') return;
+    if (message.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
+    yield* itemsOf(message.run, takeFile, warn);
+    Atomics.add(counters, TAKEN, 1);
+    Atomics.notify(counters, TAKEN);
+  }
+}
+
+/** Undefined: stop. */
+function nextOpened(): OpenMessage | undefined {
+  for (;;) {
+    if (Atomics.load(counters, STOP) !== 0) return undefined;
+    const got = receiveMessageOnPort(runs);
+    if (got !== undefined) {
+      received++;
+      return got.message as OpenMessage;
+    }
+    Atomics.wait(counters, OPENED, received, WAIT_MS);
+  }
+}
+
+/** Closes what was opened and is not read any more, once nothing is opened any more. */
+function closeRest(): void {
+  while (Atomics.load(counters, OVER) === 0) Atomics.wait(counters, OVER, 0, WAIT_MS);
+  for (;;) {
+    const got = receiveMessageOnPort(runs);
+    if (got === undefined) return;
+    const message = got.message as OpenMessage;
+    if (message.kind === 'run') closeFiles(message.run);
+  }
 }
 
 /** Waits until there is room for one more message, and thereby its buffer is free; false: stop. */
@@ -109,7 +147,7 @@ interface HandedOver extends LargeContent {
 }
 
 /** The file's number is valid in every thread of the process. */
-function handOver(fd: number, path: string, before: BigIntStats, unsure: boolean): HandedOver {
+function handOver(fd: number, path: string, before: FileStat, unsure: boolean): HandedOver {
   const { size, mtimeNs, ctimeNs } = before;
   return {
     file: { fd, path, before: { size, mtimeNs, ctimeNs }, unsure },

@@ -1,0 +1,129 @@
+import { closeSync } from 'node:fs';
+import type { EntryRecord } from '../../archive/entry.ts';
+import type { TreeItem } from '../member.ts';
+import type { Warning } from '../types.ts';
+import type { OpenedFile } from './open-file.ts';
+
+/** Between the thread that walks and opens files and the one that reads them. */
+
+/** Files that were opened one after the other, and what was met between them, as data for another thread. */
+export interface OpenedRun {
+  readonly fds: readonly number[];
+  /** `STAT_FIELDS` of each file. */
+  readonly stats: BigInt64Array;
+  readonly paths: readonly string[];
+  readonly entries: readonly string[];
+  /** What is no open file, in order. */
+  readonly others: readonly Other[];
+}
+
+interface Other {
+  /** It comes before this file. */
+  readonly before: number;
+  readonly is: { readonly entry: EntryRecord } | { readonly warning: Warning };
+}
+
+export type OpenMessage =
+  | { readonly kind: 'run'; readonly run: OpenedRun }
+  | { readonly kind: 'end' }
+  | { readonly kind: 'error'; readonly message: string; readonly errno?: string };
+
+const STAT_FIELDS = 11;
+
+/** Gathers runs of up to `limit` files and other things. */
+export function createRunMaker(limit: number) {
+  const stats = new BigInt64Array(limit * STAT_FIELDS);
+  let fds: number[] = [];
+  let paths: string[] = [];
+  let entries: string[] = [];
+  let others: Other[] = [];
+  return {
+    get isFull() {
+      return fds.length + others.length >= limit;
+    },
+    get isEmpty() {
+      return fds.length + others.length === 0;
+    },
+    addFile({ fd, stat, path, entry, isSource }: OpenedFile): void {
+      let at = fds.length * STAT_FIELDS;
+      stats[at++] = stat.dev;
+      stats[at++] = stat.ino;
+      stats[at++] = stat.mode;
+      stats[at++] = stat.nlink;
+      stats[at++] = stat.uid;
+      stats[at++] = stat.gid;
+      stats[at++] = stat.size;
+      stats[at++] = stat.blocks;
+      stats[at++] = stat.mtimeNs;
+      stats[at++] = stat.ctimeNs;
+      stats[at] = isSource ? 1n : 0n;
+      fds.push(fd);
+      paths.push(path);
+      entries.push(entry);
+    },
+    add(is: Other['is']): void {
+      others.push({ before: fds.length, is });
+    },
+    /** What was gathered; the next run begins. */
+    take(): OpenedRun {
+      const run = { fds, paths, entries, others, stats: stats.slice(0, fds.length * STAT_FIELDS) };
+      fds = [];
+      paths = [];
+      entries = [];
+      others = [];
+      return run;
+    },
+  };
+}
+
+function fileOf({ fds, stats, paths, entries }: OpenedRun, index: number): OpenedFile {
+  const at = index * STAT_FIELDS;
+  return {
+    fd: fds[index]!,
+    path: paths[index]!,
+    entry: entries[index]!,
+    stat: {
+      dev: stats[at]!,
+      ino: stats[at + 1]!,
+      mode: stats[at + 2]!,
+      nlink: stats[at + 3]!,
+      uid: stats[at + 4]!,
+      gid: stats[at + 5]!,
+      size: stats[at + 6]!,
+      blocks: stats[at + 7]!,
+      mtimeNs: stats[at + 8]!,
+      ctimeNs: stats[at + 9]!,
+    },
+    isSource: stats[at + 10] !== 0n,
+  };
+}
+
+/** The items of a run, its files made into such by `takeFile`. Files that were not come to are closed at the end. */
+export function* itemsOf(
+  run: OpenedRun,
+  takeFile: (file: OpenedFile) => TreeItem | undefined,
+  warn: (warning: Warning) => void,
+): Generator<TreeItem, void, undefined> {
+  const { others } = run;
+  let file = 0;
+  let other = 0;
+  try {
+    while (file < run.fds.length || other < others.length) {
+      if (other < others.length && others[other]!.before <= file) {
+        const { is } = others[other++]!;
+        if ('warning' in is) warn(is.warning);
+        else yield is;
+        continue;
+      }
+      const item = takeFile(fileOf(run, file++));
+      if (item !== undefined) yield item;
+    }
+  } finally {
+    closeFiles(run, file);
+  }
+}
+
+/** Closes the files of a run that nobody takes. */
+export function closeFiles(run: OpenedRun, from = 0): void {
+  for (let file = from; file < run.fds.length; file++) closeSync(run.fds[file]!);
+}
