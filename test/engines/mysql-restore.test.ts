@@ -361,12 +361,18 @@ INSERT INTO __dguard_mark VALUES ('mark', '{"dguard":{"role":"scratch","target":
     // Of somebody else: what is replaced comes back all the same.
     const readable = OLD.replace("CREATE PROCEDURE p () SELECT 'old';\n", '');
     await bench.database('dgr_mid_2', readable);
-    const before = Object.keys(await picture(bench, 'dgr_mid_2'));
+    const before = Object.keys(await picture(bench, 'dgr_mid_2')).sort();
+    const overwrite = { ...request('dgr_mid_2'), overwrite: true };
     bench.warnings.length = 0;
-    await mysqlEngine.restore(content, { ...request('dgr_mid_2'), overwrite: true });
-    expect(bench.warnings.filter(({ partial }) => partial)).toEqual([]);
-    await swaps.undo({ ...bench.target('dgr_mid_2'), source: bench.source('dgr_mid_2', options) });
-    expect(Object.keys(await picture(bench, 'dgr_mid_2')).sort()).toEqual(before.sort());
+    if (server().flavour === 'mysql') {
+      // It may not even drop what a SYSTEM_USER has defined.
+      expect(await errorOf(mysqlEngine.restore(content, overwrite))).toMatchObject({ code: 'target_failed' });
+    } else {
+      await mysqlEngine.restore(content, overwrite);
+      expect(bench.warnings.filter(({ partial }) => partial)).toEqual([]);
+      await swaps.undo({ ...bench.target('dgr_mid_2'), source: bench.source('dgr_mid_2', options) });
+    }
+    expect(Object.keys(await picture(bench, 'dgr_mid_2')).sort()).toEqual(before);
     const error = await errorOf(mysqlEngine.restore(content, request('dgr_forbidden')));
     expect(error).toMatchObject({ code: 'target_refused' });
     expect(error.hint).toMatch(/^as an administrator: GRANT/);
