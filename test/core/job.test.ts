@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { groupLock } from '../../src/core/groups.ts';
 import { takeLock } from '../../src/core/lock.ts';
-import { holdReadLease } from '../../src/core/reading.ts';
 import { DguardError } from '../../src/errors.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
 import { withSteps } from '../../src/storages/wrap/steps.ts';
@@ -82,6 +81,11 @@ describe('locks of a job', () => {
     const { outcomes } = await world.backup();
     expect(outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'locked' } });
     expect(outcomes[0]!.error!.message).toMatch(/process 1 on elsewhere/);
+    const mark = `${folder}/deleting-2026-03-01T12-00-00Z-000-abcdefgh.json`;
+    await putBytes(world.storage, mark, Buffer.from('{}'));
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+    await world.storage.delete(mark);
+    expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });
     world.at('2026-03-01T14:00:00Z');
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
   });
@@ -193,37 +197,5 @@ describe('free space', () => {
       error: { code: 'storage_full' },
     });
     expect((await world.catalog()).entries.filter(({ good }) => good)).toHaveLength(2);
-  });
-});
-
-describe('a reading lease', () => {
-  it('keeps prune away from what is being restored, and is gone afterwards', async () => {
-    const world = await makeWorld();
-    world.write({ a: 'a' });
-    await world.backup();
-    world.at('2026-03-02T12:00:00Z');
-    await world.backup();
-    const { entries } = await world.catalog();
-    const old = entries[1]!;
-    const lease = await holdReadLease(old, entries, 'restore', world.runtime);
-    const policy = { keep_last: 1, auto_delete: true };
-    const { plan, removed } = await world.prune({ policy });
-    expect(removed).toEqual([]);
-    expect(plan.find(({ id }) => id === old.manifest!.id)!.reasons.join()).toMatch(/being read/);
-    await lease.release();
-    expect((await objectsOf(world.storage)).some(({ key }) => /lease-read|deleting/.test(key))).toBe(false);
-    expect((await world.prune({ policy })).removed).toEqual([old.manifest!.id]);
-  });
-
-  it('of a reader that was killed holds for two and a half hours, not for ever', async () => {
-    const world = await makeWorld();
-    world.write({ a: 'a' });
-    await world.backup();
-    world.at('2026-03-02T12:00:00Z');
-    await world.backup();
-    const { entries } = await world.catalog();
-    await holdReadLease(entries[1]!, entries, 'restore', world.runtime);
-    world.at('2026-03-02T15:00:00Z');
-    expect((await world.prune({ policy: { keep_last: 1, auto_delete: true } })).removed).toHaveLength(1);
   });
 });

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -98,12 +107,32 @@ describe('lock', () => {
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
-  it('lies in a folder of this user alone', async () => {
-    writeFileSync(join(folder, 'locks'), 'a file in the way');
-    await expect(takeLock('prod/db', 'backup prod', 0, runtime())).rejects.toThrow(/locks cannot be kept/);
-    rmSync(join(folder, 'locks'));
-    await takeLock('prod/db', 'backup prod', 0, runtime());
-    chmodSync(join(folder, 'locks'), 0o700);
+  it('lies in a folder of this user alone, else it proves nothing', async () => {
+    const locks = join(folder, 'locks');
+    const refused = /locks cannot be kept/;
+    writeFileSync(locks, 'a file in the way');
+    await expect(takeLock('prod/db', 'backup prod', 0, runtime())).rejects.toThrow(refused);
+    rmSync(locks);
+    mkdirSync(join(folder, 'elsewhere'));
+    symlinkSync(join(folder, 'elsewhere'), locks);
+    await expect(takeLock('prod/db', 'backup prod', 0, runtime())).rejects.toThrow(refused);
+    expect(readdirSync(join(folder, 'elsewhere'))).toEqual([]);
+    rmSync(locks);
+    const before = process.umask(0);
+    try {
+      await takeLock('prod/db', 'backup prod', 0, runtime());
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(locks).mode & 0o777).toBe(0o700);
+  });
+
+  it.runIf(process.getuid?.() === 0)('a folder of another user is refused [needs root]', async () => {
+    mkdirSync(join(folder, 'locks'), { mode: 0o700 });
+    chownSync(join(folder, 'locks'), 65534, 65534);
+    await expect(takeLock('prod/db', 'backup prod', 0, runtime())).rejects.toThrow(
+      /not a folder of this user/,
+    );
   });
 
   it('ends its wait when the run is interrupted', async () => {

@@ -10,23 +10,11 @@ import type { Storage } from '../../src/storages/types.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
 import { withSteps } from '../../src/storages/wrap/steps.ts';
 import { putBytes } from '../../src/storages/write.ts';
-import { makeWorld, objectsOf, type World } from './world.ts';
+import { makeWorld, objectsOf, twoBackups, type World } from './world.ts';
 
 const keepOne = { keep_last: 1, auto_delete: true };
 const CHILD = 'incremental-2026-03-03T00-00-00Z-childaaa';
 const CHILD_FOLDER = `prod/docs/${CHILD}`;
-
-/** Two backups of which the policy removes the older one. */
-async function twoBackups(): Promise<{ world: World; old: Manifest; folder: string }> {
-  const world = await makeWorld();
-  world.write({ a: Buffer.alloc(5_000, 'a'), b: 'small' });
-  await world.backup();
-  world.at('2026-03-02T12:00:00Z');
-  await world.backup();
-  world.at('2026-03-03T00:00:00Z');
-  const old = (await world.catalog()).entries[1]!;
-  return { world, old: old.manifest!, folder: old.folder };
-}
 
 /**
  * A writer of an incremental on top of `parent`, as the format demands it: its lease with its references
@@ -115,7 +103,9 @@ describe('prune against a backup that takes its victim as parent', () => {
     expect(spared).toBeGreaterThan(0);
   });
 
-  it('interleaved step by step in 150 seeded orders', async () => {
+  it('interleaved step by step in 150 seeded orders, in some of which each of them wins', async () => {
+    let children = 0;
+    let removals = 0;
     const { world: begun, old, folder } = await twoBackups();
     for (let seed = 1; seed <= 150; seed++) {
       const world = await begun.fork();
@@ -131,7 +121,11 @@ describe('prune against a backup that takes its victim as parent', () => {
         .finally(turn.end('prune'));
       await Promise.all([writer, pruner]);
       await expectNoOrphanedChild(world.storage, folder, `seed ${seed}`);
+      if (await isPublished(world.storage, CHILD_FOLDER)) children++;
+      if (!(await isPublished(world.storage, folder))) removals++;
     }
+    expect(children).toBeGreaterThan(0);
+    expect(removals).toBeGreaterThan(0);
   }, 60_000);
 });
 
@@ -275,61 +269,5 @@ describe('what is not ours', () => {
     const keys = (await objectsOf(others.storage)).map(({ key }) => key);
     for (const key of [...Object.keys(theirs), `${folder}/holiday.jpg`]) expect(keys).toContain(key);
     expect(keys.filter((key) => key.startsWith(`${folder}/`))).toEqual([`${folder}/holiday.jpg`]);
-  });
-});
-
-describe('leftovers of a run that never ended', () => {
-  async function interrupted() {
-    const { world } = await twoBackups();
-    const dying = withFaults(world.storage, {
-      operations: ['put'],
-      keys: (key) => key.endsWith('index.zst'),
-      fault: { kind: 'die' },
-    });
-    // Of a process that is gone: the one that runs the test is alive.
-    const host = { ...world.runtime.host, pid: 2 ** 22 + 1, pidStart: '1' };
-    await world.backup({ storage: dying, runtime: { ...world.runtime, host } });
-    const { unfinished } = await world.catalog();
-    expect(unfinished).toHaveLength(1);
-    return { world, orphan: unfinished[0]! };
-  }
-
-  it('are swept past the grace period, and not a minute before', async () => {
-    const { world, orphan } = await interrupted();
-    const policy = { auto_delete: false };
-    world.at('2026-03-03T23:59:00Z');
-    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'kept' });
-    expect((await world.catalog()).unfinished).toHaveLength(1);
-    world.at('2026-03-04T00:01:00Z');
-    expect((await world.prune({ policy, dryRun: true })).swept[0]).toMatchObject({ outcome: 'swept' });
-    expect((await world.catalog()).unfinished).toHaveLength(1);
-    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'swept' });
-    expect((await objectsOf(world.storage)).filter(({ key }) => key.startsWith(orphan.folder))).toEqual([]);
-    expect((await world.catalog()).entries.filter(({ good }) => good)).toHaveLength(2);
-  });
-
-  it("by the destination's own clock: a host whose clock ran ahead sweeps nothing", async () => {
-    const { world } = await interrupted();
-    const ahead = { ...world.runtime, now: () => new Date('2026-04-01T00:00:00Z') };
-    const { sweepUnfinished } = await import('../../src/core/prune/sweep.ts');
-    const [orphan] = (await world.catalog()).unfinished;
-    expect(await sweepUnfinished(orphan!, ahead)).toMatchObject({
-      outcome: 'kept',
-      reason: expect.stringMatching(/destination/),
-    });
-    expect((await world.catalog()).unfinished).toHaveLength(1);
-    expect((await objectsOf(world.storage)).some(({ key }) => key.includes('deleting-'))).toBe(false);
-  });
-
-  it('of a writer that is alive here are left alone', async () => {
-    const { world, orphan } = await interrupted();
-    world.at('2026-03-09T12:00:00Z');
-    const { processStart } = await import('../../src/core/owner.ts');
-    const { sweepUnfinished } = await import('../../src/core/prune/sweep.ts');
-    const lease = { ...orphan.lease!, pid: process.pid, pid_start: processStart(process.pid) };
-    expect(await sweepUnfinished({ ...orphan, lease }, world.runtime)).toMatchObject({
-      outcome: 'kept',
-      reason: 'its writer runs',
-    });
   });
 });

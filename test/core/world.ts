@@ -9,6 +9,7 @@ import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '
 import { type PruneOutcome, type PruneRequest, pruneGroup } from '../../src/core/prune/prune.ts';
 import { type VerifyReport, verifyCopy } from '../../src/core/verify/verify.ts';
 import type { DguardEvent } from '../../src/events.ts';
+import type { Manifest } from '../../src/manifest/types.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import type { Storage, StoredObject } from '../../src/storages/types.ts';
@@ -133,6 +134,18 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
       },
     };
   }
+}
+
+/** Two backups of which the policy removes the older one. */
+export async function twoBackups(): Promise<{ world: World; old: Manifest; folder: string }> {
+  const world = await makeWorld();
+  world.write({ a: Buffer.alloc(5_000, 'a'), b: 'small' });
+  await world.backup();
+  world.at('2026-03-02T12:00:00Z');
+  await world.backup();
+  world.at('2026-03-03T00:00:00Z');
+  const old = (await world.catalog()).entries[1]!;
+  return { world, old: old.manifest!, folder: old.folder };
 }
 
 /** All objects of a storage. */

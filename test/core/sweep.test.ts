@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { processStart } from '../../src/core/owner.ts';
+import { sweepUnfinished } from '../../src/core/prune/sweep.ts';
+import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { objectsOf, twoBackups } from './world.ts';
+
+describe('leftovers of a run that never ended', () => {
+  async function interrupted() {
+    const { world } = await twoBackups();
+    const dying = withFaults(world.storage, {
+      operations: ['put'],
+      keys: (key) => key.endsWith('index.zst'),
+      fault: { kind: 'die' },
+    });
+    // Of a process that is gone: the one that runs the test is alive.
+    const host = { ...world.runtime.host, pid: 2 ** 22 + 1, pidStart: '1' };
+    await world.backup({ storage: dying, runtime: { ...world.runtime, host } });
+    const { unfinished } = await world.catalog();
+    expect(unfinished).toHaveLength(1);
+    return { world, orphan: unfinished[0]! };
+  }
+
+  it('are swept past the grace period, and not a minute before', async () => {
+    const { world, orphan } = await interrupted();
+    const policy = { auto_delete: false };
+    world.at('2026-03-03T23:59:00Z');
+    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'kept' });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    world.at('2026-03-04T00:01:00Z');
+    expect((await world.prune({ policy, dryRun: true })).swept[0]).toMatchObject({ outcome: 'swept' });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'swept' });
+    expect((await objectsOf(world.storage)).filter(({ key }) => key.startsWith(orphan.folder))).toEqual([]);
+    expect((await world.catalog()).entries.filter(({ good }) => good)).toHaveLength(2);
+  });
+
+  it("by the destination's own clock: a host whose clock ran ahead sweeps nothing", async () => {
+    const { world } = await interrupted();
+    const ahead = { ...world.runtime, now: () => new Date('2026-04-01T00:00:00Z') };
+    const [orphan] = (await world.catalog()).unfinished;
+    expect(await sweepUnfinished(orphan!, ahead)).toMatchObject({
+      outcome: 'kept',
+      reason: expect.stringMatching(/destination/),
+    });
+    expect((await world.catalog()).unfinished).toHaveLength(1);
+    expect((await objectsOf(world.storage)).some(({ key }) => key.includes('deleting-'))).toBe(false);
+  });
+
+  it('of a writer that is alive here are left alone', async () => {
+    const { world, orphan } = await interrupted();
+    world.at('2026-03-09T12:00:00Z');
+    const lease = { ...orphan.lease!, pid: process.pid, pid_start: processStart(process.pid) };
+    expect(await sweepUnfinished({ ...orphan, lease }, world.runtime)).toMatchObject({
+      outcome: 'kept',
+      reason: 'its writer runs',
+    });
+  });
+});
