@@ -163,13 +163,3 @@ jobs: { prod: { datasources: [docs, more], destinations: [store] } }
     }
   });
 });
-
-describe('unlock', () => {
-  it('shows what holds the lock of a job, or that nothing does', async () => {
-    expect(await dguard(folder, 'unlock', 'prod')).toMatchObject({
-      code: 0,
-      stdout: 'nothing is locked of prod\n',
-    });
-    expect((await dguard(folder, 'unlock', 'nosuch')).code).toBe(2);
-  });
-});

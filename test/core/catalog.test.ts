@@ -3,6 +3,7 @@ import { readCatalog } from '../../src/core/catalog.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { putBytes } from '../../src/storages/write.ts';
+import { twoBackups } from './world.ts';
 
 const { signal } = new AbortController();
 const catalogOf = (storage: Storage) => readCatalog({ name: 'disk', storage, pathTemplate: '{id}' }, signal);
@@ -33,4 +34,22 @@ it('refuses a listing out of order: half a folder looks like what a dead run lef
     code: 'storage_failed',
     message: expect.stringContaining('out of order'),
   });
+});
+
+it('tells of what is missing, of another size, and foreign; marks and leases are neither', async () => {
+  const { world, folder } = await twoBackups();
+  const found = async () => (await world.catalog()).entries.find((entry) => entry.folder === folder);
+  await putBytes(world.storage, `${folder}/lease-read-0000.json`, Buffer.from('{}'));
+  expect(await found()).toMatchObject({ good: true, problems: [], foreign: [] });
+  await putBytes(world.storage, `${folder}/notes.txt`, Buffer.from('x'));
+  expect(await found()).toMatchObject({ good: true, foreign: ['notes.txt'] });
+  await world.storage.delete(`${folder}/index.zst`);
+  await putBytes(world.storage, `${folder}/index.zst`, Buffer.from('short'));
+  expect(await found()).toMatchObject({
+    good: false,
+    state: 'broken',
+    problems: [expect.stringMatching(/^index\.zst has 5 bytes, not \d+$/)],
+  });
+  await world.storage.delete(`${folder}/index.zst`);
+  expect(await found()).toMatchObject({ state: 'broken', problems: ['index.zst is missing'] });
 });

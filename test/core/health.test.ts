@@ -80,12 +80,10 @@ describe('the check of a destination', () => {
         yield new Uint8Array();
       },
     };
-    const begun = performance.now();
     expect(await check(world, hung, 200)).toMatchObject({
       status: 'unreachable',
       error: { code: 'timeout' },
     });
-    expect(performance.now() - begun).toBeLessThan(2_000);
     expect(await keysOf(world.storage)).toEqual([]);
   });
 

@@ -59,7 +59,7 @@ describe('locks of a job', () => {
     expect((await world.backup({ waitLockMs: 20_000 })).outcomes[0]!.status).toBe('completed');
   });
 
-  it('a fresh lease of another host locks, an old one or a mark of deletion does not', async () => {
+  it('a fresh lease of another host locks; an old one, a dead one, one of others or to be deleted does not', async () => {
     const world = await makeWorld();
     world.write({ a: 'a' });
     const folder = 'prod/docs/full-2026-03-01T11-00-00Z-abcdefgh';
@@ -76,7 +76,9 @@ describe('locks of a job', () => {
       references: [],
     };
     world.at('2026-03-01T11:00:00Z');
-    await putBytes(world.storage, `${folder}/lease-0000.json`, Buffer.from(JSON.stringify(lease)));
+    const putLease = (text: object) =>
+      putBytes(world.storage, `${folder}/lease-0000.json`, Buffer.from(JSON.stringify(text)));
+    await putLease(lease);
     world.at('2026-03-01T12:00:00Z');
     const { outcomes } = await world.backup();
     expect(outcomes[0]).toMatchObject({ status: 'failed', error: { code: 'locked' } });
@@ -86,7 +88,16 @@ describe('locks of a job', () => {
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
     await world.storage.delete(mark);
     expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });
-    world.at('2026-03-01T14:00:00Z');
+    // That of another namespace is not of this group, and a writer of an earlier boot of this host is gone.
+    for (const more of [{ namespace: 'another' }, { host: 'testhost' }]) {
+      await world.storage.delete(`${folder}/lease-0000.json`);
+      await putLease({ ...lease, ...more });
+      expect((await world.backup()).outcomes[0]!.status, JSON.stringify(more)).toBe('completed');
+    }
+    await world.storage.delete(`${folder}/lease-0000.json`);
+    await putLease(lease);
+    expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });
+    world.at('2026-03-01T15:00:00Z');
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
   });
 });

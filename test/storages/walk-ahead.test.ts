@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DguardError } from '../../src/errors.ts';
 import { walkObjects } from '../../src/storages/local/walk.ts';
 import { walkBatches } from '../../src/storages/local/walk-ahead.ts';
@@ -20,6 +21,16 @@ beforeAll(() => {
   write('top');
 });
 afterAll(() => rmSync(root, { recursive: true }));
+
+/** Threads since the test began: how many have walked, and how many are there yet. */
+const threads = { walked: 0, running: 0 };
+const watched = (thread: Worker) => {
+  threads.running++;
+  thread.once('message', () => threads.walked++).once('exit', () => threads.running--);
+};
+beforeAll(() => void process.on('worker', watched));
+afterAll(() => void process.off('worker', watched));
+beforeEach(() => void Object.assign(threads, { walked: 0, running: 0 }));
 
 function write(key: string): void {
   mkdirSync(dirname(join(root, key)), { recursive: true });
@@ -55,11 +66,13 @@ describe('a walk', () => {
     expect(all.length).toBeGreaterThan(2_500);
     expect(await ahead('', thread)).toEqual(all);
     expect(await ahead('m/', thread)).toEqual(here('m/'));
+    expect(threads).toEqual({ walked: thread === THREAD ? 2 : 0, running: 0 });
   });
 
-  it('may be given up', async () => {
+  it('may be given up, and takes its thread with it', async () => {
     for await (const batch of walkBatches(root, '', THREAD))
       if (batch.some(({ key }) => key.startsWith('m/f7'))) break;
+    expect(threads).toEqual({ walked: 1, running: 0 });
   });
 
   it.each([
