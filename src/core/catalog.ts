@@ -9,6 +9,7 @@ import { type Folder, wholeFolders } from './folders.ts';
 import { withReferences } from './intact.ts';
 import { type Lease, leaseKeys, readLease } from './lease.ts';
 import { markKeys, newestMark } from './marks.ts';
+import { readVerified, type VerifyResult } from './verified.ts';
 
 /** A destination that was opened. */
 export interface Destination {
@@ -20,13 +21,6 @@ export interface Destination {
 }
 
 export type BackupState = Manifest['status'] | 'broken' | 'damaged' | 'verify failed';
-
-/** The newest stored result of a verify of one copy. */
-export interface VerifyResult {
-  readonly level: string;
-  readonly result: 'pass' | 'fail';
-  readonly checked_at: string;
-}
 
 /** One copy of one backup as listing finds it. */
 export interface CatalogEntry {
@@ -42,7 +36,10 @@ export interface CatalogEntry {
   readonly state: BackupState;
   /** Why it is broken or damaged. */
   readonly problems: readonly string[];
+  /** What fails, or the newest result. */
   readonly verified: VerifyResult | undefined;
+  /** The newest pass that proves the content, unless something failed after it. */
+  readonly proof: VerifyResult | undefined;
   /** A suspect one that a person has accepted. */
   readonly accepted: boolean;
   /** A checkpoint, or pinned by name, and not unpinned since. */
@@ -148,6 +145,7 @@ async function readEntry(
       state: 'damaged',
       problems: [error.message],
       verified: undefined,
+      proof: undefined,
       accepted: false,
       pinned: false,
       intact: false,
@@ -156,7 +154,7 @@ async function readEntry(
   }
   const { storage } = destination;
   const { problems, foreign } = await compareObjects({ storage, folder, manifest }, objects, signal);
-  const verified = await newestMark(storage, objects, 'verified', bytes, verifyResult, signal);
+  const { verified, proof } = await readVerified(storage, objects, bytes, signal);
   const accepted =
     manifest.status === 'suspect' &&
     (await newestMark(storage, objects, 'accepted', bytes, () => true, signal)) === true;
@@ -175,19 +173,12 @@ async function readEntry(
     state: problems.length > 0 ? 'broken' : verified?.result === 'fail' ? 'verify failed' : manifest.status,
     problems,
     verified,
+    proof,
     accepted,
     pinned,
     intact,
     good: intact && (manifest.status === 'completed' || accepted),
   };
-}
-
-function verifyResult(value: Readonly<Record<string, unknown>>): VerifyResult | undefined {
-  const { level, result, made_at } = value;
-  const known = typeof level === 'string' && typeof made_at === 'string';
-  return known && (result === 'pass' || result === 'fail')
-    ? { level, result, checked_at: made_at }
-    : undefined;
 }
 
 function pinnedOf(value: Readonly<Record<string, unknown>>): boolean | undefined {

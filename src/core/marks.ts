@@ -54,31 +54,37 @@ export function markKeys(objects: readonly StoredObject[], kind: MarkKind): stri
 }
 
 /**
- * The newest mark of a kind that is about this very manifest, and that `read` understands. One that cannot
- * be read, or is about another manifest, says nothing: the next older one is looked at.
+ * The marks of a kind that are about this very manifest, and that `read` understands, newest first. One that
+ * cannot be read, or is about another manifest, says nothing.
  */
-export async function newestMark<T>(
+export async function* readMarks<T>(
   storage: Storage,
   objects: readonly StoredObject[],
   kind: MarkKind,
   manifestBytes: Uint8Array,
   read: (value: Readonly<Record<string, unknown>>) => T | undefined,
   signal?: AbortSignal,
-): Promise<T | undefined> {
+): AsyncGenerator<T, void, undefined> {
   const keys = markKeys(objects, kind);
-  if (keys.length === 0) return undefined;
+  if (keys.length === 0) return;
   const sha256 = hash('sha256', manifestBytes, 'hex');
   for (const key of keys) {
+    let found: T | undefined;
     try {
       const bytes = await readObject(storage, key, MAX_MARK_BYTES, signal);
       const value = JSON.parse(bytes.toString('utf8')) as Record<string, unknown> | null;
-      const found = value?.['manifest_sha256'] === sha256 ? read(value) : undefined;
-      if (found !== undefined) return found;
+      found = value?.['manifest_sha256'] === sha256 ? read(value) : undefined;
     } catch (error) {
       // What storage cannot give now may be a pin, or a failed proof: only bytes that are wrong say nothing.
       const wrong = error instanceof DguardError && ['corrupt', 'storage_not_found'].includes(error.code);
       if (!wrong && !(error instanceof SyntaxError)) throw error;
     }
+    if (found !== undefined) yield found;
   }
+}
+
+/** The newest of `readMarks`. */
+export async function newestMark<T>(...args: Parameters<typeof readMarks<T>>): Promise<T | undefined> {
+  for await (const mark of readMarks<T>(...args)) return mark;
   return undefined;
 }

@@ -121,9 +121,7 @@ function rowOf(
   const before = good.find(
     ({ manifest }) => lastGood && manifest!.created_at < lastGood.created_at,
   )?.manifest;
-  const proof = good.find(
-    ({ verified }) => verified?.result === 'pass' && ['content', 'restore'].includes(verified.level),
-  );
+  const proven = good.find(({ proof }) => proof !== undefined);
   const runs = mine.slice(0, RUNS_COUNTED);
   const failed = runs.filter(({ state }) => state === 'failed').length;
   const here = new Set(mine.map(({ manifest }) => manifest!.id));
@@ -145,12 +143,12 @@ function rowOf(
           sizeBytes: lastGood.stored_size_bytes,
         }
       : {}),
-    ...(proof
+    ...(proven?.proof
       ? {
           lastProof: {
-            id: proof.manifest!.id,
-            level: proof.verified!.level,
-            checkedAt: proof.verified!.checked_at,
+            id: proven.manifest!.id,
+            level: proven.proof.level,
+            checkedAt: proven.proof.checked_at,
           },
         }
       : {}),

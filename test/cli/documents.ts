@@ -15,6 +15,10 @@ const failure = z.strictObject({
 const count = z.int().nonnegative();
 const instant = z.iso.datetime();
 
+const verifyResult = z
+  .strictObject({ level: z.string(), result: z.enum(['pass', 'fail']), checked_at: instant })
+  .nullable();
+
 const listed = z.strictObject({
   destination: z.string(),
   folder: z.string(),
@@ -25,9 +29,8 @@ const listed = z.strictObject({
   problems: z.array(z.string()),
   foreign: z.array(z.string()),
   deleting: z.boolean(),
-  verified: z
-    .strictObject({ level: z.string(), result: z.enum(['pass', 'fail']), checked_at: instant })
-    .nullable(),
+  verified: verifyResult,
+  proof: verifyResult,
 });
 /** A manifest, or of a damaged one only what listing found. */
 const listedBackup = z.union([

@@ -178,6 +178,41 @@ describe('verify after rot', () => {
     expect((await world.catalog()).entries.map(({ state }) => state)).toEqual(['verify failed', 'broken']);
   });
 
+  it('a look at less takes back neither a failure nor a proof', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    await world.backup();
+    const { folder, manifest, manifestBytes } = await newest(world);
+    let minute = 0;
+    const verified = async (level: string, result: 'pass' | 'fail', check?: string) => {
+      world.at(`2026-03-02T12:${String(++minute).padStart(2, '0')}:00Z`);
+      const fields = { id: manifest!.id, manifestBytes, level, result, ...(check && { check }) };
+      await putMark(world.storage, folder, 'verified', fields, world.runtime);
+      const entry = await newest(world);
+      return [entry.state, entry.verified?.level, entry.proof?.level, entry.good];
+    };
+    expect(await verified('checksum', 'pass')).toEqual(['completed', 'checksum', undefined, true]);
+    expect(await verified('restore', 'pass')).toEqual(['completed', 'restore', 'restore', true]);
+    expect(await verified('checksum', 'pass')).toEqual(['completed', 'checksum', 'restore', true]);
+    expect(await verified('content', 'pass')).toEqual(['completed', 'content', 'content', true]);
+    const failed = ['verify failed', 'restore', undefined, false];
+    expect(await verified('restore', 'fail', 'content')).toEqual(failed);
+    expect(await verified('exists', 'pass')).toEqual(failed);
+    expect(await verified('checksum', 'pass')).toEqual(failed);
+    // What failed was the content: a test restore is not needed to see it right again.
+    expect(await verified('content', 'pass')).toEqual(['completed', 'content', 'content', true]);
+    expect(await verified('restore', 'fail', 'restore')).toEqual(failed);
+    expect(await verified('content', 'pass')).toEqual(failed);
+    expect(await verified('restore', 'pass')).toEqual(['completed', 'restore', 'restore', true]);
+    expect(await verified('of-tomorrow', 'fail', 'of-tomorrow')).toEqual([
+      'verify failed',
+      'of-tomorrow',
+      undefined,
+      false,
+    ]);
+    expect(await verified('restore', 'pass')).toEqual(['completed', 'restore', 'restore', true]);
+  });
+
   it('a garbled result does not hide an older one that failed', async () => {
     const world = await makeWorld();
     world.write({ a: full });

@@ -1,6 +1,7 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
 import { loadCommands, recoverCommands } from '../../core/recover.ts';
+import type { VerifyResult } from '../../core/verified.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -93,18 +94,22 @@ function filterOf(context: Context, job: string | undefined, options: ListOption
 
 async function printTable(context: Context, entries: readonly CatalogEntry[]): Promise<void> {
   const head = ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
-  const rows = entries.map(({ manifest, state, destination, folder, verified, accepted, pinned }) => [
+  const rows = entries.map(({ manifest, state, destination, folder, verified, proof, accepted, pinned }) => [
     manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
     plainText(manifest?.job ?? '?'),
     plainText(manifest?.datasource.name ?? '?'),
     `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}`,
     manifest ? sizeText(manifest.size_bytes) : '?',
     manifest ? sizeText(manifest.stored_size_bytes) : '?',
-    verified ? `${plainText(verified.level)} ${verified.result}` : '-',
+    resultText(proof ?? verified),
     plainText(destination.name),
     plainText(manifest?.id ?? folder),
   ]);
   context.print(await tableText(head, rows));
+}
+
+function resultText(result: VerifyResult | undefined): string {
+  return result ? `${plainText(result.level)} ${result.result}` : '-';
 }
 
 function stateText({ state, accepted, pinned }: Pick<CatalogEntry, 'state' | 'accepted' | 'pinned'>): string {
@@ -180,6 +185,7 @@ function entryJson(entry: CatalogEntry): object {
     foreign: entry.foreign,
     deleting: entry.deleting,
     verified: entry.verified ?? null,
+    proof: entry.proof ?? null,
   };
   return { ...(entry.manifest ?? {}), computed };
 }

@@ -9,7 +9,8 @@ import {
   readCatalogs,
   unknownBackup,
 } from '../../core/find.ts';
-import { type VerifyLevel, type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
+import type { VerifyLevel } from '../../core/verified.ts';
+import { type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import { type Context, configOrNone, isConfiguredJob, openDestinations } from '../context.ts';

@@ -7,7 +7,7 @@ import type { Runtime } from '../../runtime.ts';
 import { readObject } from '../../storages/read.ts';
 import type { CatalogEntry } from '../catalog.ts';
 import { asStored, resolver } from '../find.ts';
-import type { VerifyLevel } from './verify.ts';
+import type { VerifyLevel } from '../verified.ts';
 
 /** `checksum`: every stored byte; from `content` on, the artifacts' bytes are proven by their blocks instead. */
 export async function checkSums(

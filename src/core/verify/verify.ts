@@ -4,12 +4,10 @@ import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';
 import { putMark } from '../marks.ts';
 import { holdReadLease } from '../reading.ts';
+import { type CheckName, VERIFY_LEVELS, type VerifyLevel } from '../verified.ts';
 import { checkSums } from './checksum.ts';
 import { checkCompleteness, checkContent, type EntryCounts } from './content.ts';
 import { checkRestore } from './restore.ts';
-
-export type VerifyLevel = 'exists' | 'checksum' | 'content' | 'restore';
-export type CheckName = 'exists' | 'integrity' | 'content' | 'restore' | 'completeness';
 
 export interface VerifyReport {
   readonly id: string;
@@ -26,8 +24,6 @@ export interface VerifyReport {
   readonly error?: DguardError;
 }
 
-const LEVELS: readonly VerifyLevel[] = ['exists', 'checksum', 'content', 'restore'];
-
 /**
  * Proves one copy of one backup up to a level, and stores the result beside it either way. A check that
  * does not hold is `fail`; what could not be looked at is `error`. `datasource` is where a test restore of a
@@ -43,7 +39,7 @@ export async function verifyCopy(
 ): Promise<VerifyReport> {
   const checks: { name: CheckName; result: 'pass' | 'fail'; message?: string }[] = [];
   const id = copy.manifest?.id ?? copy.folder;
-  const upTo = LEVELS.indexOf(level);
+  const upTo = VERIFY_LEVELS.indexOf(level);
   runtime.emit({
     type: 'stage',
     subject: id,
@@ -85,7 +81,8 @@ export async function verifyCopy(
   const failed = checks.some(({ result }) => result === 'fail');
   const overall = failed ? 'fail' : error ? 'error' : 'pass';
   if (overall !== 'error' && copy.manifest && copy.manifest.status !== 'failed') {
-    await storeResult(copy, level, overall, runtime);
+    const check = checks.find(({ result }) => result === 'fail')?.name;
+    await storeResult(copy, { level, result: overall, ...(check && { check }) }, runtime);
   }
   const warnings = copy.foreign.map(
     (name) => `${copy.folder}/${name} is no part of this backup; it is left alone`,
@@ -108,13 +105,12 @@ function isBadBytes(error: DguardError): boolean {
 
 async function storeResult(
   copy: CatalogEntry,
-  level: VerifyLevel,
-  result: 'pass' | 'fail',
+  result: { level: VerifyLevel; result: 'pass' | 'fail'; check?: CheckName },
   runtime: Runtime,
 ): Promise<void> {
   const manifest = copy.manifest!;
   const references = manifest.references.map(({ id, root_sha256 }) => ({ id, root_sha256 }));
-  const fields = { id: manifest.id, manifestBytes: copy.manifestBytes, level, result, references };
+  const fields = { id: manifest.id, manifestBytes: copy.manifestBytes, ...result, references };
   try {
     await putMark(copy.destination.storage, copy.folder, 'verified', fields, runtime);
   } catch (error) {
