@@ -5,7 +5,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
-import { besideName } from '../../src/engines/postgres/restore/marks.ts';
+import { BEGUN_LIMIT, besideName } from '../../src/engines/postgres/restore/marks.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';
@@ -411,6 +411,21 @@ describeWithEachPostgres('postgres: restore', (server) => {
     const all = { ...bench.target('app'), source: bench.source([], { all_databases: true }) };
     expect(await swaps.recover(all)).toHaveLength(1);
     expect(await errorOf(swaps.undo(all))).toMatchObject({ code: 'usage' });
+  });
+
+  it('what the server still makes for a client that is gone is waited for', async () => {
+    const name = 'app__dg_new_0123abcd';
+    const maker = await connect('postgres');
+    const making = maker.query(
+      `CREATE DATABASE "${name}" TEMPLATE template0 CONNECTION LIMIT ${BEGUN_LIMIT}`,
+    );
+    await sleep(5);
+    const recovered = swaps.recover(bench.target('app'));
+    await making;
+    await sleep(500);
+    await maker.end();
+    expect(await recovered).toEqual([`removed ${name}, left by an interrupted restore`]);
+    expect(await bench.names()).not.toContain(name);
   });
 
   it('where no database can be created, an empty one is filled in one transaction', async () => {

@@ -79,6 +79,22 @@ export async function listMarked(
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
 }
 
+/** Whether a server's process is at a database of this role and these targets that has no mark yet. Its client may be gone. */
+export async function isBeingMade(
+  session: Session,
+  role: MarkRole,
+  targets: readonly string[],
+): Promise<boolean> {
+  const rows = await session.rows<{ name: string }>(`
+    SELECT pg_catalog.replace(pg_catalog.substring(query, '^CREATE DATABASE "((?:[^"]|"")*)"'), '""', '"') AS name
+    FROM pg_catalog.pg_stat_activity
+    WHERE pid <> pg_catalog.pg_backend_pid() AND pg_catalog.starts_with(query, 'CREATE DATABASE "')`);
+  return rows.some(({ name }) => {
+    const mark = begunMark(name, targets);
+    return mark?.role === role && (targets.length === 0 || targets.includes(mark.target));
+  });
+}
+
 interface Row {
   readonly name: string;
   readonly comment: string | null;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError, errorText } from '../../../errors.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
@@ -10,13 +11,17 @@ import { readDatabase } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer, type Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
-import { listMarked, type MarkedDatabase, type MarkRole } from './marks.ts';
+import { isBeingMade, listMarked, type MarkedDatabase, type MarkRole } from './marks.ts';
 import { dropMarked } from './place.ts';
 import { refuseReplicated } from './preflight.ts';
 import { targetSource } from './restore-work.ts';
 import { swapDatabases } from './swap.ts';
 
 type Request = TargetRequest<PostgresOptions>;
+
+/** So often, and so far apart, what is just being made is looked at. */
+const MAX_LOOKS = 100;
+const LOOK_MS = 100;
 
 /** What restores leave beside a database: its undo copies, and what an interrupted one was loading. */
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
@@ -97,6 +102,9 @@ async function removeLeft(
   by: string,
 ): Promise<readonly string[]> {
   const done: string[] = [];
+  // A server goes on with what a killed client has sent last.
+  for (let looks = 0; looks < MAX_LOOKS && (await isBeingMade(admin, left, targets)); looks++)
+    await sleep(LOOK_MS);
   for (const { name, role, inUse, backupId } of await listMarked(admin, targets)) {
     if (role !== left || inUse) continue;
     const whose = backupId === '' ? by : `${by} of ${backupId}`;
