@@ -23,12 +23,16 @@ const TAKEOVER_EXPIRES_MS = 10_000;
  * Takes the lock `name` of this host, so that no other dguard does the same work at the same time. One whose
  * owner is provably dead is taken over with a warning. Waits up to `waitMs` for a living one. Errors: locked.
  * `release` never throws.
+ *
+ * @param next what to do about a lock that is held, whose file lies there
  */
 export async function takeLock(
   name: string,
   operation: string,
   waitMs: number,
   runtime: Runtime,
+  next: (path: string) => string = () =>
+    'wait for it (--wait-lock 30m); if it is certain that it does not run any more: `dguard unlock`',
 ): Promise<{ release(): Promise<void> }> {
   await makeLockFolder(runtime.lockDir);
   const path = lockPath(name, runtime);
@@ -49,7 +53,7 @@ export async function takeLock(
       }
       continue;
     }
-    if (performance.now() >= giveUpAt) throw locked(name, current, waitMs);
+    if (performance.now() >= giveUpAt) throw locked(name, current, waitMs, next(path));
     await sleep(POLL_MS, undefined, { signal: runtime.signal }).catch(() => {
       throw abortError(runtime.signal);
     });
@@ -167,12 +171,12 @@ async function removeDead(path: string, runtime: Runtime): Promise<boolean> {
   }
 }
 
-function locked(name: string, holder: LockHolder | undefined, waitMs: number): DguardError {
+function locked(name: string, holder: LockHolder | undefined, waitMs: number, hint: string): DguardError {
   const who = holder ? `${ownerText(holder)} (${holder.operation} since ${holder.taken_at})` : 'another run';
   const waited = waitMs > 0 ? ` and did not let go within ${formatDuration(waitMs)}` : '';
   return new DguardError('locked', `${who} holds the lock${waited}`, {
     operation: 'lock',
     subject: name,
-    hint: 'wait for it (--wait-lock 30m); if it is certain that it does not run any more: `dguard unlock`',
+    hint,
   });
 }

@@ -212,13 +212,13 @@ async function loadInto(
   });
 }
 
-/** Several sources know their own paths alone: in another datasource they would still go there. */
 /** To another datasource a backup takes its database's name along only where that has several. */
 function contentFor(stock: BackupContent, datasource: DatasourceConfig | undefined): BackupContent {
   const { database: _, ...nameless } = stock;
   return isOneDatabase(datasource) ? nameless : stock;
 }
 
+/** Several sources know their own paths alone: in another datasource they would still go there. */
 function refuseOtherPlaces({ sources }: BackupContent, { datasource }: RestoreOptions): void {
   if (datasource?.type !== 'files' || (sources.length === 1 && datasource.source_path.length === 1)) return;
   throw new DguardError(

@@ -69,7 +69,7 @@ export async function lockTarget(
   try {
     // In one order everywhere, so that no two wait for each other.
     for (const place of [...new Set(await placesOf(target, runtime))].sort()) {
-      held.push(await takeLock(`target ${place}`, operation, TARGET_WAIT_MS, runtime));
+      held.push(await takeLock(`target ${place}`, operation, TARGET_WAIT_MS, runtime, whenHeld));
     }
     return { release };
   } catch (error) {
@@ -77,6 +77,10 @@ export async function lockTarget(
     throw error;
   }
 }
+
+/** Neither `--wait-lock` nor `unlock` is about targets. */
+const whenHeld = (path: string): string =>
+  `try again when it has ended; if it is certain that it does not run any more: rm ${path}`;
 
 /** A look whether something is to be recovered holds the lock for a moment, and two backups may look at once. */
 const TARGET_WAIT_MS = 10_000;

@@ -59,6 +59,9 @@ describe('lock', () => {
       exitStatus: 5,
       hint: expect.stringContaining('--wait-lock'),
     });
+    const whereItLies = takeLock('prod/db', 'prune prod', 0, runtime(), (path) => path);
+    const [file] = readdirSync(join(folder, 'locks'));
+    await expect(whereItLies).rejects.toMatchObject({ hint: join(folder, 'locks', file!) });
     await takeLock('prod/files', 'backup prod', 0, runtime()).then((other) => other.release());
     await lock.release();
     await takeLock('prod/db', 'prune prod', 0, runtime()).then((next) => next.release());
