@@ -7,6 +7,7 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    globalSetup: 'test/temp-root.ts',
     reporters: ['default', summaryReporter()],
   },
 });

@@ -1,13 +1,13 @@
 /** WebAssembly that is assembled here, so that it can be read: a module of one function over one memory. */
 
 /** Opcodes and immediates that the bodies share (https://webassembly.github.io/spec/core/binary/). */
-export const BLOCK = 2;
-export const LOOP = 3;
+const BLOCK = 2;
+const LOOP = 3;
 export const END = 0x0b;
-export const BRANCH = 0x0c;
-export const BRANCH_IF = 0x0d;
+const BRANCH = 0x0c;
+const BRANCH_IF = 0x0d;
 export const ADD = 0x6a;
-export const NOT_GREATER = 0x4d; // compared unsigned
+const NOT_GREATER = 0x4d; // compared unsigned
 export const NO_RESULT = 0x40;
 
 export const get = (local: number) => [0x20, local];

@@ -1,14 +1,21 @@
-/** What a backup holds, as its index records it. Types only: importing this file loads nothing. */
+/** What a backup holds, as its index records it. */
 
-export type EntryKind =
-  | 'directory'
-  | 'file'
-  | 'symlink'
-  | 'hardlink'
-  | 'fifo'
-  | 'socket'
-  | 'char_device'
-  | 'block_device';
+export const ENTRY_KINDS = [
+  'directory',
+  'file',
+  'symlink',
+  'hardlink',
+  'fifo',
+  'socket',
+  'char_device',
+  'block_device',
+] as const;
+
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+export function isEntryKind(value: unknown): value is EntryKind {
+  return (ENTRY_KINDS as readonly unknown[]).includes(value);
+}
 
 /**
  * One thing in a tree. Paths, link targets, owner names and xattr names are byte strings: JavaScript

@@ -8,7 +8,6 @@ export const SUMS_NAME = 'SHA256SUMS';
 
 /** More artifacts and parts than this are listed in the index, not in the manifest. */
 export const MAX_LISTED_OBJECTS = 50;
-export const MAX_REFERENCES = 4096;
 /** A block never decodes to more than this, an index frame or line neither. */
 export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
 export const MAX_FRAME_BYTES = 1024 * 1024;

@@ -1,7 +1,9 @@
 import type { TreeItem } from '../engines/member.ts';
 import type { ContentEntry, EntryRecord } from './entry.ts';
-import { parseEntryLine, treeHead } from './index/lines.ts';
-import { BLOCK_BYTES, tarHeader, writeTarHeader } from './tar.ts';
+import { treeHead } from './index/lines.ts';
+import { parseEntryLine } from './index/parse-lines.ts';
+import { tarHeader, writeTarHeader } from './tar/header.ts';
+import { BLOCK_BYTES } from './tar/ustar.ts';
 
 /**
  * A run of small entries as they go into the archive: their piece of the tar, and the heads of their index

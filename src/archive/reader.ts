@@ -6,7 +6,7 @@ import { createChain } from './chain.ts';
 import { decodeBlocks, type Need } from './decode.ts';
 import type { ContentEntry, Slice } from './entry.ts';
 import { corrupt, INDEX_NAME } from './format.ts';
-import { parseEntryLine } from './index/lines.ts';
+import { parseEntryLine } from './index/parse-lines.ts';
 import type { StoredBackup } from './objects.ts';
 import { compareEntryPaths } from './paths.ts';
 import { createSelection } from './select.ts';

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
@@ -6,6 +6,7 @@ import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
 import { processStart } from '../core/owner.ts';
 import { DguardError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
 import type { Storage } from '../storages/types.ts';
@@ -23,7 +24,12 @@ export interface Context extends Output {
   readonly runtime: Runtime;
   /** The configuration; loaded at the first call. Errors: config_invalid, config_unsafe. */
   readonly config: () => Promise<Config>;
-  /** The same with the files that it was read from, and what is doubtful about them. */
+  /**
+   * The configuration; undefined where `mayLack` and none is found. One that is found and broken is left aside
+   * then, and said so once. Errors: config_invalid, config_unsafe, where it must be there or was named.
+   */
+  readonly configOrNone: (mayLack: boolean) => Promise<Config | undefined>;
+  /** The same as `config` with the files that it was read from, and what is doubtful about them. */
   readonly loaded: () => Promise<LoadedConfig>;
   /** Opened storages; the end of the command closes them. */
   readonly opened: Storage[];
@@ -35,6 +41,7 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
   const output = createOutput(options);
   let loading: Promise<LoadedConfig> | undefined;
   let tempDir = tmpdir();
+  let toldOfBroken = false;
   return {
     ...output,
     options,
@@ -60,8 +67,23 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
       },
     },
     config: async () => (await load()).config,
+    configOrNone,
     loaded: load,
   };
+
+  async function configOrNone(mayLack: boolean): Promise<Config | undefined> {
+    try {
+      return (await load()).config;
+    } catch (error) {
+      if (!mayLack || options.config !== undefined) throw error;
+      const { configProblems } = await import('../config/problems.ts');
+      if (configProblems(error).length > 0 && !toldOfBroken) {
+        toldOfBroken = true;
+        output.warn(`it is left aside: ${(error as Error).message}`, (error as DguardError).subject);
+      }
+      return undefined;
+    }
+  }
 
   function load(): Promise<LoadedConfig> {
     loading ??= loadConfiguration(options, output).then((loaded) => {
@@ -88,32 +110,11 @@ async function loadConfiguration(options: GlobalOptions, output: Output): Promis
   return loaded;
 }
 
-/** Those whose user has been told that the configuration is left aside. */
-const told = new WeakSet<Context>();
-
-/**
- * The configuration; undefined where `mayLack` and none is found. One that is found and broken is left aside then,
- * and said so once. Errors: config_invalid, config_unsafe, where it must be there or was named.
- */
-export async function configOrNone(context: Context, mayLack: boolean): Promise<Config | undefined> {
-  if (!mayLack || context.options.config !== undefined) return context.config();
-  try {
-    return await context.config();
-  } catch (error) {
-    const { configProblems } = await import('../config/problems.ts');
-    if (configProblems(error).length > 0 && !told.has(context)) {
-      told.add(context);
-      context.warn(`it is left aside: ${(error as Error).message}`, (error as DguardError).subject);
-    }
-    return undefined;
-  }
-}
-
 /** The folder for staging that the configuration names, made where it is missing. */
 function stagingFolder({ defaults }: Config): string {
   const folder = defaults.temp_dir ?? tmpdir();
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
     return folder;
   } catch (cause) {
     throw new DguardError('config_invalid', `temp_dir cannot be made: ${(cause as Error).message}`, {

@@ -1,8 +1,9 @@
-import { closeSync, constants, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { redact } from '../config/secret.ts';
 import { errorText } from '../errors.ts';
 import type { DguardEvent, LogLevel } from '../events.ts';
+import { makeFolders } from '../folders.ts';
 import { encodePart } from '../plan/naming.ts';
 
 export interface LogRecord {
@@ -63,7 +64,7 @@ export function createLog(options: LogOptions) {
     const before = files.get(job);
     if (before?.name === name) return before.fd;
     if (before) closeSync(before.fd);
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    makeFolders(options.folder);
     const fd = openSync(join(options.folder, name), APPEND, 0o600);
     files.set(job, { name, fd });
     return fd;

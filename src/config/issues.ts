@@ -25,14 +25,22 @@ export function issueProblems(
         key,
         known.filter((candidate) => !present.includes(candidate)),
       );
-      return problemAt(
-        marks,
-        [...path, key],
-        'is no key that is known here',
-        near && `did you mean ${near}?`,
-      );
+      const hint = homeOf(key, path, (at) => keysAt(schema, tree, at)) ?? (near && `did you mean ${near}?`);
+      return problemAt(marks, [...path, key], 'is no key that is known here', hint);
     });
   });
+}
+
+/** Where a key is known that was written a level too high or too low. */
+function homeOf(
+  key: string,
+  path: TreePath,
+  keysOf: (path: TreePath) => readonly string[],
+): string | undefined {
+  const below = keysOf(path).find((candidate) => keysOf([...path, candidate]).includes(key));
+  if (below !== undefined) return `it belongs to ${below}, a level below`;
+  if (keysOf(path.slice(0, -1)).includes(key)) return `it belongs a level above, beside ${path.at(-1)}`;
+  return undefined;
 }
 
 function describe(

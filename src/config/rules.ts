@@ -1,11 +1,17 @@
 import { resolve } from 'node:path';
+import { formerRules } from './former.ts';
 import { COMPRESSION_LEVELS, DEFAULT_COMPRESSION } from './levels.ts';
 import type { ConfigProblem } from './problems.ts';
 import { suggest } from './suggest.ts';
 import { isTreeMap, type Marks, problemAt, type Tree, type TreeMap, type TreePath } from './tree.ts';
 import type { Compression } from './types/jobs.ts';
 
-type Report = (path: TreePath, message: string, hint?: string, severity?: ConfigProblem['severity']) => void;
+export type Report = (
+  path: TreePath,
+  message: string,
+  hint?: string,
+  severity?: ConfigProblem['severity'],
+) => void;
 
 /**
  * The rules that need more than one key. They read the prepared tree, not the schema's result, so that
@@ -28,6 +34,7 @@ export function ruleProblems(tree: TreeMap, marks: Marks): ConfigProblem[] {
     notificationRules(entry, ['notifications', name], report);
   }
   for (const [name, entry] of entries(tree['jobs'])) jobRules(entry, ['jobs', name], tree, report);
+  formerRules(tree, report);
   return problems;
 }
 
@@ -109,6 +116,24 @@ function notificationRules(entry: TreeMap, path: TreePath, report: Report): void
   }
 }
 
+/** A database `eu` of the datasource `pg` is called `pg.eu`: a datasource of that name would share its history. */
+function oneNameEach(names: readonly Tree[], path: TreePath, tree: TreeMap, report: Report): void {
+  const section = isTreeMap(tree['datasources']) ? tree['datasources'] : {};
+  const hasSeveral = (name: string) => {
+    const found = Object.hasOwn(section, name) ? section[name] : undefined;
+    const databases = isTreeMap(found) ? list(found['database']) : [];
+    return databases.length > 1 || databases[0] === 'all';
+  };
+  for (const [i, name] of names.entries()) {
+    const other = names.find(
+      (each) => typeof each === 'string' && String(name).startsWith(`${each}.`) && hasSeveral(each),
+    );
+    if (other === undefined) continue;
+    const message = `"${String(name)}" may be the name of a database of ${String(other)} too: their histories would be one`;
+    report([...path, i], message, 'give the datasource another name, without the dot');
+  }
+}
+
 function jobRules(entry: TreeMap, path: TreePath, tree: TreeMap, report: Report): void {
   const destinations = list(entry['destinations']).map((item) => (isTreeMap(item) ? item['name'] : item));
   const references: readonly [string, string, readonly (Tree | undefined)[]][] = [
@@ -128,6 +153,7 @@ function jobRules(entry: TreeMap, path: TreePath, tree: TreeMap, report: Report)
     }
     noRepeats(names, [...path, key], report);
   }
+  oneNameEach(list(entry['datasources']), [...path, 'datasources'], tree, report);
   sameFolders(destinations, [...path, 'destinations'], tree, report);
   if (isTreeMap(entry['options'])) levelRule(entry['options'], [...path, 'options'], report);
   if (isTreeMap(entry['encryption'])) {

@@ -11,6 +11,13 @@ import { type Marks, problemAt, type TreePath } from './tree.ts';
 /** Resolved secrets by the path of their own key. */
 export type Secrets = (path: TreePath) => Secret | undefined;
 
+/** Secrets relative to one entry of the configuration. */
+export type OwnSecrets = (...path: string[]) => Secret | undefined;
+
+export function under(secrets: Secrets, base: TreePath): OwnSecrets {
+  return (...path) => secrets([...base, ...path]);
+}
+
 export interface ResolveOptions {
   readonly env: Env;
   /** False: `_command`s are not run (the configuration has problems, or is not trusted). */

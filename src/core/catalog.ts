@@ -84,7 +84,8 @@ export async function readCatalog(destination: Destination, signal: AbortSignal)
     held = [];
   };
   // Manifests are read while the listing goes on: a thread may be ahead with it.
-  for await (const found of wholeFolders(destination.storage.list('', { signal }), destination.name)) {
+  const listing = destination.storage.list('', { signal, readNext: MANIFEST_NAME });
+  for await (const found of wholeFolders(listing, destination.name)) {
     const { folder, objects } = found;
     if (objects.some(({ key }) => key === `${folder}/${MANIFEST_NAME}`)) held.push(found);
     else if (leaseKeys(objects).length > 0) leased.push(found);
@@ -128,7 +129,9 @@ async function readEntry(
   let bytes: Uint8Array | undefined;
   let manifest: Manifest;
   try {
-    bytes = await readObject(destination.storage, key, MAX_MANIFEST_BYTES, signal);
+    bytes =
+      objects.find((object) => object.key === key)?.bytes ??
+      (await readObject(destination.storage, key, MAX_MANIFEST_BYTES, signal));
     manifest = parseManifest(bytes, `${destination.name}:${key}`);
   } catch (thrown) {
     const error = toDguardError(thrown, 'storage_failed', { operation: 'read manifest', subject: key });

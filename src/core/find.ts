@@ -5,6 +5,7 @@ import type { Config } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
+import { labelsOf, nameIn, scopeOf } from './groups.ts';
 
 /** A destination that could not be listed. */
 export interface ListingError {
@@ -97,9 +98,23 @@ export function isOutsideHistory(manifest: Manifest): boolean {
   return manifest.tags.includes('safety') || manifest.selection !== undefined;
 }
 
+/** What a backup is of today: `formerly` may say that its job and its datasource are called otherwise now. */
+export function presentNames(
+  config: Config | undefined,
+  manifest: Manifest,
+): { namespace: string; job: string; datasource: string } {
+  const labels = labelsOf(manifest);
+  for (const job of Object.values(config?.jobs ?? {})) {
+    const scope = scopeOf(config!, job);
+    const datasource = nameIn(scope, labels);
+    if (datasource !== undefined) return { namespace: scope.namespace, job: job.name, datasource };
+  }
+  return labels;
+}
+
 /** The configured datasource that a backup is of: by its name, or for one of several databases by that of all. */
 export function datasourceOf(config: Config | undefined, manifest: Manifest): DatasourceConfig | undefined {
-  const { name } = manifest.datasource;
+  const { datasource: name } = presentNames(config, manifest);
   const suffix = `.${manifest.database ?? ''}`;
   const found =
     config?.datasources[name] ??

@@ -15,7 +15,8 @@ export async function* wholeFolders(
   listing: AsyncIterable<StoredObject>,
   label: string,
 ): AsyncGenerator<Folder> {
-  const open: { folder: string; objects: StoredObject[] }[] = [];
+  /** Each is below the one before it; `prefix` is the folder and its `/`. */
+  const open: { prefix: string; folder: string; objects: StoredObject[] }[] = [];
   let before = '';
   for await (const object of listing) {
     // A folder that comes in two parts would seem to hold a lease and no manifest, and prune sweeps such.
@@ -29,15 +30,17 @@ export async function* wholeFolders(
     before = object.key;
     const slash = object.key.lastIndexOf('/');
     if (slash === -1) continue;
-    const folder = object.key.slice(0, slash);
     let top = open.at(-1);
-    while (top && !`${folder}/`.startsWith(`${top.folder}/`)) {
+    while (top && !object.key.startsWith(top.prefix)) {
       yield top;
       open.pop();
       top = open.at(-1);
     }
-    if (top?.folder === folder) top.objects.push(object);
-    else open.push({ folder, objects: [object] });
+    if (top?.prefix.length === slash + 1) top.objects.push(object);
+    else {
+      const folder = object.key.slice(0, slash);
+      open.push({ prefix: `${folder}/`, folder, objects: [object] });
+    }
   }
   yield* open;
 }

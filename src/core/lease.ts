@@ -5,6 +5,7 @@ import type { Runtime } from '../runtime.ts';
 import { readObject } from '../storages/read.ts';
 import type { Storage, StoredObject } from '../storages/types.ts';
 import { putBytes } from '../storages/write.ts';
+import { type Owner, ownerOf, readOwner } from './owner.ts';
 
 const RENEW_MS = 60 * 60 * 1000;
 /** A lease that was not renewed for this long is nobody's any more: two renewals were missed. */
@@ -14,15 +15,11 @@ const MAX_LEASE_BYTES = 1024 * 1024;
 export const PROBE_FOLDER = 'dguard-check';
 
 /** Who writes a backup, and what it will refer to. */
-export interface Lease {
+export interface Lease extends Owner {
   readonly id: string;
   readonly namespace: string;
   readonly job: string;
   readonly datasource: string;
-  readonly host: string;
-  readonly boot_id: string;
-  readonly pid: number;
-  readonly pid_start: string;
   readonly started_at: string;
   readonly references: readonly string[];
 }
@@ -34,7 +31,7 @@ export interface Lease {
 export async function holdLease(
   fanout: Fanout,
   targets: readonly Target[],
-  facts: Omit<Lease, 'host' | 'boot_id' | 'pid' | 'pid_start' | 'started_at'> & { startedAt: Date },
+  facts: Omit<Lease, keyof Owner | 'started_at'> & { startedAt: Date },
   runtime: Runtime,
 ) {
   let number = 0;
@@ -53,10 +50,7 @@ export async function holdLease(
             ...known,
             references: [...known.references],
             folder: target.folder,
-            host: runtime.host.name,
-            boot_id: runtime.host.bootId,
-            pid: runtime.host.pid,
-            pid_start: runtime.host.pidStart ?? '',
+            ...ownerOf(runtime.host),
             started_at: startedAt.toISOString(),
           });
           const key = `${target.folder}/${name}`;
@@ -119,17 +113,14 @@ function parseLease(bytes: Buffer, folder: string): Lease | undefined {
     return undefined;
   }
   const text = (field: string) => (typeof value[field] === 'string' ? (value[field] as string) : '');
-  const { references, pid } = value;
+  const { references } = value;
   if (value['folder'] !== folder || text('id') === '' || !Array.isArray(references)) return undefined;
   return {
     id: text('id'),
     namespace: text('namespace'),
     job: text('job'),
     datasource: text('datasource'),
-    host: text('host'),
-    boot_id: text('boot_id'),
-    pid: typeof pid === 'number' ? pid : 0,
-    pid_start: text('pid_start'),
+    ...readOwner(value),
     started_at: text('started_at'),
     references: references.filter((id): id is string => typeof id === 'string'),
   };

@@ -1,11 +1,12 @@
 import { hash, randomBytes } from 'node:crypto';
-import { link, lstat, mkdir, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { link, lstat, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errnoOf, toDguardError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { formatDuration } from '../plan/duration.ts';
 import type { Runtime } from '../runtime.ts';
-import { type Owner, ownerOf, ownerState, ownerText } from './owner.ts';
+import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
 
 /** Who holds a lock, and what for. */
 export interface LockHolder extends Owner {
@@ -45,15 +46,19 @@ export async function takeLock(
   const giveUpAt = performance.now() + waitMs;
   for (;;) {
     if (await publish(path, holder)) return { release: () => unlink(path).catch(() => undefined) };
-    const current = await readHolder(path);
-    if (current && ownerState(current, runtime.host) === 'dead') {
+    const current = await readLock(path);
+    if (current === 'released') continue;
+    if (isDead(current, runtime)) {
       if (await removeDead(path, runtime)) {
-        const message = `the lock of ${ownerText(current)}, which is gone, is taken over (${current.operation} since ${current.taken_at})`;
+        const message =
+          current === 'cut'
+            ? 'a lock that says nothing, as after a power cut, is taken over'
+            : `the lock of ${ownerText(current)}, which is gone, is taken over (${current.operation} since ${current.taken_at})`;
         runtime.emit({ type: 'log', level: 'warning', subject: name, message });
       }
       continue;
     }
-    if (performance.now() >= giveUpAt) throw locked(name, current, waitMs, next(path));
+    if (performance.now() >= giveUpAt) throw locked(name, holderIn(current), waitMs, next(path));
     await sleep(POLL_MS, undefined, { signal: runtime.signal }).catch(() => {
       throw abortError(runtime.signal);
     });
@@ -96,7 +101,7 @@ function lockPath(name: string, runtime: Runtime): string {
 /** A shared folder could be laid out by somebody else: then what lies in it proves nothing. */
 async function makeLockFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
     const facts = await lstat(folder);
     const uid = process.getuid?.();
     if (!facts.isDirectory() || (uid !== undefined && facts.uid !== uid)) {
@@ -127,21 +132,28 @@ async function publish(path: string, holder: LockHolder): Promise<boolean> {
   }
 }
 
-async function readHolder(path: string): Promise<LockHolder | undefined> {
+/** `cut`: no JSON of ours; `unknown`: nobody can look. */
+type ReadLock = LockHolder | 'released' | 'cut' | 'unknown';
+
+const holderIn = (lock: ReadLock): LockHolder | undefined => (typeof lock === 'string' ? undefined : lock);
+
+const readHolder = async (path: string): Promise<LockHolder | undefined> => holderIn(await readLock(path));
+
+/** A lock is linked when it is whole: one that is cut outlived the power, and its owner did not. */
+function isDead(lock: ReadLock, { host }: Runtime): lock is LockHolder | 'cut' {
+  return lock === 'cut' || (typeof lock !== 'string' && ownerState(lock, host) === 'dead');
+}
+
+async function readLock(path: string): Promise<ReadLock> {
   try {
-    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<LockHolder>;
-    const text = (field: unknown) => (typeof field === 'string' ? field : '');
-    return {
-      name: text(value.name),
-      operation: text(value.operation),
-      taken_at: text(value.taken_at),
-      host: text(value.host),
-      boot_id: text(value.boot_id),
-      pid: typeof value.pid === 'number' ? value.pid : 0,
-      pid_start: text(value.pid_start),
-    };
-  } catch {
-    return undefined;
+    const value = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown> | null;
+    if (value === null || typeof value !== 'object') return 'cut';
+    const text = (field: string) => (typeof value[field] === 'string' ? value[field] : '');
+    const of = { name: text('name'), operation: text('operation'), taken_at: text('taken_at') };
+    return { ...of, ...readOwner(value) };
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'cut';
+    return errnoOf(error) === 'ENOENT' ? 'released' : 'unknown';
   }
 }
 
@@ -162,8 +174,7 @@ async function removeDead(path: string, runtime: Runtime): Promise<boolean> {
     return false;
   }
   try {
-    const current = await readHolder(path);
-    if (!current || ownerState(current, runtime.host) !== 'dead') return false;
+    if (!isDead(await readLock(path), runtime)) return false;
     await unlink(path);
     return true;
   } finally {

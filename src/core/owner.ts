@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { errnoOf } from '../errors.ts';
 import type { HostFacts } from '../runtime.ts';
 
 /** Which process of which boot of which host something belongs to, as locks and leases record it. */
@@ -13,6 +14,18 @@ export function ownerOf(host: HostFacts): Owner {
   return { host: host.name, boot_id: host.bootId, pid: host.pid, pid_start: host.pidStart ?? '' };
 }
 
+/** The owner that a file of JSON names, whatever else it holds; nobody (number 0) where it names none. */
+export function readOwner(value: Readonly<Record<string, unknown>>): Owner {
+  const text = (field: string) => (typeof value[field] === 'string' ? value[field] : '');
+  const { pid } = value;
+  return {
+    host: text('host'),
+    boot_id: text('boot_id'),
+    pid: typeof pid === 'number' ? pid : 0,
+    pid_start: text('pid_start'),
+  };
+}
+
 /**
  * `dead` only where that is certain: this very host was booted again since, or has no process of that
  * number that started then. `unknown` is everything of another host.
@@ -21,7 +34,19 @@ export function ownerState(owner: Owner, host: HostFacts): 'alive' | 'dead' | 'u
   if (owner.host !== host.name || owner.boot_id === '' || host.bootId === '') return 'unknown';
   if (owner.boot_id !== host.bootId) return 'dead';
   const start = processStart(owner.pid);
-  return start !== '' && (owner.pid_start === '' || start === owner.pid_start) ? 'alive' : 'dead';
+  if (start === '') return isGone(owner.pid) ? 'dead' : 'unknown';
+  return owner.pid_start === '' || start === owner.pid_start ? 'alive' : 'dead';
+}
+
+/** /proc may hide processes (hidepid): the kernel is asked too. */
+function isGone(pid: number): boolean {
+  if (pid <= 0) return true;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'ESRCH';
+  }
 }
 
 /** When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); empty where there is none. */

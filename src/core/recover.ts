@@ -11,6 +11,9 @@ const DECOMPRESS: Readonly<Record<CodecName, string | undefined>> = {
   deflate: undefined,
 };
 
+/** GNU tar leaves out extended attributes, ACLs and capabilities, and says nothing, unless it is asked for them. */
+const UNPACK = "tar --xattrs --xattrs-include='*' -xpf -";
+
 /** Commands for people who have the folder but not dguard. */
 export function recoverCommands(artifacts: unknown, codec: CodecName): string[] {
   if (!Array.isArray(artifacts)) return ['see FORMAT.md: the artifacts are listed in the index'];
@@ -23,7 +26,7 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
       // No codec's tool takes an empty file for an empty stream.
       if (artifact.stored_size === 0) return `${folder}: > ${file}`;
       const input = artifact.parts ? `${folder}cat ${artifact.name}.[0-9]*` : `${folder}cat ${artifact.name}`;
-      const output = artifact.media === 'application/x-tar' ? 'tar -xpf -' : `cat > ${file}`;
+      const output = artifact.media === 'application/x-tar' ? UNPACK : `cat > ${file}`;
       return decompress === 'cat' ? `${input} | ${output}` : `${input} | ${decompress} | ${output}`;
     }),
   ];

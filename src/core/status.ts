@@ -3,8 +3,8 @@ import { type DguardError, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
 import { isOutsideHistory } from './find.ts';
-import { groupNames } from './groups.ts';
-import { type Group, historyOf, isOfGroup } from './history.ts';
+import { type Group, groupNames, groupOf, isOfGroup } from './groups.ts';
+import { historyOf } from './history.ts';
 
 /** One group of backups at one destination, as a report of how old and how well proven its data is. */
 export interface StatusRow {
@@ -66,7 +66,7 @@ export async function statusOf(
       try {
         const catalog = await catalogOf(destination);
         const { entries, unfinished } = catalog;
-        const groups = groupNames(job, catalog, config.defaults.namespace);
+        const groups = groupNames(config, job, catalog);
         const ours = unfinished.filter(({ lease }) => lease?.job === name).length;
         places.push({ name: destination, entries, unfinished: ours, groups });
       } catch (thrown) {
@@ -76,12 +76,7 @@ export async function statusOf(
     }
     const all = places.flatMap(({ entries }) => entries);
     for (const datasource of new Set(places.flatMap(({ groups }) => groups))) {
-      const group: Group = {
-        namespace: config.defaults.namespace,
-        job: name,
-        datasource,
-        formerly: job.formerly,
-      };
+      const group = groupOf(config, job, datasource);
       for (const place of places) {
         rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now()));
       }

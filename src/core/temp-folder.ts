@@ -1,27 +1,119 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
+import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
+
+type Place = Pick<Runtime, 'tempDir' | 'host' | 'emit'>;
 
 /** What runs make in temp_dir, each with the six characters of mkdtemp(3). A backup's has no use in its name. */
-export const TEMP_FOLDER_NAME = /^dguard-(?:(?:check|restore|target|scratch|verify)-)?[A-Za-z0-9]{6}$/;
+const NAME = /^dguard-(?:(?:check|restore|target|scratch|verify)-)?[A-Za-z0-9]{6}$/;
+const OWNER_NAME = 'owner.json';
 
-/** Calls `work` with a folder in temp_dir that is gone afterwards, however it ends. Errors: `internal` where it cannot be made, `work`'s. */
+/** Calls `work` with a folder in temp_dir that is gone afterwards, however it ends. Errors: those of `makeTempFolder`, `work`'s. */
 export async function withTempFolder<T>(
-  { tempDir }: Pick<Runtime, 'tempDir'>,
+  place: Place,
   use: 'check' | 'restore' | 'target' | 'scratch' | 'verify',
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const folder = await mkdtemp(join(tempDir, `dguard-${use}-`)).catch((error: unknown) => {
-    throw toDguardError(error, 'internal', {
-      operation: 'make a temporary folder',
-      subject: tempDir,
-      hint: 'give defaults.temp_dir a folder that this user may write to, on a disk with room',
-    });
-  });
+  const folder = await makeTempFolder(place, use);
   try {
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Makes a folder in temp_dir, and removes what processes that were killed have left there: copies of databases, and
+ * files with passwords. Errors: `internal` where it cannot be made.
+ */
+export async function makeTempFolder(place: Place, use?: string): Promise<string> {
+  // A look at somebody's health has little time, and changes nothing.
+  if (use !== 'check') await removeLeft(place);
+  const start = join(place.tempDir, use === undefined ? 'dguard-' : `dguard-${use}-`);
+  const folder = await mkdtemp(start).catch((error: unknown) => {
+    throw toDguardError(error, 'internal', {
+      operation: 'make a temporary folder',
+      subject: place.tempDir,
+      hint: 'give defaults.temp_dir a folder that this user may write to, on a disk with room',
+    });
+  });
+  const owner = { ...ownerOf(place.host), pid_namespace: pidNamespace() };
+  // On a full disk it may be missing or cut: then a folder that is left stays.
+  await writeFile(join(folder, OWNER_NAME), JSON.stringify(owner), { mode: 0o600 }).catch(() => {});
+  return folder;
+}
+
+/** A folder in temp_dir that is dguard's by its name and by what lies in it, and this user's alone. */
+export interface TempFolder {
+  readonly path: string;
+  readonly changedAt: Date;
+  /** Whose process made it; undefined where it does not say. */
+  readonly owner: Owner | undefined;
+  readonly state: ReturnType<typeof ownerState>;
+}
+
+export async function listTempFolders({
+  tempDir,
+  host,
+}: Pick<Runtime, 'tempDir' | 'host'>): Promise<readonly TempFolder[]> {
+  const found: TempFolder[] = [];
+  for (const entry of await readdir(tempDir, { withFileTypes: true }).catch(() => [])) {
+    if (!entry.isDirectory() || !NAME.test(entry.name)) continue;
+    const path = join(tempDir, entry.name);
+    const facts = await lstat(path).catch(() => undefined);
+    if (!facts?.isDirectory() || facts.uid !== process.getuid?.() || (facts.mode & 0o077) !== 0) continue;
+    const marked = await lstat(join(path, OWNER_NAME)).catch(() => undefined);
+    if (!marked?.isFile()) continue;
+    const owner = ownerIn(path);
+    // Processes of another container, or of another host of this name, are not seen from here.
+    const isSeen = owner?.pid_namespace === pidNamespace() && owner.boot_id === host.bootId;
+    const state = owner !== undefined && isSeen ? ownerState(owner, host) : 'unknown';
+    found.push({ path, changedAt: facts.mtime, owner, state });
+  }
+  return found;
+}
+
+async function removeLeft(place: Place): Promise<void> {
+  for (const { path, owner, state } of await listTempFolders(place)) {
+    if (state !== 'dead' || !(await removeFolder(path))) continue;
+    const message = `what ${ownerText(owner!)}, which was killed, left there is removed`;
+    place.emit({ type: 'log', level: 'info', subject: path, message });
+  }
+}
+
+/** What says whose it is goes last: where something cannot be removed, the next one tries again. */
+async function removeFolder(path: string): Promise<boolean> {
+  try {
+    for (const name of await readdir(path))
+      if (name !== OWNER_NAME) await rm(join(path, name), { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined: what it says is cut, or is of no process that can be told from others. */
+function ownerIn(folder: string): (Owner & { readonly pid_namespace: string }) | undefined {
+  try {
+    const value = JSON.parse(readFileSync(join(folder, OWNER_NAME), 'utf8')) as Record<string, unknown>;
+    const { pid_namespace } = value;
+    const owner = readOwner(value);
+    if (typeof pid_namespace !== 'string' || pid_namespace === '' || owner.pid <= 0) return undefined;
+    return { ...owner, pid_namespace };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Which processes a number means; empty where /proc does not say, or is that of others. */
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self') === String(process.pid) ? readlinkSync('/proc/self/ns/pid') : '';
+  } catch {
+    return '';
   }
 }

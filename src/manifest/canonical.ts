@@ -20,7 +20,9 @@ export function integritySha256(value: object): string {
 
 /** True if `text` is the canonical text of `value`, which was parsed from it: no copy of it is made. */
 export function isCanonical(value: object, text: string): boolean {
-  return `${JSON.stringify(value, null, 2)}\n` === text && hasSortedKeys(value);
+  const canonical = JSON.stringify(value, null, 2);
+  const isText = text.length === canonical.length + 1 && text.endsWith('\n') && text.startsWith(canonical);
+  return isText && hasSortedKeys(value);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { DguardError } from '../errors.ts';
 import { canonicalJson, integritySha256, isCanonical, textIntegritySha256 } from './canonical.ts';
-import { checkManifest } from './schema.ts';
+import { manifestIssues } from './schema.ts';
 import type { Manifest, ManifestDraft } from './types.ts';
 
 /** A manifest larger than this is refused unread. */
@@ -49,17 +49,17 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
     });
   }
   if (!isCanonicalText(value, text)) throw refuse('its bytes are not the canonical form of what they say');
-  const parsed = checkManifest(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
+  const issues = manifestIssues(value);
+  if (issues) {
+    const [issue] = issues;
     throw refuse(`${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'does not fit the schema'}`);
   }
-  if (parsed.data.integrity.sha256 !== textIntegritySha256(text))
+  const manifest = value as Manifest;
+  if (manifest.integrity.sha256 !== textIntegritySha256(text))
     throw refuse('its integrity hash does not hold');
-  const origins = new Set([parsed.data, ...parsed.data.references].map(({ id }) => id.slice(-8)));
-  if (origins.size <= parsed.data.references.length)
-    throw refuse('two of its references have one short name');
-  return parsed.data;
+  const origins = new Set([manifest, ...manifest.references].map(({ id }) => id.slice(-8)));
+  if (origins.size <= manifest.references.length) throw refuse('two of its references have one short name');
+  return manifest;
 }
 
 /** False too for what is nested so deeply that no writer made it. */

@@ -6,9 +6,6 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestArtifact = Extract<Manifest['artifacts'], readonly unknown[]>[number];
 export type ArtifactSummary = Exclude<Manifest['artifacts'], readonly unknown[]>;
 export type BackupType = Manifest['type'];
-export type BackupStatus = Manifest['status'];
-export type ManifestFacts = NonNullable<Manifest['facts']>;
-export type ManifestIndex = NonNullable<Manifest['index']>;
 
 /** A manifest before it is sealed: everything but the integrity that `sealManifest` adds. */
 export type ManifestDraft = Omit<Manifest, 'integrity'>;

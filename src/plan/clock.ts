@@ -1,6 +1,10 @@
 /** A clock may be off by this much before backup and prune refuse to trust it. */
 export const CLOCK_TOLERANCE_MS = 60 * 60 * 1000;
 
+/** What to do about a doubt of `doubtClock`. */
+export const CLOCK_HINT =
+  'set the clock right (timedatectl); was it wrong when that backup was made, delete it (dguard list, dguard delete ID); or take it as it is: --ignore-clock';
+
 /**
  * Why the clock cannot be trusted, in words, or undefined: now lies more than an hour behind the newest
  * manifest, or is more than an hour off the destination's own clock. What is dated further ahead than that

@@ -24,13 +24,6 @@ export function assertPrefix(prefix: string): void {
   if (!prefix.endsWith('/') || !isKey(prefix.slice(0, -1))) throw refusal('key prefix', prefix);
 }
 
-/** Joins parts (each one part of a key, or a whole key) with `/`. Throws `corrupt` for a bad one. */
-export function joinKey(...parts: readonly string[]): string {
-  const key = parts.join('/');
-  assertKey(key);
-  return key;
-}
-
 /** True if `key` follows the grammar, names no unfinished file and is at most 1024 bytes long. */
 export function isKey(key: string): boolean {
   return key.length <= MAX_KEY_BYTES && key.split('/').every(isKeyPart);

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, stat, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DguardError, errnoOf, throwIfAborted } from '../errors.ts';
+import { freeBytesOf } from '../folders.ts';
 import { bodyChunks } from './body.ts';
 import { assertKey, assertPrefix, TEMP_PREFIX } from './key.ts';
 import { storedBudget } from './local/budget.ts';
@@ -20,6 +21,7 @@ import type {
   CallOptions,
   GetOptions,
   Leftovers,
+  ListOptions,
   PutOptions,
   Storage,
   StorageContext,
@@ -118,17 +120,18 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     return found && objectOf(key, found.facts);
   }
 
-  async function* list(prefix: string, callOptions: CallOptions = {}): AsyncGenerator<StoredObject> {
+  async function* list(prefix: string, listOptions: ListOptions = {}): AsyncGenerator<StoredObject> {
     assertPrefix(prefix);
-    if (callOptions.signal) throwIfAborted(callOptions.signal);
+    const { signal } = listOptions;
+    if (signal) throwIfAborted(signal);
     const root = await place.findToRead();
     if (root === undefined) return; // nothing was ever put here
     try {
       const before = await stat(root);
       if (await isRealPath(join(root, prefix.slice(0, -1)))) {
-        for await (const batch of walkBatches(root, prefix, undefined, callOptions.signal)) {
+        for await (const batch of walkBatches({ root, prefix, ...listOptions })) {
           for (const object of batch) {
-            if (callOptions.signal) throwIfAborted(callOptions.signal);
+            if (signal) throwIfAborted(signal);
             yield object;
           }
         }
@@ -164,11 +167,10 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
 
   async function space() {
     const root = (await place.findToRead()) ?? (await realAncestor(path));
-    const disk = await attempt('look for free space in', path, () => statfs(root));
-    const freeBytes = disk.bavail * disk.bsize;
-    if (limitBytes === undefined) return { freeBytes };
+    const freeBytes = await attempt('look for free space in', path, () => freeBytesOf(root));
+    if (limitBytes === undefined) return freeBytes === undefined ? {} : { freeBytes };
     const left = Math.max(0, limitBytes - (await storedBytes()));
-    return { freeBytes: Math.min(freeBytes, left), limitBytes };
+    return { freeBytes: Math.min(freeBytes ?? left, left), limitBytes };
   }
 
   async function findObject(key: string): Promise<{ root: string; file: string; facts: Stats } | undefined> {

@@ -34,7 +34,7 @@ export interface Storage {
    * All objects whose key starts with `prefix` (which is empty or ends in `/`), ordered by key's bytes.
    * An error is thrown, never an empty or shortened list. Leftovers of interrupted puts are not listed.
    */
-  list(prefix: string, options?: CallOptions): AsyncIterable<StoredObject>;
+  list(prefix: string, options?: ListOptions): AsyncIterable<StoredObject>;
 
   /** Removes an object. One that is not there is no error. Never removes anything else than an object under this key. */
   delete(key: string, options?: CallOptions): Promise<void>;
@@ -60,6 +60,10 @@ export interface Leftovers {
 export interface CallOptions {
   signal?: AbortSignal;
 }
+export interface ListOptions extends CallOptions {
+  /** Objects of this name (the last part of their keys) are read next: what can, hands their bytes along. */
+  readNext?: string;
+}
 export interface PutOptions extends CallOptions {
   /** The body's length where it is known; a body of another length is an error. */
   sizeBytes?: number;
@@ -76,6 +80,8 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** By the storage's own clock. */
   readonly modifiedAt: Date;
+  /** All that it holds, at times, where a listing was told what is read next. */
+  readonly bytes?: Uint8Array;
 }
 
 export interface StorageSpace {

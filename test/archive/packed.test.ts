@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { createPacker, packedItems } from '../../src/archive/packed.ts';
-import { tarHeader, tarPadding } from '../../src/archive/tar.ts';
+import { tarHeader, tarPadding } from '../../src/archive/tar/header.ts';
 import { flatItem, noise, record } from '../engines/support-files.ts';
 
 const ROOM = 64 * 1024;

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { beginSwap, createUnit, endRevert } from '../../src/engines/swap-unit.ts';
+import { beginSwap, createUnit, endRevert } from '../../src/engines/undo/unit.ts';
 import { parseDocument } from './documents.ts';
 import { workspace } from './support.ts';
 import type { FindingJson } from './support-doctor.ts';

@@ -40,6 +40,16 @@ function withConfig(text: string | object, ...args: string[]): Promise<Outcome> 
   return space.run(...args, '-c', name);
 }
 
+describe('a folder below a path where none can be made, which mkdir -p of Node tries for ever', () => {
+  it('as temp_dir is refused, as --log-dir is a warning', async () => {
+    const defaults = { temp_dir: '/proc/nosuch/temp' };
+    await refused(withConfig({ ...CONFIG, defaults }, 'backup', 'j'), 2, /temp_dir cannot be made: ENOENT/);
+    const logged = await space.run('list', '--log-dir', '/proc/nosuch/log');
+    expect(logged.code, logged.stderr).toBe(0);
+    expect(logged.stderr).toMatch(/nothing more is logged to \/proc\/nosuch\/log/);
+  });
+});
+
 describe('a configuration', () => {
   it.each([
     ['that is no YAML', 'version: 1\njobs: [unclosed\n', [/\.yaml:\d+:\d+/]],
@@ -136,8 +146,13 @@ describe('a name that nobody knows: exit 2', () => {
     }
   });
 
-  it('a datasource to restore that the job never had: exit 6', async () => {
-    await refused(space.run('restore', 'j', '--datasource', 'x', '--to-path', './x'), 6, /j\b/);
+  it('a datasource to restore that the job never had: exit 2', async () => {
+    await refused(
+      space.run('restore', 'j', '--datasource', 'x', '--to-path', './x'),
+      2,
+      /no datasource x/,
+      /it has: tree/,
+    );
   });
 
   it('a time that is none', async () => {

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Workspace, workspace } from './support.ts';
 
@@ -62,6 +63,20 @@ describe('hooks run in order and are told the facts', () => {
     configure(all);
     expect((await space.run('backup', 'j', '--dry-run')).code).toBe(0);
     expect(log()).toEqual([]);
+  });
+});
+
+describe('two runs of a job with hooks', () => {
+  it('never overlap: the second, locked out, comes neither to before nor to after', async () => {
+    configure({ before: [note, 'until [ -e go ]; do sleep 0.1; done'], after: [note], on_error: [note] });
+    const first = space.run('backup', 'j');
+    while (log().length === 0) await setTimeout(50);
+    const second = await space.run('backup', 'j');
+    expect(second.code, second.stderr).toBe(5);
+    expect(kinds()).toEqual(['before', 'on_error']);
+    space.write('go', '');
+    expect((await first).code).toBe(0);
+    expect(kinds()).toEqual(['before', 'on_error', 'after']);
   });
 });
 

@@ -64,6 +64,18 @@ describe('prune', () => {
     });
   });
 
+  it('says why something stays that the policy removes', async () => {
+    await backup();
+    await backup();
+    mkdirSync(join(folder, 'store/begun'));
+    writeFileSync(join(folder, 'store/begun/lease-0000.json'), '');
+    const { code, stderr } = await dguard(folder, 'prune');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /1 of those that the policy removes stay.*begun holds a lease that cannot be read/,
+    );
+  });
+
   it('says why an unmounted disk is left alone', async () => {
     await backup();
     const text = 'version: 1\n';
@@ -161,5 +173,21 @@ jobs: { prod: { datasources: [docs, more], destinations: [store] } }
       expect(code).toBe(1);
       expect(stderr.match(/is not mounted/g), stderr).toHaveLength(1);
     }
+  });
+});
+
+describe('delete --yes', () => {
+  it('says that a backup was pinned, and that no good one is left', async () => {
+    const pinned = await backup();
+    const newest = await backup();
+    await dguard(folder, 'pin', pinned);
+    const first = await dguard(folder, 'delete', pinned, '--yes');
+    expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining(`deleted ${pinned}`) });
+    expect(first.stderr).toMatch(/it is pinned/);
+    expect(first.stderr).not.toMatch(/no good backup/);
+    const last = await dguard(folder, 'delete', newest, '--yes');
+    expect(last.code).toBe(0);
+    expect(last.stderr).toMatch(/no good backup of prod\/docs is left/);
+    expect(last.stderr).not.toMatch(/pinned/);
   });
 });

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { createContext } from '../../src/cli/context.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { groupLock } from '../../src/core/groups.ts';
+import { groupLock, hooksLock } from '../../src/core/groups.ts';
 import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { workspace } from './support.ts';
@@ -57,6 +57,23 @@ describe('unlock', () => {
     expect(code).toBe(0);
     expect(document).toMatchObject({ unlocked: [{ name: lock, state: 'dead', operation: 'backup' }] });
     expect(await isHeld()).toBe(false);
+  });
+
+  it('finds those of the hooks and of single databases too', async () => {
+    const job = config.jobs[JOB]!;
+    const others = [hooksLock(config, job), groupLock(config, job, 'files.app')];
+    for (const other of others) await takeLock(other, 'backup', 0, runtime);
+    // Another configuration's job of that name writes elsewhere.
+    const foreign = `${others[1]!.slice(0, -8)}00000000`;
+    await takeLock(foreign, 'backup', 0, runtime);
+    try {
+      const { stdout } = await place.run('unlock', JOB, '--force', '--yes');
+      expect(stdout).toContain('2 locks removed');
+      for (const other of others) expect(await lockHolder(other, runtime)).toBeUndefined();
+      expect(await lockHolder(foreign, runtime)).toBeDefined();
+    } finally {
+      for (const each of [...others, foreign]) await breakLock(each, runtime);
+    }
   });
 
   it('of another host takes a yes', async () => {

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
-import { readCatalog } from '../../src/core/catalog.ts';
+import { type Catalog, readCatalog } from '../../src/core/catalog.ts';
+import { MAX_MANIFEST_BYTES } from '../../src/manifest/parse.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
+import { readObject } from '../../src/storages/read.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { putBytes } from '../../src/storages/write.ts';
 import { twoBackups } from './world.ts';
@@ -52,4 +54,34 @@ it('tells of what is missing, of another size, and foreign; marks and leases are
   });
   await world.storage.delete(`${folder}/index.zst`);
   expect(await found()).toMatchObject({ state: 'broken', problems: ['index.zst is missing'] });
+});
+
+it('judges a manifest that the listing handed along as one that it reads', async () => {
+  const { world, folder } = await twoBackups();
+  const read: string[] = [];
+  const rot = { key: '' };
+  const storage: Storage = {
+    ...world.storage,
+    async *list(prefix, options) {
+      for await (const object of world.storage.list(prefix, options)) {
+        if (!object.key.endsWith(`/${options?.readNext}`)) yield object;
+        else {
+          const bytes = await readObject(world.storage, object.key, MAX_MANIFEST_BYTES);
+          if (object.key === rot.key) bytes[bytes.length >> 1]! ^= 1;
+          yield { ...object, bytes };
+        }
+      }
+    },
+    get(key, options) {
+      read.push(key);
+      return world.storage.get(key, options);
+    },
+  };
+  const seen = ({ entries }: Catalog) =>
+    entries.map(({ manifest, manifestBytes, good }) => ({ manifest, manifestBytes, good }));
+  expect(seen(await catalogOf(storage))).toEqual(seen(await world.catalog()));
+  expect(read).toEqual([]);
+  rot.key = `${folder}/manifest.json`;
+  const { entries } = await catalogOf(storage);
+  expect(entries.find((entry) => entry.folder === folder)).toMatchObject({ state: 'damaged', good: false });
 });

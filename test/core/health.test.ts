@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, utimesSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkDestination } from '../../src/core/health/destination.ts';
@@ -178,14 +178,16 @@ describe('the diagnosis of', () => {
 
   it('this host: folders in temp_dir that a killed run left, and no others', async () => {
     const world = await makeWorld();
-    const make = (name: string, mode: number, ageDays: number) => {
+    const make = (name: string, mode: number, ageDays: number, isMarked = true) => {
       const path = join(world.folder, name);
       mkdirSync(path, { mode });
+      if (isMarked) writeFileSync(join(path, 'owner.json'), '{');
       const at = new Date(world.runtime.now().getTime() - ageDays * 86_400_000);
       utimesSync(path, at, at);
       return path;
     };
     const left = make('dguard-restore-a1B2c3', 0o700, 2);
+    make('dguard-backup', 0o700, 2, false);
     make('dguard-Ab12Cd', 0o700, 0);
     make('dguard-e2e-a1B2c3', 0o700, 2);
     make('dguard-Ab12Ce', 0o755, 2);

@@ -100,6 +100,29 @@ describe('locks of a job', () => {
     world.at('2026-03-01T15:00:00Z');
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
   });
+
+  it('a host that still writes under a former name locks: it is one history', async () => {
+    const world = await makeWorld({ job: ', formerly: [old/papers]' });
+    world.write({ a: 'a' });
+    const id = 'full-2026-03-01T11-00-00Z-abcdefgh';
+    const folder = `old/papers/${id}`;
+    const lease = {
+      format: 1,
+      id,
+      folder,
+      job: 'old',
+      datasource: 'papers',
+      host: 'elsewhere',
+      references: [],
+    };
+    const put = (text: object) =>
+      putBytes(world.storage, `${folder}/lease-0000.json`, Buffer.from(JSON.stringify(text)));
+    await put(lease);
+    expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });
+    await world.storage.delete(`${folder}/lease-0000.json`);
+    await put({ ...lease, datasource: 'others' });
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+  });
 });
 
 describe('timeout and retries', () => {

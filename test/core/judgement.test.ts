@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newestGoodRun } from '../../src/core/history.ts';
+import type { Config } from '../../src/config/types.ts';
+import { newestGoodRun } from '../../src/core/job-runs.ts';
 import { putMark } from '../../src/core/marks.ts';
 import { makeWorld, objectsOf, type World } from './world.ts';
 
@@ -10,6 +11,10 @@ const full = Buffer.alloc(40_000, 'text ');
 
 async function newest(world: World) {
   return (await world.catalog()).entries[0]!;
+}
+
+function sameSource({ config }: World): Config {
+  return { ...config, jobs: { prod: { ...config.jobs['prod']!, same_source: true } } };
 }
 
 describe('content gate', () => {
@@ -28,14 +33,14 @@ describe('content gate', () => {
       ['completed', true],
     ]);
     const now = world.runtime.now();
-    expect(newestGoodRun(entries, 'prod', { now })[0]!.manifest!.status).toBe('completed');
+    expect(newestGoodRun(entries, 'prod', { now }).copies[0]!.manifest!.status).toBe('completed');
 
     const suspect = entries[0]!;
     const fields = { id: suspect.manifest!.id, manifestBytes: suspect.manifestBytes };
     await putMark(world.storage, suspect.folder, 'accepted', fields, world.runtime);
     ({ entries } = await world.catalog());
     expect(entries[0]).toMatchObject({ accepted: true, good: true });
-    expect(newestGoodRun(entries, 'prod', { now })[0]!.manifest!.id).toBe(suspect.manifest!.id);
+    expect(newestGoodRun(entries, 'prod', { now }).copies[0]!.manifest!.id).toBe(suspect.manifest!.id);
     // The accepted one is what the next is measured against, and what prune keeps.
     world.at('2026-03-03T12:00:00Z');
     const third = await world.backup();
@@ -84,7 +89,7 @@ describe('content gate', () => {
     const selected = (await world.backup({ only: ['a'] })).outcomes[0]!.manifest!;
     const { entries } = await world.catalog();
     // Restored by its id only: the newest good run of the job is the whole one before it.
-    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() })[0]!.manifest!.id).not.toBe(
+    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies[0]!.manifest!.id).not.toBe(
       selected.id,
     );
   });
@@ -112,7 +117,7 @@ describe('identity', () => {
     expect(entries).toHaveLength(3);
     const now = world.runtime.now();
     expect(() => newestGoodRun(entries, 'prod', { now })).toThrow(/two sources write under this name/);
-    expect(newestGoodRun(entries, 'prod', { now, sameSource: true })[0]).toBe(entries[0]);
+    expect(newestGoodRun(entries, 'prod', { now, config: sameSource(world) }).copies[0]).toBe(entries[0]);
     const { removed } = await world.prune({ policy: { keep_last: 1, auto_delete: true }, sameSource: true });
     expect(removed).toHaveLength(2);
   });
@@ -135,7 +140,7 @@ describe('clock', () => {
     // What is dated ahead is shown, but is not the newest good one.
     const { entries } = await world.catalog();
     expect(entries).toHaveLength(2);
-    const [chosen] = newestGoodRun(entries, 'prod', { now: world.runtime.now() });
+    const [chosen] = newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies;
     expect(chosen!.manifest!.created_at).toBe('2026-03-01T10:59:00.000Z');
   });
 });
@@ -167,7 +172,7 @@ describe('verify after rot', () => {
       ['verify failed', false],
       ['completed', true],
     ]);
-    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() })[0]).toBe(entries[1]);
+    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies[0]).toBe(entries[1]);
     // Prune keeps the one that is good, though it is not the newest.
     world.at('2026-03-03T12:00:00Z');
     const { plan } = await world.prune({ policy: { keep_last: 1, auto_delete: true } });

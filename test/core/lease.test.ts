@@ -1,12 +1,14 @@
 import { hostname } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createFanout, type Target } from '../../src/archive/fanout.ts';
-import { holdLease, readLease } from '../../src/core/lease.ts';
+import { holdLease, leaseKeys, readLease } from '../../src/core/lease.ts';
 import { DguardError } from '../../src/errors.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
+import { readObject } from '../../src/storages/read.ts';
 import type { Storage, StoredObject } from '../../src/storages/types.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { putBytes } from '../../src/storages/write.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
 const FOLDER = 'job/source/full-2026-01-02T03-04-05Z-abcdefgh';
@@ -68,6 +70,24 @@ describe('a lease', () => {
     const names = ['lease-0000.json', 'lease-0001.json', 'lease-0002.json'];
     expect(await namesOf(storage)).toEqual(names);
     expect([...lease.objects(targets[0]!).keys()]).toEqual(names);
+  });
+
+  it('says which folder it is of: in another one, where it was copied to, it says nothing', async () => {
+    const storage = memoryStorage();
+    await hold({ here: storage });
+    const [original] = await objectsOf(storage);
+    const bytes = await readObject(storage, original!.key, 10_000);
+    const elsewhere = 'job/source/a-copy-by-hand';
+    const copy = await putBytes(storage, `${elsewhere}/lease-0000.json`, bytes);
+    expect(await readLease(storage, elsewhere, [copy])).toBeUndefined();
+    expect(await readLease(storage, FOLDER, [original!])).toBeDefined();
+  });
+
+  it("of a reader is no writer's: a folder that has nothing else was not left by a run", async () => {
+    const storage = memoryStorage();
+    await hold({ here: storage });
+    await putBytes(storage, `${FOLDER}/lease-read-0001.json`, Buffer.from('{}'));
+    expect(leaseKeys(await objectsOf(storage))).toEqual([`${FOLDER}/lease-0000.json`]);
   });
 
   it('ends with stop', async () => {

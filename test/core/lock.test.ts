@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
-import { ownerState, processStart } from '../../src/core/owner.ts';
+import { ownerOf, ownerState, processStart } from '../../src/core/owner.ts';
 import type { DguardEvent } from '../../src/events.ts';
 import type { Runtime } from '../../src/runtime.ts';
 
@@ -48,6 +48,21 @@ function runtime(host: Partial<Runtime['host']> = {}): Runtime {
 }
 
 describe('lock', () => {
+  it.each(['', '\0\0\0', 'null'])(
+    'that a power cut has left as %j is taken over: who made it is as dead',
+    async (left) => {
+      await takeLock('prod/db', 'backup prod', 0, runtime());
+      const [name] = readdirSync(join(folder, 'locks'));
+      writeFileSync(join(folder, 'locks', name!), left);
+      const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
+      expect(await lockHolder('prod/db', runtime())).toMatchObject({ pid: process.pid });
+      expect(events).toMatchObject([
+        { level: 'warning', message: expect.stringMatching(/power cut.*taken over/) },
+      ]);
+      await lock.release();
+    },
+  );
+
   it('is held by one, and free again when it is released', async () => {
     const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
     expect(await lockHolder('prod/db', runtime())).toMatchObject({
@@ -108,6 +123,28 @@ describe('lock', () => {
     const takers = Array.from({ length: 20 }, () => takeLock('prod/db', 'prune prod', 0, runtime()));
     const results = await Promise.allSettled(takers);
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('of a dead process that another took over a moment before is left to that one', async () => {
+    const child = spawn('true');
+    await once(child, 'exit');
+    await takeLock('prod/db', 'backup prod', 0, runtime({ pid: child.pid!, pidStart: '17' }));
+    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const faster = { ...ownerOf(runtime().host), name: 'prod/db', operation: 'restore prod', taken_at: '' };
+    const late = runtime();
+    const { host } = late;
+    let looks = 0;
+    // The second look at who we are is for the judgement of the owner: from then on it is another one.
+    Object.defineProperty(late, 'host', {
+      get() {
+        if (++looks === 2) writeFileSync(file, JSON.stringify(faster));
+        return host;
+      },
+    });
+    await expect(takeLock('prod/db', 'prune prod', 0, late)).rejects.toMatchObject({ code: 'locked' });
+    expect(looks).toBeGreaterThan(2);
+    expect(await lockHolder('prod/db', runtime())).toMatchObject({ operation: 'restore prod' });
+    expect(events).toEqual([]);
   });
 
   it('lies in a folder of this user alone, else it proves nothing', async () => {

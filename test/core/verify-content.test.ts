@@ -2,8 +2,11 @@ import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { verifyCopy } from '../../src/core/verify/verify.ts';
 import { DguardError } from '../../src/errors.ts';
+import type { Manifest } from '../../src/manifest/types.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { putBytes } from '../../src/storages/write.ts';
+import { forge, ROOT, sliceOf } from '../hostile/forge.ts';
 import { makeWorld, type World } from './world.ts';
 
 /** A world with one backup of two files. */
@@ -73,4 +76,51 @@ it('a destination that does not give the blocks is an error, no verdict on the b
   expect(overall).toBe('error');
   expect(error).toMatchObject({ code: 'storage_failed', message: 'EIO' });
   expect(leftovers(world)).toEqual([]);
+});
+
+it('reads the entries once, while the engine reads them', async () => {
+  const world = await makeWorld();
+  world.write(Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`file-${i}`, `${i}`])));
+  await world.backup();
+  const bytesRead = { own: 0 };
+  const counting: Storage = {
+    ...world.storage,
+    async *get(key, options) {
+      for await (const chunk of world.storage.get(key, options)) {
+        if (key.endsWith('/index.zst')) bytesRead.own += chunk.length;
+        yield chunk;
+      }
+    },
+  };
+  expect((await verify(world, counting, 400)).overall).toBe('pass');
+  const [copy] = (await world.catalog()).entries;
+  // Its stored bytes for their hash, then the root, the block lines (twice), and the entries: not these twice too.
+  expect(bytesRead.own).toBeLessThan(2.5 * copy!.manifest!.index!.size);
+});
+
+it('reads what lies in the blocks of other backups', async () => {
+  const world = await makeWorld();
+  const [oldId, id] = ['full-2026-01-01T00-00-00Z-aaaaaaaa', 'incremental-2026-01-02T00-00-00Z-bbbbbbbb'];
+  const at = [sliceOf(oldId, 0, 5000)];
+  const old = await forge(oldId, {
+    blocks: [Buffer.alloc(5000, 'a')],
+    entries: [ROOT, { path: 'a', size: 5000, at }],
+  });
+  const { index } = JSON.parse(String(old.objects.get('manifest.json'))) as Manifest;
+  const references = [{ id: oldId, root_sha256: index!.root.sha256 }];
+  const entries = [ROOT, { path: 'b', size: 5000, at }];
+  const child = await forge(id, { entries, manifest: (draft) => ({ ...draft, references }) });
+  for (const { folder, objects } of [old, child])
+    for (const [name, bytes] of objects) await putBytes(world.storage, `${folder}/${name}`, bytes);
+  const verdict = async (storage: Storage) => {
+    const destination = world.destination(storage);
+    const all = (await world.catalog()).entries.map((entry) => ({ ...entry, destination }));
+    return verifyCopy(all.find(({ folder }) => folder === child.folder)!, all, 'content', world.runtime);
+  };
+  expect((await verdict(world.storage)).overall).toBe('pass');
+  expect((await verdict(rotten(world.storage))).checks.at(-1)).toMatchObject({
+    name: 'content',
+    result: 'fail',
+    message: expect.stringContaining(`${old.folder}/files.tar.zst: the block at`),
+  });
 });

@@ -154,6 +154,19 @@ describe('a merge', () => {
     }
   });
 
+  it('is what a restore of a whole source into a destination is, and --delete-extra is refused there', async () => {
+    write('job/backup');
+    for (const own of [app, join(app, '..')]) {
+      const request = restoreRequest({ source: source(), overwrite: true });
+      await filesEngine.restore(content(folder(''), file('x')), { ...request, ownPaths: [own] });
+      expect([read('x'), read('job/backup')]).toEqual(['new', 'old']);
+      const deleting = restoreRequest({ source: source(), overwrite: true, deleteExtra: true });
+      await expect(
+        filesEngine.restore(content(folder(''), file('x')), { ...deleting, ownPaths: [own] }),
+      ).rejects.toMatchObject({ code: 'target_refused' });
+    }
+  });
+
   it('--delete-extra keeps to what the backup is of', async () => {
     for (const name of ['keep.log', 'sub/keep.log', 'sub/extra', 'extra/x', 'other/x.jpg', 'other/y.txt'])
       write(name);

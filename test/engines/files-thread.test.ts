@@ -50,6 +50,8 @@ describe('the threads that open and read files', () => {
     for (let i = 0; i < 6; i++) fs.writeFileSync(join(root, `large-${i}`), noise(1_100_000 + i * 300_000, i));
     for (let i = 0; i < 9; i++) fs.writeFileSync(join(root, `nearly-${i}`), noise(1024 * 1024 - 1 - i, i));
     fs.writeFileSync(join(root, 'x.left-out'), 'x');
+    // More nanoseconds since 1970 than 64 bits hold, where the file system can.
+    fs.utimesSync(join(root, 'small-7'), 15_000_000_000, 15_000_000_000);
     const expectedWarnings: Warning[] = [];
     const xattrs = await loadXattrs();
     const expected = [...walk(walkRequest(root), { ...contextFor(expectedWarnings), xattrs })].map(flatItem);

@@ -82,6 +82,7 @@ describe('mongodb: BSON as bytes', () => {
       'decimalBeyond',
       'notUtf8',
       'ownKey',
+      'scopesInScopes',
     ]);
   });
 

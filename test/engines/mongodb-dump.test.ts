@@ -7,10 +7,12 @@ import { BSON, type Db, Double, GridFSBucket, Int32 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import type { StreamMember } from '../../src/engines/member.ts';
+import { document, element, TYPE } from '../../src/engines/mongodb/bson/bson.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
 import { insertOf, rawDocuments, rawInsert } from '../../src/engines/mongodb/server/raw.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { noise } from '../archive/support.ts';
+import { errorOf } from '../error-of.ts';
 import { mongoTools } from '../services/mongodb.mjs';
 import {
   type Bench,
@@ -20,7 +22,6 @@ import {
   contentOfMembers,
   describeWithMongodb,
   dumpRequest,
-  errorOf,
   makeBench,
   picture,
 } from './support-mongodb.ts';
@@ -123,6 +124,35 @@ describeWithMongodb('mongodb: dump', (server) => {
     expect(scratch.tables).toHaveLength(5);
   });
 
+  it.each(['native', 'jsonl'] as const)(
+    'collections with names of something else, and what lies very deep in a document, come back as %s',
+    async (format) => {
+      const odd = bench.db('dgm_odd');
+      const names = [
+        'constructor',
+        '__proto__',
+        'x.jsonl',
+        'x.bson',
+        'x.metadata.json',
+        'x.schema',
+        'a/b',
+        '%41',
+      ];
+      for (const name of names) await odd.collection(name).insertOne({ name });
+      // FerretDB takes more than MongoDB's 200.
+      let deep = document([]);
+      for (let depth = 0; depth < (server().pid === undefined ? 90 : 220); depth++)
+        deep = document([element(TYPE.document, 'd', deep)]);
+      await rawInsert(odd, 'deep', insertOf([deep]));
+      const content = await backUp(bench.source('dgm_odd'), { format });
+      const inspect = { ...bench.request('x'), env: {}, onProgress: () => {} };
+      expect(await mongodbEngine.inspect(content, inspect)).toEqual([]);
+      await mongodbEngine.restore(content, bench.request('dgm_odd_back'));
+      expect(plain(await picture(bench.db('dgm_odd_back')))).toEqual(plain(await picture(odd)));
+      for (const name of ['dgm_odd', 'dgm_odd_back']) await bench.db(name).dropDatabase();
+    },
+  );
+
   it('mongorestore loads what was dumped, and what mongodump writes is restored', async ({ skip }) => {
     const tools = mongoTools();
     if (tools === undefined) return skip('needs mongodump and mongorestore: npm run services');
@@ -212,17 +242,8 @@ describeWithMongodb('mongodb: dump', (server) => {
 
   it('a document that was replaced while it was read, and is there twice, is restored as it was later', async () => {
     const bson = (documents: object[]) => Buffer.concat(documents.map((one) => BSON.serialize(one)));
-    const member = (file: string, bytes: Buffer): StreamMember => ({
-      kind: 'stream',
-      path: `dgm_twice/${file}`,
-      media: 'application/octet-stream',
-      format: 'bson',
-      async *open() {
-        yield bytes;
-      },
-    });
     const content = await contentOfMembers([
-      member('c.bson', bson([{ _id: 1, f: 'before' }, { _id: 2 }, { _id: 1, f: 'after' }])),
+      stream('dgm_twice/c.bson', bson([{ _id: 1, f: 'before' }, { _id: 2 }, { _id: 1, f: 'after' }])),
     ]);
     await mongodbEngine.restore(content, bench.request('dgm_twice'));
     const found = await bench.db('dgm_twice').collection('c').find().sort({ _id: 1 }).toArray();
@@ -236,6 +257,36 @@ describeWithMongodb('mongodb: dump', (server) => {
       await errorOf(mongodbEngine.restore(exact, bench.request('dgm_twice', { overwrite: true }))),
     ).toMatchObject({ code: 'target_failed', message: expect.stringMatching(/refused documents of .*c/) });
     expect(await bench.db('dgm_twice').collection('c').countDocuments()).toBe(2);
+  });
+
+  it('a document whose _id the driver cannot ask for takes no other one with it', async () => {
+    const at = (ms: bigint, f: string) => {
+      const date = Buffer.alloc(8);
+      date.writeBigInt64LE(ms);
+      return document([element(TYPE.date, '_id', date), element(TYPE.boolean, f, Buffer.from([1]))]);
+    };
+    const far = 2n ** 62n;
+    const content = await contentOfMembers([
+      stream('dgm_far/c.bson', Buffer.concat([at(0n, 'of1970'), at(far, 'before'), at(far, 'after')])),
+    ]);
+    expect(await errorOf(mongodbEngine.restore(content, bench.request('dgm_far')))).toMatchObject({
+      code: 'target_failed',
+      message: expect.stringContaining('"4611686018427387904"'),
+    });
+  });
+
+  it('of what mongodump wrote nothing is taken for recorded, whatever it is called', async () => {
+    const content = await contentOfMembers(
+      ['__proto__', 'constructor'].flatMap((name): StreamMember[] => [
+        stream(`dgm_names/${name}.bson`, Buffer.from(BSON.serialize({ _id: 1 }))),
+        stream(`dgm_names/${name}.metadata.json`, Buffer.from(`{"options":{},"collectionName":"${name}"}`)),
+      ]),
+    );
+    const { tables } = await mongodbEngine.restore(content, bench.request('dgm_names'));
+    expect(tables).toEqual([
+      { name: '__proto__', rows: 1 },
+      { name: 'constructor', rows: 1 },
+    ]);
   });
 
   it('the later one is there also when the earlier one reaches the server after it', async () => {
@@ -255,16 +306,8 @@ describeWithMongodb('mongodb: dump', (server) => {
       { _id: new Double(1), after },
       { _id: 'thrice', after },
     ];
-    const member: StreamMember = {
-      kind: 'stream',
-      path: 'dgm_late/c.bson',
-      media: 'application/bson',
-      format: 'bson',
-      async *open() {
-        yield Buffer.concat(documents.map((one) => BSON.serialize(one)));
-      },
-    };
-    const content = await contentOfMembers([member]);
+    const bytes = Buffer.concat(documents.map((one) => BSON.serialize(one)));
+    const content = await contentOfMembers([stream('dgm_late/c.bson', bytes)]);
     const proxy = await openProxy(server().port, undefined, /^insert .*c$/);
     bench.warnings.length = 0;
     try {
@@ -500,6 +543,18 @@ describeWithMongodb('mongodb: dump', (server) => {
     }
   });
 });
+
+function stream(path: string, bytes: Buffer): StreamMember {
+  return {
+    kind: 'stream',
+    path,
+    media: 'application/octet-stream',
+    format: 'bson',
+    async *open() {
+      yield bytes;
+    },
+  };
+}
 
 /** Made anew from what the server says of it, a text index of FerretDB gets an option of its storage. */
 function plain(found: Record<string, unknown>): unknown {

@@ -3,14 +3,15 @@ import type { Db } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mongodbEngine } from '../../src/engines/mongodb/engine.ts';
+import { openServer } from '../../src/engines/mongodb/server/connection.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import type { DguardError } from '../../src/errors.ts';
+import { errorOf } from '../error-of.ts';
 import {
   type Bench,
   backUp,
   describeWithMongodb,
   dumpRequest,
-  errorOf,
   makeBench,
   ownNames,
   picture,
@@ -135,6 +136,75 @@ describeWithMongodb('mongodb: restore', (server) => {
     expect(finished).toBeGreaterThan(5);
   }, 280_000);
 
+  it('an interrupt at any command that writes leaves it all old or all new at once', async () => {
+    const { user, password } = server();
+    const { host: _, port: __, ...options } = bench.source('dgx_target').options;
+    const run = async (at: number, when: Cut['when'], isUndo: boolean) => {
+      await old();
+      const before = await picture(target);
+      if (isUndo) await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
+      const own = await ownNames(target);
+      const stop = new AbortController();
+      const { signal } = stop;
+      const proxy = await openProxy(server().port, { at, when, act: () => stop.abort() });
+      try {
+        const uri = new Secret(`mongodb://127.0.0.1:${proxy.port}/dgx_target?directConnection=true`);
+        const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
+        const source = {
+          ...bench.source('dgx_target'),
+          options: { ...options, ...credentials, uri },
+          signal,
+        };
+        const work = isUndo
+          ? swaps.undo({ ...bench.target('dgx_target'), source, signal })
+          : mongodbEngine.restore(content, bench.request('dgx_target', { source, signal, overwrite: true }));
+        const result = await work.then(
+          () => 'done',
+          (error: unknown) => (error as DguardError).code,
+        );
+        const told = `${isUndo ? 'undo' : 'restore'}, ${when} ${at}: ${proxy.commands[at - 1]}`;
+        expect(['done', 'interrupted'], told).toContain(result);
+        expect(await picture(target), told).toEqual((result === 'done') === isUndo ? before : after);
+        if (result === 'done') {
+          expect(await swaps.undoCopies(bench.target('dgx_target')), told).toHaveLength(1);
+          expect((await ownNames(target)).join(), told).not.toContain('__dg_new_');
+        } else expect(await ownNames(target), told).toEqual(own);
+        return { result, commands: proxy.commands };
+      } finally {
+        await proxy.close();
+      }
+    };
+    for (const isUndo of [false, true]) {
+      const { commands } = await run(Number.POSITIVE_INFINITY, 'before', isUndo);
+      const results = new Set<string>();
+      for (let at = 1; at <= commands.length; at++) {
+        const isSwap = /^(rename|update)/.test(commands[at - 1]!);
+        if (isUndo && !isSwap) continue;
+        results.add((await run(at, at % 2 === 0 ? 'before' : 'after', isUndo)).result);
+      }
+      expect(results).toEqual(new Set(['done', 'interrupted']));
+    }
+  }, 280_000);
+
+  it('a connection that the server has just closed keeps no command from ending', async () => {
+    const { user, password } = server();
+    const { host: _, port: __, ...options } = bench.source('dgx_target').options;
+    const proxy = await openProxy(server().port, { at: 2, when: 'before' });
+    const uri = new Secret(
+      `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+    );
+    const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
+    const source = { ...bench.source('dgx_target'), options: { ...options, ...credentials, uri } };
+    const [idle, busy] = [await openServer(source), await openServer(source)];
+    await idle.client.db('dgx_target').collection('a').findOne({});
+    const marks = busy.client.db('dgx_target').collection('__dguard');
+    await marks.insertOne({});
+    await expect(marks.insertOne({})).rejects.toThrow('closed');
+    await busy.close();
+    await idle.close();
+    await proxy.close();
+  });
+
   it('an undo that is cut off is finished by the next command', async () => {
     const before = await picture(target);
     await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
@@ -215,6 +285,43 @@ describeWithMongodb('mongodb: restore', (server) => {
         mongodbEngine.restore(content, bench.request('dgx_target', { only: ['none'], overwrite: true })),
       ),
     ).toMatchObject({ code: 'nothing_there' });
+  });
+
+  it('what a restore added is taken back, and brought again, also where it replaced nothing', async () => {
+    const before = await picture(target);
+    const only = (...names: string[]) => bench.request('dgx_target', { only: names, overwrite: true });
+    const undo = () => swaps.undo(bench.target('dgx_target'));
+    const added = await mongodbEngine.restore(content, only('only_new', 'dot.new'));
+    expect(added.undo).toMatch(/^__dg_undo_/);
+    const { only_new, 'dot.new': dotted } = after;
+    expect(await picture(target)).toEqual({ ...before, only_new, 'dot.new': dotted });
+    // What was written to it since is not lost.
+    await target.collection<Row>('only_new').insertOne({ _id: 2 });
+    await undo();
+    expect(await picture(target)).toEqual(before);
+    await undo();
+    expect(await target.collection('only_new').countDocuments()).toBe(2);
+    await undo();
+    expect(await picture(target)).toEqual(before);
+    expect(await swaps.dropUndo(bench.target('dgx_target'), 0)).toHaveLength(1);
+    expect(await ownNames(target)).toEqual([]);
+  });
+
+  it('an undo takes the newest restore back, also one to a database that was empty but for undo copies', async () => {
+    await mongodbEngine.restore(content, bench.request('dgx_target', { overwrite: true }));
+    for (const name of Object.keys(after)) await target.dropCollection(name);
+    await mongodbEngine.restore(content, bench.request('dgx_target'));
+    expect(await picture(target)).toEqual(after);
+    await swaps.undo(bench.target('dgx_target'));
+    expect(await picture(target)).toEqual({});
+    await swaps.dropUndo(bench.target('dgx_target'), 0);
+    // Where nothing of ours is, nothing is left either.
+    await mongodbEngine.restore(content, bench.request('dgx_target'));
+    expect(await ownNames(target)).toEqual([]);
+    expect(await errorOf(swaps.undo(bench.target('dgx_target')))).toMatchObject({
+      code: 'nothing_there',
+      hint: expect.stringContaining('empty database'),
+    });
   });
 
   it('restores a part of a database beside what is there', async () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import type { EngineSource } from '../../src/engines/types.ts';
+import type { BackupContent, EngineSource } from '../../src/engines/types.ts';
 import { backUp, describeWithMysql, makeBench, picture } from './support-mysql.ts';
 
 const OBJECTS = readFileSync(join(import.meta.dirname, 'support-mysql-objects.sql'), 'utf8');
@@ -52,6 +52,29 @@ describeWithMysql(
       }
     }, 60_000);
 
+    it('a sequence of MariaDB cannot come to MySQL, and its tables alone can', async () => {
+      const [from, to] = [await makeBench(mariadb!(), 'dgq_'), await makeBench(mysql!(), 'dgq_')];
+      try {
+        await from.database(
+          'dgq_numbers',
+          'CREATE SEQUENCE numbers;\nCREATE TABLE t (n INT PRIMARY KEY);\nINSERT INTO t VALUES (7)',
+        );
+        const content = await backUp(from.source('dgq_numbers'));
+        const restored = (only: string[]) =>
+          mysqlEngine.restore(content, to.request('dgq_numbers', { toDatabase: 'dgq_new', only }));
+        await expect(restored([])).rejects.toMatchObject({
+          code: 'target_failed',
+          hint: expect.stringContaining('the backup has a sequence'),
+        });
+        expect((await to.names()).filter((name) => name.startsWith('dgq_'))).toEqual([]);
+        await restored(['t']);
+        expect(await to.sql('dgq_new', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+      } finally {
+        await from.remove();
+        await to.remove();
+      }
+    }, 60_000);
+
     it("MariaDB by MySQL's: the client that no longer knows MariaDB's passwords is named, with what to do", async () => {
       const bench = await makeBench(mariadb!(), 'dgc_', mysql!().bin);
       try {
@@ -63,6 +86,40 @@ describeWithMysql(
         });
       } finally {
         await bench.remove();
+      }
+    }, 60_000);
+  },
+);
+
+describeWithMysql(
+  ['mariadb-10.11', 'mariadb-11.8'],
+  'mysql: history of a server before 11.5',
+  ([old, newer]) => {
+    it('says why what is current cannot come to a newer server, and what can; JSONL can', async () => {
+      const [from, to] = [await makeBench(old!(), 'dgh_'), await makeBench(newer!(), 'dgh_')];
+      try {
+        await from.database(
+          'dgh_history',
+          'CREATE TABLE t (id INT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING;\nINSERT INTO t VALUES (1, 1), (2, 2)',
+        );
+        const restored = async (content: BackupContent, name: string) =>
+          mysqlEngine.restore(content, to.request('dgh_history', { toDatabase: name }));
+        const native = await backUp(from.source('dgh_history'));
+        await expect(restored(native, 'dgh_native')).rejects.toMatchObject({
+          code: 'target_failed',
+          message: expect.stringMatching(/^rows of t, with system versioning, came in as history/),
+          hint: expect.stringContaining('jsonl'),
+        });
+        expect((await to.names()).filter((name) => name.startsWith('dgh_'))).toEqual([]);
+        const jsonl = await backUp(from.source('dgh_history'), { format: 'jsonl' });
+        await restored(jsonl, 'dgh_jsonl');
+        expect(await to.sql('dgh_jsonl', 'SELECT id, n FROM t ORDER BY id')).toEqual([
+          { id: 1, n: 1 },
+          { id: 2, n: 2 },
+        ]);
+      } finally {
+        await from.remove();
+        await to.remove();
       }
     }, 60_000);
   },

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import type { StreamMember } from '../../src/engines/member.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import { DguardError } from '../../src/errors.ts';
 import { collect } from '../archive/support.ts';
+import { errorOf } from '../error-of.ts';
 import { type Bench, backUp, describeWithEachMysql, dumpRequest, makeBench } from './support-mysql.ts';
 
 const FILLER = 'REPEAT(SHA2(RAND(), 256), 15)';
@@ -14,16 +14,6 @@ const BIG = `CREATE TABLE big (id INT AUTO_INCREMENT PRIMARY KEY, filler TEXT);
 INSERT INTO big (filler) VALUES (${FILLER}), (${FILLER}), (${FILLER}), (${FILLER});
 ${'INSERT INTO big (filler) SELECT CONCAT(filler, id) FROM big LIMIT 20000;\n'.repeat(14)}CREATE TABLE zz (id INT PRIMARY KEY);
 INSERT INTO zz VALUES (1)`;
-
-/** What it rejected with; fails the test where it did not. */
-async function errorOf(promise: Promise<unknown>, of?: string): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error, of).toBeInstanceOf(DguardError);
-  return error as DguardError;
-}
 
 /** Our children whose program is a dump tool. */
 function dumpPids(): number[] {

@@ -50,4 +50,41 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     await mysqlEngine.swaps!.dropUndo(bench.target('dgt_objects'), 0);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
   }, 60_000);
+
+  it('MariaDB: defaults from sequences take from those beside them, packages come back, an event goes on', async () => {
+    if (server().flavour !== 'mariadb') return;
+    await bench.database(
+      'dgt_sequences',
+      `CREATE SEQUENCE numbers START WITH 100;
+       CREATE TABLE numbered (id INT DEFAULT NEXTVAL(numbers), n INT); INSERT INTO numbered (n) VALUES (1);
+       SET sql_mode = 'ORACLE';
+       CREATE PACKAGE pack AS FUNCTION one RETURN INT; END;
+       CREATE PACKAGE BODY pack AS FUNCTION one RETURN INT AS BEGIN RETURN 1; END; END;
+       SET sql_mode = 'ANSI_QUOTES';
+       CREATE EVENT "quo ted" ON SCHEDULE EVERY 1 YEAR STARTS '2030-01-01 00:00:00' DO SELECT 1;
+       SET sql_mode = DEFAULT`,
+    );
+    const before = await picture(bench, 'dgt_sequences');
+    const content = await backUp(bench.source('dgt_sequences'));
+    bench.warnings.length = 0;
+    await mysqlEngine.restore(content, bench.request('dgt_sequences', { scratch: true }));
+    for (const target of ['dgt_beside', 'dgt_sequences']) {
+      const request = { toDatabase: target, overwrite: target === 'dgt_sequences' };
+      await mysqlEngine.restore(content, bench.request('dgt_sequences', request));
+      expect(await picture(bench, target)).toEqual(before);
+      const [made] = await bench.sql(target, 'SHOW CREATE TABLE numbered');
+      expect(made!['Create Table']).toContain(`nextval(\`${target}\`.\`numbers\`)`);
+    }
+    // The tables of before go on with the sequence of before.
+    const [kept] = (await bench.names()).filter((name) => name.startsWith('dgt_sequences__dg_undo_'));
+    const [old] = await bench.sql(kept!, 'SHOW CREATE TABLE numbered');
+    expect(old!['Create Table']).toContain(`nextval(\`${kept}\`.\`numbers\`)`);
+    await mysqlEngine.restore(
+      content,
+      bench.request('dgt_sequences', { only: ['numbered'], overwrite: true }),
+    );
+    await bench.sql('dgt_sequences', 'INSERT INTO numbered (n) VALUES (2)');
+    expect(bench.warnings).toEqual([]);
+    await mysqlEngine.swaps!.dropUndo(bench.target('dgt_sequences'), 0);
+  }, 60_000);
 });

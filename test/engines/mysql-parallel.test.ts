@@ -5,8 +5,8 @@ import { Secret } from '../../src/config/secret.ts';
 import type { StreamMember } from '../../src/engines/member.ts';
 import { conditions, cutPoints } from '../../src/engines/mysql/dump/chunks.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
-import { DguardError } from '../../src/errors.ts';
 import { collect } from '../archive/support.ts';
+import { errorOf } from '../error-of.ts';
 import {
   type Bench,
   backUp,
@@ -24,15 +24,6 @@ ${Array.from({ length: 4 }, (_, n) => `INSERT INTO cut SELECT id + ${977 * 900 *
 CREATE TABLE after_cut (n INT);
 INSERT INTO after_cut VALUES (1);
 ANALYZE TABLE cut`;
-
-async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
-}
 
 describeWithEachMysql('mysql: parallel dump', (server) => {
   let bench: Bench;

@@ -1,9 +1,14 @@
+import { hash } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
+import { runInterruptibly } from '../../src/engines/mysql/restore/interruptible.ts';
+import { openServer } from '../../src/engines/mysql/server/server.ts';
+import { withSession } from '../../src/engines/sessions.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
+import { errorOf } from '../error-of.ts';
 import { type Bench, backUp, describeWithEachMysql, makeBench, picture } from './support-mysql.ts';
 import { type Cut, openProxy } from './support-mysql-proxy.ts';
 
@@ -29,15 +34,6 @@ CREATE VIEW only_old AS SELECT 1 AS one;
 CREATE TRIGGER a_bi BEFORE INSERT ON a FOR EACH ROW SET NEW.g = q();
 CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2030-01-01 00:00:00' DISABLE DO DELETE FROM only_new;
 CREATE EVENT e2 ON SCHEDULE EVERY 1 YEAR STARTS '2030-01-01 00:00:00' DO DELETE FROM only_new`;
-
-async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
-}
 
 describeWithEachMysql('mysql: restore', (server) => {
   let bench: Bench;
@@ -215,6 +211,45 @@ describeWithEachMysql('mysql: restore', (server) => {
     other.destroy();
     expect(await picture(bench, 'dgr_target')).toEqual(before);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+  });
+
+  it('an interrupt that came before it began ends a statement of the swap as well', async () => {
+    const opened = openServer(bench.source('dgr_new'));
+    try {
+      await withSession(
+        () => opened.open(),
+        async (session) => {
+          const [row] = await session.rows<{ id: string }>('SELECT CONNECTION_ID() AS id');
+          let stops = 0;
+          const stop = async () => {
+            stops++;
+            await bench.sql(undefined, `KILL QUERY ${row!.id}`);
+          };
+          const asleep = () => session.run('DO SLEEP(3)').catch(() => {});
+          await runInterruptibly(session, { signal: AbortSignal.abort(), stop }, asleep);
+          expect(stops).toBeGreaterThan(0);
+          expect(await session.rows("SELECT 'well' AS is_it")).toEqual([{ is_it: 'well' }]);
+        },
+      );
+    } finally {
+      await opened.dispose();
+    }
+  });
+
+  it('a database that another restore makes is left to it', async () => {
+    await bench.sql(undefined, 'DROP DATABASE IF EXISTS dgr_target');
+    const { host, port, user, password } = server();
+    const other = await mysql.createConnection({ host, port, user, password });
+    const lock = `dguard:${hash('sha256', 'dgr_target', 'hex').slice(0, 40)}`;
+    await other.query('SELECT GET_LOCK(?, 0)', [lock]);
+    const restore = () => mysqlEngine.restore(content, bench.request('dgr_target'));
+    expect(await errorOf(restore())).toMatchObject({ code: 'locked', subject: 'dgr_target' });
+    expect(await bench.names()).not.toContain('dgr_target');
+    const [rows] = await other.query('SELECT IS_USED_LOCK(?) = CONNECTION_ID() AS held', [lock]);
+    expect(rows).toEqual([{ held: 1 }]);
+    await other.end();
+    await restore();
+    expect(await picture(bench, 'dgr_target')).toEqual(after);
   });
 
   it('an undo that is cut off is finished or taken back by the next command', async () => {

@@ -2,8 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { withoutSandboxLine } from '../../src/engines/mysql/dump/sandbox-line.ts';
 import { dumpHandler } from '../../src/engines/mysql/restore/load.ts';
+import { moveReferences } from '../../src/engines/mysql/restore/references.ts';
 import { rewriteCode } from '../../src/engines/mysql/restore/rewrite.ts';
 import { scanStatements } from '../../src/engines/mysql/restore/scanner.ts';
+import { joined, tokenize } from '../../src/engines/mysql/restore/tokens.ts';
 import { optionFileText } from '../../src/engines/mysql/server/connection.ts';
 import { chooseTools, parseVersion, type Tools } from '../../src/engines/mysql/server/tools.ts';
 import { collect } from '../archive/support.ts';
@@ -26,7 +28,10 @@ async function rewritten(
   }: { sizes?: number[]; chosen?: (name: string) => boolean; definer?: 'keep' | 'strip' } = {},
 ): Promise<{ text: string; events: Record<string, string>; definers: Set<string> }> {
   const seen = { events: {} as Record<string, string>, definers: new Set<string>() };
-  const handler = dumpHandler({ schema: 'the new', definer, ...(chosen ? { chosen } : {}) }, seen);
+  const handler = dumpHandler(
+    { schema: 'the new', from: 'old', sequences: 'the new', definer, ...(chosen ? { chosen } : {}) },
+    seen,
+  );
   const bytes = await collect(scanStatements(withoutSandboxLine(pieces(Buffer.from(sql), sizes)), handler));
   return { text: bytes.toString(), ...seen };
 }
@@ -58,7 +63,13 @@ ALTER DATABASE \`old\` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;
 describe('mysql: a dump on its way to the client', () => {
   it('loses the sandbox line, gets its triggers and collation to where it goes, its events disabled, and nothing else', async () => {
     const { text, events, definers } = await rewritten(DUMP);
+    const view = DUMP.slice(DUMP.indexOf('\n/*!50001 CREATE'), DUMP.indexOf('\n-- Dump completed'));
+    // Views come last.
+    const settings = ["sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"].concat(
+      'character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci',
+    );
     const expected = DUMP.slice(DUMP.indexOf('\n') + 1)
+      .replace(view, `${settings.map((text) => `\nSET ${text};\n`).join('')}\n${view}\n`)
       .replace('TRIGGER `old`.`g`', 'TRIGGER `g`')
       .replace('ON `old`.`t;``1`', 'ON `t;``1`')
       .replace('PRESERVE ENABLE COMMENT', 'PRESERVE DISABLE COMMENT')
@@ -152,7 +163,10 @@ describe('mysql: a dump on its way to the client', () => {
             Buffer.from(escaped),
             Buffer.from("'),(2,'');\nSET x = 1;\n"),
           ]);
-          const handler = dumpHandler({ schema: 's', definer: 'keep' }, { events: {}, definers: new Set() });
+          const handler = dumpHandler(
+            { schema: 's', from: '', sequences: '', definer: 'keep' },
+            { events: {}, definers: new Set() },
+          );
           expect((await collect(scanStatements(pieces(sql, sizes), handler))).equals(sql)).toBe(true);
         },
       ),
@@ -196,6 +210,65 @@ describe('mysql: code by its tokens', () => {
       eventStatus: 'DISABLE ON SLAVE',
       sql: expect.stringContaining('PRESERVE DISABLE DO SELECT'),
     });
+  });
+});
+
+describe('mysql: what a dump says of its schema', () => {
+  const moved = (sql: string) => {
+    const tokens = tokenize(sql);
+    moveReferences(tokens, 'shop', 'new');
+    return joined(tokens);
+  };
+
+  it('references become another schema’s, columns of a table of the same name stay', () => {
+    expect(moved('select `shop`.`t`.`a` from `shop`.`t` join `shop`.`u`')).toBe(
+      'select `new`.`t`.`a` from `new`.`t` join `new`.`u`',
+    );
+    expect(moved('select `shop`.`a`,`shop`.`f`(`shop`.`b`) from (`shop`.`shop` join `t`)')).toBe(
+      'select `shop`.`a`,`new`.`f`(`shop`.`b`) from (`new`.`shop` join `t`)',
+    );
+    expect(moved('select `shop`.`a`,`shop`.`f`(1) from ((`shop` join `shop`.`t`))')).toBe(
+      'select `shop`.`a`,`new`.`f`(1) from ((`shop` join `new`.`t`))',
+    );
+  });
+
+  it('views come after those that they read from, and in no stand-in’s place', async () => {
+    const view = (name: string, text: string, charset = 'utf8mb4') => `
+/*!50001 DROP VIEW IF EXISTS \`${name}\`*/;
+/*!50001 SET character_set_client      = ${charset} */;
+/*!50001 CREATE ALGORITHM=UNDEFINED */
+/*!50013 DEFINER=\`a\`@\`b\` SQL SECURITY DEFINER */
+/*!50001 VIEW \`${name}\` AS ${text} */;
+/*!50001 SET character_set_client      = @saved_cs_client */;
+`;
+    const { text } = await rewritten(
+      `/*!50001 CREATE VIEW \`a\` AS SELECT 1 AS \`x\` */;${view('a', 'select `b`.`x` from `b`', 'latin1')}${view('b', 'select `old`.`t`.`x` from `t`')}CREATE TABLE t (x INT);\n-- end`,
+    );
+    const made = [...text.matchAll(/VIEW `(\w)` AS|CREATE TABLE|client = (\w+),/g)].map(([all]) => all);
+    expect(made).toEqual([
+      'VIEW `a` AS',
+      'CREATE TABLE',
+      'client = utf8mb4,',
+      'VIEW `b` AS',
+      'client = latin1,',
+      'VIEW `a` AS',
+    ]);
+    expect(text).toContain('select `the new`.`t`.`x` from `t`');
+  });
+
+  it('code of another sql_mode ends where that mode says', async () => {
+    const script = (mode: string, body: string) =>
+      `/*!50003 SET sql_mode = '${mode}' */;\nDELIMITER ;;\n${body} ;;\nDELIMITER ;\n` +
+      "/*!50003 SET sql_mode = @saved_sql_mode */;\nCREATE EVENT e ON SCHEDULE EVERY 1 DAY ENABLE DO SELECT '\\';';\n";
+    for (const [mode, body] of [
+      ['NO_BACKSLASH_ESCAPES', "CREATE PROCEDURE p() SELECT 'a\\'"],
+      ['ANSI_QUOTES', 'CREATE PROCEDURE p() SELECT "a\\"'],
+      ['NO_AUTO_VALUE_ON_ZERO', "CREATE PROCEDURE p() SELECT '\\''"],
+    ] as const) {
+      const { text, events } = await rewritten(script(mode, body));
+      expect(events, mode).toEqual({ e: 'ENABLE' });
+      expect(text, mode).toContain('EVERY 1 DAY DISABLE');
+    }
   });
 });
 

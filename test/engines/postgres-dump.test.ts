@@ -8,9 +8,10 @@ import type { StreamMember } from '../../src/engines/member.ts';
 import { memberText } from '../../src/engines/member-text.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import { DguardError } from '../../src/errors.ts';
+import { errorOf } from '../error-of.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';
 import { type PostgresServer, postgresPrograms } from '../services/postgres.mjs';
-import { type Bench, backUp, dumpRequest, errorOf, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, dumpRequest, makeBench } from './support-postgres.ts';
 
 const BIG = `CREATE TABLE big (id int PRIMARY KEY, filler text);
   INSERT INTO big SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 100000) g`;
@@ -467,6 +468,13 @@ describeWithEachPostgres('postgres: dump', (server) => {
       'SELECT (SELECT count(*) FROM large) AS larges, (SELECT count(*) FROM zchild) AS children, (SELECT count(*) FROM parent) AS parents',
     );
     expect(back).toMatchObject({ larges: '6000', children: '3', parents: '2' });
+    // An error in the middle of several statements is one: psql tells only how the last of them ended.
+    const kept = merged.undo!.slice('far: schema '.length);
+    await bench.sql('far', `CREATE VIEW upon_it AS SELECT * FROM ${kept}.t1`);
+    const target = { ...bench.target('far'), source };
+    await expect(postgresEngine.swaps!.dropUndo(target, 0)).rejects.toThrow(/depend/);
+    await bench.sql('far', 'DROP VIEW upon_it');
+    expect(await postgresEngine.swaps!.dropUndo(target, 0)).toHaveLength(1);
     const whole = await postgresEngine.restore(
       content,
       bench.request('far', { source, toDatabase: 'far_whole' }),

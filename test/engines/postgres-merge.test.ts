@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
+import { errorOf } from '../error-of.ts';
 import { describeWithEachPostgres } from '../services/needs.ts';
-import { type Bench, backUp, errorOf, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, makeBench } from './support-postgres.ts';
 import { contentSums, schemaText } from './support-postgres-compare.ts';
 
 const swaps = postgresEngine.swaps!;

@@ -36,7 +36,7 @@ describeWithEachPostgres('postgres: objects of many kinds', (server) => {
     const before = await bench.names();
     const outcome = await postgresEngine.restore(content, bench.request('objects', { scratch: true }));
     expect(outcome.tables).toContainEqual({ name: 'app.people', rows: 500 });
-    expect(outcome.tables).toContainEqual({ name: 'odd schema.x.Table "quoted" ünïcode', rows: 3 });
+    expect(outcome.tables).toContainEqual({ name: '"odd schema.x".Table "quoted" ünïcode', rows: 3 });
     expect(await bench.names()).toEqual(before);
     expect(bench.warnings).toEqual([]);
   });

@@ -5,8 +5,9 @@ import type { DataBlock } from '../../src/engines/postgres/dump/archive-offsets.
 import { dataOf } from '../../src/engines/postgres/dump/archive-rows.ts';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
+import { errorOf } from '../error-of.ts';
 import { describeWithEachPostgres } from '../services/needs.ts';
-import { type Bench, backUp, errorOf, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, makeBench } from './support-postgres.ts';
 import { contentSums } from './support-postgres-compare.ts';
 
 /** Rows that compress well on both sides, so that a large dump is a quick test. */

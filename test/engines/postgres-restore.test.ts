@@ -8,9 +8,10 @@ import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import { BEGUN_LIMIT, besideName } from '../../src/engines/postgres/restore/marks.ts';
 import type { BackupContent } from '../../src/engines/types.ts';
 import { DguardError } from '../../src/errors.ts';
+import { errorOf } from '../error-of.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../services/needs.ts';
 import { postgresPrograms, startPostgres } from '../services/postgres.mjs';
-import { type Bench, backUp, errorOf, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, makeBench } from './support-postgres.ts';
 
 const swaps = postgresEngine.swaps!;
 

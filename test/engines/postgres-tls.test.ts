@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../src/engines/postgres/engine.ts';
 import type { PostgresOptions } from '../../src/engines/postgres/options.ts';
+import { errorOf } from '../error-of.ts';
 import { describeWithCommands, describeWithPostgres } from '../services/needs.ts';
-import { type Bench, backUp, errorOf, makeBench } from './support-postgres.ts';
+import { type Bench, backUp, makeBench } from './support-postgres.ts';
 
 describeWithCommands(['openssl', 'chown'], 'postgres: TLS', () =>
   describeWithPostgres(17, 'a server of its own authority', (server) => {

@@ -14,6 +14,8 @@ export interface Cut {
   readonly at: number;
   /** Whether the server still gets it. */
   readonly when: 'before' | 'after';
+  /** Done at that moment, instead of a cut. */
+  readonly act?: () => void;
 }
 
 const WRITES = [
@@ -62,8 +64,10 @@ export async function openProxy(port: number, cut?: Cut, late?: RegExp): Promise
       });
     }
     upstream.on('data', (bytes) => {
-      if (silent) sever();
-      else client.write(bytes);
+      if (silent && cut?.act === undefined) return sever();
+      if (silent) cut?.act?.();
+      silent = false;
+      client.write(bytes);
       if (isSecond) release();
     });
     let pending = Buffer.alloc(0);
@@ -76,8 +80,9 @@ export async function openProxy(port: number, cut?: Cut, late?: RegExp): Promise
         if (command !== undefined && (commands.length > 0 || command.endsWith(' __dguard'))) {
           commands.push(command);
           if (cut !== undefined && commands.length === cut.at) {
-            if (cut.when === 'before') return sever();
-            silent = true;
+            if (cut.when === 'after') silent = true;
+            else if (cut.act === undefined) return sever();
+            else cut.act();
           }
         }
         const isLate = command !== undefined && late?.test(command) === true && ++matched === 1;

@@ -121,4 +121,13 @@ export const ODD_DOCUMENTS: Readonly<Record<string, Buffer>> = {
   notUtf8: withValue(TYPE.string, text('\xff\xfe', 'latin1')),
   ownKey: encode({ $dguardBson: 'x', b: 1 }),
   noFields: document([]),
+  scopesInScopes: scopes(150),
 };
+
+/** Code whose scope holds code, and so on: in Extended JSON twice as deep as in BSON. */
+function scopes(depth: number): Buffer {
+  if (depth === 0) return document([]);
+  const [code, scope] = [text('f'), scopes(depth - 1)];
+  const value = Buffer.concat([int32(4 + code.length + scope.length), code, scope]);
+  return document([element(TYPE.codeWithScope, 'f', value)]);
+}

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Db, MongoClient } from 'mongodb';
-import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { openContent } from '../../src/archive/reader.ts';
 import { Secret } from '../../src/config/secret.ts';
 import type { Member } from '../../src/engines/member.ts';
@@ -19,7 +19,6 @@ import type {
   TargetRequest,
   Warning,
 } from '../../src/engines/types.ts';
-import { DguardError } from '../../src/errors.ts';
 import { writeBackup } from '../archive/support.ts';
 import { externalMongodb, hasMongodb, type MongodbServer, startMongodb } from '../services/mongodb.mjs';
 
@@ -187,7 +186,8 @@ export async function bytesOf(content: BackupContent, path: string): Promise<Buf
 
 /** All that a database is: each collection's documents as hex, sorted, and its indexes. Not dguard's own. */
 export async function picture(db: Db): Promise<Record<string, unknown>> {
-  const found: Record<string, unknown> = {};
+  // A collection may be called __proto__.
+  const found: Record<string, unknown> = Object.create(null);
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name).sort();
   for (const name of names) {
     if (name.startsWith('__dg')) continue;
@@ -205,13 +205,4 @@ export async function picture(db: Db): Promise<Record<string, unknown>> {
 export async function ownNames(db: Db): Promise<string[]> {
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
   return names.filter((name) => name.startsWith('__dg')).sort();
-}
-
-export async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
 }

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { expect } from 'vitest';
 import { openContent } from '../../src/archive/reader.ts';
 import { Secret } from '../../src/config/secret.ts';
 import type { PostgresOptions } from '../../src/engines/postgres/engine.ts';
@@ -16,7 +15,6 @@ import type {
   TargetRequest,
   Warning,
 } from '../../src/engines/types.ts';
-import { DguardError } from '../../src/errors.ts';
 import { writeBackup } from '../archive/support.ts';
 import type { PostgresServer } from '../services/postgres.mjs';
 
@@ -114,16 +112,6 @@ export async function makeBench(server: PostgresServer): Promise<Bench> {
       ),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
-}
-
-/** What it rejected with; fails the test where it did not. */
-export async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
 }
 
 export function dumpRequest(more: Partial<DumpRequest> = {}): DumpRequest {

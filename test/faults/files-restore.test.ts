@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { filesEngine } from '../../src/engines/files/engine.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
-import { writeJson } from '../../src/engines/marks.ts';
 import type { BackupContent, RestoreRequest } from '../../src/engines/types.ts';
+import { writeJson } from '../../src/engines/undo/marks.ts';
 import {
   describeTree,
   filesSource,

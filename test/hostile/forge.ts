@@ -59,6 +59,9 @@ export interface HostileEntry extends Partial<EntryRecord> {
   readonly at?: readonly (Slice | string)[];
 }
 
+/** The entry that every tree begins with. */
+export const ROOT = { path: '', kind: 'directory' } as const;
+
 export interface Forged {
   readonly id: string;
   readonly folder: string;

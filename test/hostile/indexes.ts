@@ -2,10 +2,9 @@ import { originOf } from '../../src/archive/format.ts';
 import type { FrameRow } from '../../src/archive/index/frames.ts';
 import { noise } from '../archive/support.ts';
 import { type Cases, refused } from './cases.ts';
-import { type AddFrame, entryLine, type Recipe, sliceOf } from './forge.ts';
+import { type AddFrame, entryLine, type Recipe, ROOT, sliceOf } from './forge.ts';
 
 const BLOCK = noise(5000, 4);
-const ROOT = { path: '', kind: 'directory' } as const;
 
 function one(id: string, more: Recipe): Recipe {
   return { blocks: [BLOCK], entries: [ROOT, { path: 'a', size: 5000, at: [sliceOf(id, 0, 5000)] }], ...more };

@@ -1,10 +1,9 @@
 import { noise } from '../archive/support.ts';
 import { type Cases, damaged, type HostileCase, refused } from './cases.ts';
-import { hostileId, type Recipe, seal, sliceOf } from './forge.ts';
+import { hostileId, type Recipe, ROOT, seal, sliceOf } from './forge.ts';
 
 const BLOCK = noise(5000, 5);
 const ZERO = '0'.repeat(64);
-const ROOT = { path: '', kind: 'directory' } as const;
 
 function one(id: string, more: Recipe = {}): Recipe {
   return { blocks: [BLOCK], entries: [ROOT, { path: 'a', size: 5000, at: [sliceOf(id, 0, 5000)] }], ...more };

@@ -18,6 +18,7 @@ beforeAll(() => {
   for (const folder of ['a', 'a-b', 'a/b', 'a/b-c', 'a.d', 'b/a', 'z'])
     for (const name of ['1', 'b', 'c-', 'z']) write(`${folder}/${name}.json`);
   for (let i = 0; i < 900; i++) for (const name of ['data', 'manifest.json', 'x-1']) write(`m/f${i}/${name}`);
+  write('m/large/manifest.json', 'x'.repeat(70_000));
   write('top');
 });
 afterAll(() => rmSync(root, { recursive: true }));
@@ -32,17 +33,18 @@ beforeAll(() => void process.on('worker', watched));
 afterAll(() => void process.off('worker', watched));
 beforeEach(() => void Object.assign(threads, { walked: 0, running: 0 }));
 
-function write(key: string): void {
+function write(key: string, content = key): void {
   mkdirSync(dirname(join(root, key)), { recursive: true });
-  writeFileSync(join(root, key), key);
+  writeFileSync(join(root, key), content);
 }
 
 const here = (prefix: string, after?: string) =>
   [...walkObjects(root, prefix, after)].filter((object) => object !== undefined);
 
-async function ahead(prefix: string, thread: URL | undefined): Promise<StoredObject[]> {
+async function ahead(prefix: string, thread: URL | undefined, readNext?: string): Promise<StoredObject[]> {
   const objects: StoredObject[] = [];
-  for await (const batch of walkBatches(root, prefix, thread)) objects.push(...batch);
+  const walk = { root, prefix, ...(readNext !== undefined && { readNext }) };
+  for await (const batch of walkBatches(walk, thread)) objects.push(...batch);
   return objects;
 }
 
@@ -69,8 +71,21 @@ describe('a walk', () => {
     expect(threads).toEqual({ walked: thread === THREAD ? 2 : 0, running: 0 });
   });
 
+  it('hands along what is read next, and of nothing else', async () => {
+    const objects = await ahead('', THREAD, 'manifest.json');
+    expect(objects.map(({ bytes: _, ...object }) => object)).toEqual(here(''));
+    const read = objects.filter(({ bytes }) => bytes);
+    expect(read.length).toBeGreaterThan(150);
+    for (const { key, bytes } of read) expect(Buffer.from(bytes!).toString()).toBe(key);
+    // From where the thread began: every one but that which is too large to be at hand.
+    const from = read[0]!.key;
+    const all = here('').filter(({ key }) => key >= from && key.endsWith('/manifest.json'));
+    const left = all.filter(({ key }) => !read.some((object) => object.key === key));
+    expect(left.map(({ key }) => key)).toEqual(['m/large/manifest.json']);
+  });
+
   it('may be given up, and takes its thread with it', async () => {
-    for await (const batch of walkBatches(root, '', THREAD))
+    for await (const batch of walkBatches({ root, prefix: '' }, THREAD))
       if (batch.some(({ key }) => key.startsWith('m/f7'))) break;
     expect(threads).toEqual({ walked: 1, running: 0 });
   });
@@ -89,7 +104,7 @@ describe('a walk', () => {
       const reason = new DguardError('interrupted', 'interrupted');
       let objects = 0;
       const walk = async () => {
-        for await (const batch of walkBatches(odd, '', thread, controller.signal)) {
+        for await (const batch of walkBatches({ root: odd, prefix: '', signal: controller.signal }, thread)) {
           objects += batch.length;
           if (objects >= 2_000) setImmediate(() => controller.abort(reason));
         }

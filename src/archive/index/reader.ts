@@ -6,7 +6,7 @@ import { createCodec } from '../codecs/registry.ts';
 import { corrupt, INDEX_NAME, MAX_FRAME_BYTES, MAX_LINE_BYTES, originOf } from '../format.ts';
 import type { StoredBackup } from '../objects.ts';
 import type { FrameRow } from './frames.ts';
-import { parseBlockLine } from './lines.ts';
+import { parseBlockLine } from './parse-lines.ts';
 import { parseRow } from './rows.ts';
 
 const CACHED_FRAMES = 64;

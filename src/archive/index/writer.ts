@@ -7,7 +7,7 @@ import type { BlockLine } from '../blocks.ts';
 import type { Codec } from '../codecs/types.ts';
 import type { EntryRecord, Slice } from '../entry.ts';
 import type { Fanout } from '../fanout.ts';
-import { CODEC_SUFFIX, INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
+import { INDEX_NAME, MAX_LINE_BYTES, MAX_SLICES_PER_LINE } from '../format.ts';
 import { compareEntryPaths, displayPath } from '../paths.ts';
 import { createSection, type FramePlace, type StoreFrame } from './frames.ts';
 import { blockLine, continuationHead, slicesText, streamHead, tableLine, treeHead } from './lines.ts';
@@ -209,9 +209,6 @@ export function createIndexWriter(options: {
 }
 
 export type IndexWriter = ReturnType<typeof createIndexWriter>;
-
-/** The index is always zstd, whatever the artifacts are. */
-export const INDEX_SUFFIX = CODEC_SUFFIX.zstd;
 
 /** Bytes that are written once and read once: in memory first, then in a file of ours. */
 function createSpool(tempDir: string) {

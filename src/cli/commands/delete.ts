@@ -1,6 +1,6 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { copiesOf, readCatalogs } from '../../core/find.ts';
-import { deleteCopies, dependentsOf } from '../../core/prune/delete.ts';
+import { deleteCopies, dependentsOf, lossesOf } from '../../core/prune/delete.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -32,7 +32,10 @@ export async function deleteCommand(
   });
   const dependents = options.withDependents ? dependentsOf(chosen, entries) : [];
   for (const copy of dependents) context.note(`with it goes what needs it: ${placeOf(copy)}`);
-  const count = chosen.length + dependents.length;
+  const doomed = [...chosen, ...dependents];
+  // To name a backup is enough to delete it, a pinned one too; what that costs is never passed over in silence.
+  for (const { copy, message } of lossesOf(doomed, entries)) context.warn(message, placeOf(copy));
+  const count = doomed.length;
   if (!options.yes) await confirm(context, 'delete', `Delete ${count} copies for good?`);
   const { removed, spared, left } = await deleteCopies(
     chosen,
@@ -47,7 +50,7 @@ export async function deleteCommand(
         new DguardError('target_refused', `not deleted: ${reason}`, {
           operation: 'delete',
           subject: placeOf(entry),
-          hint: 'try again when that has ended',
+          hint: 'try again when that has ended; what was killed counts until 2.5 h after its last sign of life',
         }),
     ),
   ];

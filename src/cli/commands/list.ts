@@ -1,5 +1,8 @@
+import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
+import { labelsOf, nameIn } from '../../core/groups.ts';
+import { scopeIn } from '../../core/job-runs.ts';
 import { loadCommands, recoverCommands } from '../../core/recover.ts';
 import type { VerifyResult } from '../../core/verified.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
@@ -28,7 +31,8 @@ export async function listCommand(
   job: string | undefined,
   options: ListOptions,
 ): Promise<number> {
-  const isWanted = filterOf(context, job, options);
+  const config = job === undefined ? undefined : await context.configOrNone(true);
+  const isWanted = filterOf(context, job, options, config);
   const destinations = await openDestinations(context, options.destination ?? options.from, job);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   const chosen = entries.filter(isWanted).slice(0, options.limit);
@@ -73,15 +77,23 @@ export async function listCommand(
   return status;
 }
 
-function filterOf(context: Context, job: string | undefined, options: ListOptions) {
+function filterOf(
+  context: Context,
+  job: string | undefined,
+  options: ListOptions,
+  config: Config | undefined,
+) {
   const now = context.runtime.now();
   const since = options.since === undefined ? undefined : parseMoment(options.since, 'lower', '--since', now);
   const until = options.until === undefined ? undefined : parseMoment(options.until, 'upper', '--until', now);
   const prefix = options.prefix?.replace(/^\.?\/+/, '');
   const status = options.status?.replace('-', ' ');
+  const scope = job === undefined ? undefined : scopeIn(config, job);
+  const isOf = (manifest: Manifest, name: string) =>
+    manifest.job === name || (scope !== undefined && nameIn(scope, labelsOf(manifest)) !== undefined);
   return ({ manifest, state, good, folder }: CatalogEntry): boolean => {
     // Of a damaged one only its folder is known.
-    if (job !== undefined && (manifest ? manifest.job !== job : !folder.startsWith(`${job}/`))) return false;
+    if (job !== undefined && !(manifest ? isOf(manifest, job) : folder.startsWith(`${job}/`))) return false;
     if (options.datasource && manifest?.datasource.name !== options.datasource) return false;
     if (options.type && manifest?.type !== options.type) return false;
     if (status && (status === 'good' ? !good : state !== status)) return false;
@@ -93,9 +105,13 @@ function filterOf(context: Context, job: string | undefined, options: ListOption
 }
 
 async function printTable(context: Context, entries: readonly CatalogEntry[]): Promise<void> {
-  const head = ['created (UTC)', 'job', 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
+  // Installations that share a destination are told apart; most have it for themselves.
+  const shared = entries.some(({ manifest }) => manifest?.namespace !== undefined);
+  const of = shared ? ['namespace', 'job'] : ['job'];
+  const head = ['created (UTC)', ...of, 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
   const rows = entries.map(({ manifest, state, destination, folder, verified, proof, accepted, pinned }) => [
     manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
+    ...(shared ? [plainText(manifest === undefined ? '?' : (manifest.namespace ?? '-'))] : []),
     plainText(manifest?.job ?? '?'),
     plainText(manifest?.datasource.name ?? '?'),
     `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}`,
@@ -132,7 +148,7 @@ export async function showCommand(
   if (!manifest) throw copy.error;
   const lines = [
     manifest.id,
-    `  job ${manifest.job}, datasource ${manifest.datasource.name} (${manifest.datasource.type}), ${manifest.type}, ${stateText(copy)}`,
+    `  ${manifest.namespace === undefined ? '' : `namespace ${manifest.namespace}, `}job ${manifest.job}, datasource ${manifest.datasource.name} (${manifest.datasource.type}), ${manifest.type}, ${stateText(copy)}`,
     `  of ${manifest.created_at}, taken in ${durationText(manifest.duration_ms)} on ${manifest.host}`,
     `  ${sizeText(manifest.size_bytes)}, stored ${sizeText(manifest.stored_size_bytes)}, ${manifest.compression.codec}`,
     ...selectionText(manifest),

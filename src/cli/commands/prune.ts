@@ -1,6 +1,5 @@
 import { readCatalog } from '../../core/catalog.ts';
-import { groupLock, groupNames } from '../../core/groups.ts';
-import type { Group } from '../../core/history.ts';
+import { groupLock, groupNames, groupOf } from '../../core/groups.ts';
 import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
 import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
@@ -33,13 +32,8 @@ export async function pruneCommand(
       try {
         const destination = await openDestination(context, name);
         const catalog = await readCatalog(destination, runtime.signal);
-        for (const datasource of groupNames(job, catalog, config.defaults.namespace)) {
-          const group: Group = {
-            namespace: config.defaults.namespace,
-            job: job.name,
-            datasource,
-            formerly: job.formerly,
-          };
+        for (const datasource of groupNames(config, job, catalog)) {
+          const group = groupOf(config, job, datasource);
           const lock = await takeLock(
             groupLock(config, job, datasource),
             `prune ${job.name}`,

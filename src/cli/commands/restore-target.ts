@@ -3,7 +3,7 @@ import { dropUndo, listUndo, type RestoreTarget, recoverTarget, undoTarget } fro
 import type { UndoCopy } from '../../engines/swaps.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
-import { type Context, configOrNone, openDestinations } from '../context.ts';
+import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 import { configuredDatasource, type RestoreCommandOptions, targetOf } from './restore.ts';
@@ -96,7 +96,7 @@ async function dropAll(context: Context, targets: readonly Named[], options: Opt
 async function targetsOf(context: Context, name: string | undefined, options: Options): Promise<Named[]> {
   if (name === undefined) return [await targetOfDatasource(context, options)];
   const from = options.from ?? options.destination;
-  const config = await configOrNone(context, from !== undefined);
+  const config = await context.configOrNone(from !== undefined);
   const job = config?.jobs[name];
   const all =
     job === undefined

@@ -1,17 +1,18 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { datasourceOf, isOneDatabase, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
-import { newestGoodRun } from '../../core/history.ts';
+import { datasourceOf, isOneDatabase, jobOf, pickCopy, presentNames, readCatalogs } from '../../core/find.ts';
+import { backupsOf } from '../../core/job-runs.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
 import { DguardError } from '../../errors.ts';
+import { makeFolders } from '../../folders.ts';
 import type { Manifest } from '../../manifest/types.ts';
-import { type Context, configOrNone, isFolderName, openDestination, openDestinations } from '../context.ts';
+import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
-import { parseMoment } from '../time.ts';
+import { chooseRun, noBackupYet } from './job-run.ts';
 import { type Piece, restoreEach } from './restore-each.ts';
 
 export interface RestoreCommandOptions {
@@ -63,15 +64,9 @@ export async function restoreCommand(
   const destinations = await openDestinations(context, from, name);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
-  const config = await configOrNone(context, from !== undefined);
-  const sameSource = config?.jobs[name]?.same_source ?? false;
-  if (config && Object.hasOwn(config.jobs, name) && !entries.some(({ manifest }) => manifest?.job === name)) {
-    throw new DguardError('nothing_there', `job ${name} has no backup yet`, {
-      operation: 'restore',
-      subject: name,
-      hint: `make one: dguard backup ${name}`,
-    });
-  }
+  const config = await context.configOrNone(from !== undefined);
+  const ofJob = backupsOf(entries, name, config);
+  if (jobOf(config, name) && ofJob.length === 0) throw noBackupYet(entries, name);
   if (entries.length === 0 && from !== undefined && isFolderName(from)) {
     throw new DguardError('unknown_name', `${from} holds no backup of dguard`, {
       operation: 'restore',
@@ -79,7 +74,10 @@ export async function restoreCommand(
       hint: `what mongodump wrote is restored without a name: dguard restore --from ${from} --to DATASOURCE`,
     });
   }
-  const copies = choose(entries, name, options, context.runtime.now(), sameSource);
+  const copies =
+    ofJob.length === 0
+      ? [pickCopy(entries, name)]
+      : chooseRun(context, entries, name, config, { ...options, now: context.runtime.now() });
   return restoreAll(context, 'restore', copies, entries, options);
 }
 
@@ -91,23 +89,24 @@ export async function restoreAll(
   entries: readonly CatalogEntry[],
   options: Options,
 ): Promise<number> {
-  const config = await configOrNone(context, (options.from ?? options.destination) !== undefined);
+  const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
   const work = copies.map((copy) => {
     if (!copy.manifest) throw copy.error;
     return { copy, manifest: copy.manifest, ...placeFor(copy, copies.length, config, options) };
   });
   if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
-    mkdirSync(resolve(options.toPath), { recursive: true, mode: 0o700 });
+    makeFolders(resolve(options.toPath));
   }
   const pieces = work.map(({ copy, manifest, ...place }): Piece => {
-    const { id, job, created_at, datasource } = manifest;
+    const { id, job, created_at } = manifest;
+    const present = presentNames(config, manifest);
     return {
-      name: datasource.name,
+      name: present.datasource,
       what: id,
       title: `${id}, made ${created_at}, from ${copy.destination.name}`,
       job,
       partial: manifest.status === 'partial',
-      undoCommand: undoCommand({ job, datasource: datasource.name }, options),
+      undoCommand: undoCommand(present, options),
       run: (dryRun) =>
         restoreCopy(
           copy,
@@ -122,7 +121,7 @@ export async function restoreAll(
             roles: options.roles === true,
             allowDuplicates: options.allowDuplicates === true,
             ...parallelJobsOf(config, manifest, options),
-            ownPaths: ownPathsOf(config),
+            ownPaths: ownPathsOf(config, options.from ?? options.destination),
             ...(options.safety === false ? {} : { safety: () => safetyOf(context, copy, place, config) }),
           },
           context.runtime,
@@ -139,9 +138,10 @@ const MAX_PARALLEL_JOBS = 256;
 /** As said here, or as the backup's job has it; otherwise the engine chooses. */
 function parallelJobsOf(
   config: Config | undefined,
-  { job }: Manifest,
+  manifest: Manifest,
   options: Options,
 ): Pick<RestoreOptions, 'parallelJobs'> {
+  const { job } = presentNames(config, manifest);
   const parallelJobs = options.parallelJobs ?? jobOf(config, job)?.options.parallel_jobs;
   return parallelJobs === undefined ? {} : { parallelJobs };
 }
@@ -161,7 +161,7 @@ function safetyOf(
   return takeSafetyBackup(
     {
       config,
-      job: manifest!.job,
+      job: presentNames(config, manifest!).job,
       destination: destination.name,
       datasource,
       ...(database === undefined ? {} : { database }),
@@ -180,13 +180,26 @@ function placeFor(
   options: Options,
 ): Pick<RestoreOptions, 'toPath' | 'toDatabase' | 'datasource' | 'toOther'> {
   const { datasource: of, id } = copy.manifest!;
+  const { namespace, datasource: name } = presentNames(config, copy.manifest!);
+  const isUnsaid = options.to === undefined && options.toPath === undefined;
+  if (isUnsaid && config && namespace !== config.defaults.namespace) {
+    throw new DguardError(
+      'usage',
+      `where to? it is of ${namespaceText(namespace)}, this configuration of ${namespaceText(config.defaults.namespace)}`,
+      {
+        operation: 'restore',
+        subject: id,
+        hint: `say it: --to ${name} replaces this configuration's ${name}, --to-path DIR restores beside`,
+      },
+    );
+  }
   const datasource =
     options.to === undefined
       ? datasourceOf(config, copy.manifest!)
       : configuredDatasource(config, options.to, of.type, id);
-  const toPath = targetOf(options.toPath, { name: of.name, type: datasource?.type ?? of.type }, count);
+  const toPath = targetOf(options.toPath, { name, type: datasource?.type ?? of.type }, count);
   if (toPath === undefined && !datasource) {
-    throw new DguardError('usage', `where to? ${of.name} is not configured here`, {
+    throw new DguardError('usage', `where to? ${name} is not configured here`, {
       operation: 'restore',
       subject: id,
       hint: ['files', 'sqlite'].includes(of.type)
@@ -205,9 +218,11 @@ function placeFor(
     ...(toPath === undefined ? {} : { toPath }),
     ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
     ...(datasource ? { datasource } : {}),
-    ...(options.to === undefined || options.to === of.name || toPath !== undefined ? {} : { toOther: true }),
+    ...(options.to === undefined || options.to === name || toPath !== undefined ? {} : { toOther: true }),
   };
 }
+
+const namespaceText = (namespace: string) => (namespace === '' ? 'no namespace' : `namespace ${namespace}`);
 
 /** The datasource of that name. Errors: unknown_name, with those of `type`; `subject` is what goes there. */
 export function configuredDatasource(
@@ -232,11 +247,12 @@ export function configuredDatasource(
   });
 }
 
-/** Local destinations: a restore over a folder that holds one leaves it alone. */
-export function ownPathsOf(config: Config | undefined): string[] {
-  return Object.values(config?.destinations ?? {}).flatMap((each) =>
+/** Local destinations, and the folder that is read from: a restore over one, or over what holds it, leaves backups alone. */
+export function ownPathsOf(config: Config | undefined, from?: string): string[] {
+  const configured = Object.values(config?.destinations ?? {}).flatMap((each) =>
     each.type === 'local' ? [resolve(each.path)] : [],
   );
+  return from !== undefined && isFolderName(from) ? [...configured, resolve(from)] : configured;
 }
 
 /** The command that takes a restore back; `of`: undefined where no backup was restored. */
@@ -249,23 +265,6 @@ export function undoCommand(
   const to = options.to === undefined ? '' : ` --to ${options.to}`;
   const database = options.toDatabase === undefined ? '' : ` --to-database '${options.toDatabase}'`;
   return `dguard restore --undo${name}${to}${place}${database}`;
-}
-
-function choose(
-  entries: readonly CatalogEntry[],
-  name: string,
-  options: Options,
-  now: Date,
-  sameSource: boolean,
-): CatalogEntry[] {
-  if (!entries.some(({ manifest }) => manifest?.job === name)) return [pickCopy(entries, name)];
-  const at = options.at === undefined ? undefined : parseMoment(options.at, 'upper', '--at', now);
-  return newestGoodRun(entries, name, {
-    now,
-    sameSource,
-    ...(options.datasource ? { datasources: options.datasource } : {}),
-    ...(at ? { at } : {}),
-  });
 }
 
 /** Several datasources go into folders of their own beneath the target; a database file keeps a file's name. */

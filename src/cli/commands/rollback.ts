@@ -1,10 +1,12 @@
+import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { copiesOf, pickCopy, readCatalogs } from '../../core/find.ts';
-import { newestGoodRun } from '../../core/history.ts';
+import { backupsOf, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
+import { chooseRun, sayOfRun } from './job-run.ts';
 import { type RestoreCommandOptions, restoreAll } from './restore.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
@@ -17,10 +19,11 @@ export async function rollbackCommand(
   const destinations = await openDestinations(context, options.from ?? options.destination);
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
+  const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
   const copies =
     version === undefined
-      ? before(entries, job, options, context.runtime.now())
-      : named(entries, job, version);
+      ? before(context, entries, job, options, config)
+      : named(entries, job, version, config);
   for (const { manifest, destination } of copies) {
     const { id, created_at, datasource } = manifest!;
     context.note(
@@ -39,18 +42,22 @@ export async function rollbackCommand(
 
 /** The newest good run that is older than all of the newest good one. */
 function before(
+  context: Context,
   entries: readonly CatalogEntry[],
   job: string,
   options: RestoreCommandOptions,
-  now: Date,
+  config: Config | undefined,
 ): CatalogEntry[] {
-  const wanted = options.datasource === undefined ? {} : { datasources: options.datasource };
-  const newest = newestGoodRun(entries, job, { now, ...wanted });
+  const now = context.runtime.now();
+  const newest = chooseRun(context, entries, job, config, { ...options, now });
   const runs = new Set(newest.map(({ manifest }) => manifest!.run_id));
   const older = entries.filter(({ manifest }) => manifest === undefined || !runs.has(manifest.run_id));
   const at = new Date(Math.min(...newest.map(({ manifest }) => Date.parse(manifest!.created_at))));
   try {
-    return newestGoodRun(older, job, { now, at, ...wanted });
+    const wanted = options.datasource === undefined ? {} : { datasources: options.datasource };
+    const run = newestGoodRun(older, job, { now, at, config, ...wanted });
+    sayOfRun(context, run, job);
+    return [...run.copies];
   } catch (error) {
     if (!(error instanceof DguardError) || error.code !== 'nothing_there') throw error;
     throw new DguardError('nothing_there', `job ${job} has only one good run: there is none to go back to`, {
@@ -61,8 +68,13 @@ function before(
   }
 }
 
-function named(entries: readonly CatalogEntry[], job: string, version: string): CatalogEntry[] {
-  const ofJob = entries.filter(({ manifest }) => manifest?.job === job);
+function named(
+  entries: readonly CatalogEntry[],
+  job: string,
+  version: string,
+  config: Config | undefined,
+): CatalogEntry[] {
+  const ofJob = backupsOf(entries, job, config).map(({ entry }) => entry);
   if (copiesOf(ofJob, version).length > 0) return [pickCopy(ofJob, version)];
   throw new DguardError('unknown_name', `job ${job} has no backup ${version}`, {
     operation: 'rollback',

@@ -1,7 +1,10 @@
-import { groupLock } from '../../core/groups.ts';
-import { breakLock, lockHolder } from '../../core/lock.ts';
+import type { JobConfig } from '../../config/types/jobs.ts';
+import type { Config } from '../../config/types.ts';
+import { groupLock, hooksLock } from '../../core/groups.ts';
+import { breakLock, listLocks, lockHolder } from '../../core/lock.ts';
 import { ownerState, ownerText } from '../../core/owner.ts';
 import { DguardError } from '../../errors.ts';
+import type { Runtime } from '../../runtime.ts';
 import { confirm } from '../confirm.ts';
 import type { Context } from '../context.ts';
 import { chooseJobs } from '../jobs.ts';
@@ -18,8 +21,7 @@ export async function unlockCommand(context: Context, name: string, options: Opt
   const [job] = chooseJobs(config, [name], false, 'unlock');
   const { runtime } = context;
   const unlocked: object[] = [];
-  for (const datasource of job!.datasources) {
-    const lock = groupLock(config, job!, datasource);
+  for (const lock of await locksOf(config, job!, runtime)) {
     const holder = await lockHolder(lock, runtime);
     if (!holder) continue;
     const state = ownerState(holder, runtime.host);
@@ -41,4 +43,15 @@ export async function unlockCommand(context: Context, name: string, options: Opt
       unlocked.length === 0 ? `nothing is locked of ${name}` : `${unlocked.length} locks removed`,
     );
   return 0;
+}
+
+/** The locks that the job's runs take: of each datasource, and of each database that one is held of. */
+async function locksOf(config: Config, job: JobConfig, runtime: Runtime): Promise<string[]> {
+  const own = job.datasources.map((datasource) => groupLock(config, job, datasource));
+  const held = (await listLocks(runtime)).map(({ name }) => name);
+  const ofDatabases = own.flatMap((lock) => {
+    const at = lock.lastIndexOf('@');
+    return held.filter((name) => name.startsWith(`${lock.slice(0, at)}.`) && name.endsWith(lock.slice(at)));
+  });
+  return [...new Set([hooksLock(config, job), ...own, ...ofDatabases])];
 }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import {
   copiesOf,
@@ -6,14 +7,16 @@ import {
   isOutsideHistory,
   jobOf,
   listingFailure,
+  presentNames,
   readCatalogs,
   unknownBackup,
 } from '../../core/find.ts';
+import { backupsOf } from '../../core/job-runs.ts';
 import type { VerifyLevel } from '../../core/verified.ts';
 import { type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
-import { type Context, configOrNone, isConfiguredJob, openDestinations } from '../context.ts';
+import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
 
@@ -42,7 +45,8 @@ export async function verifyCommand(
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   const unlisted = errors.map(listingFailure);
   const statuses = unlisted.map(({ exitStatus }) => exitStatus);
-  const chosen = choose(entries, name, options);
+  const config = await context.configOrNone(true);
+  const chosen = choose(entries, name, options, config);
   if (chosen.length === 0 && errors.length === 0) {
     const isJob = entries.some(({ manifest }) => manifest?.job === name);
     if (name !== undefined && !isJob && !(await isConfiguredJob(context, name)))
@@ -53,9 +57,6 @@ export async function verifyCommand(
       hint: '`dguard list` shows what there is',
     });
   }
-  const config = ['content', 'restore'].includes(options.level)
-    ? await configOrNone(context, true)
-    : undefined;
   const reports: VerifyReport[] = [];
   for (const copy of chosen) {
     const report = await verifyCopy(
@@ -64,7 +65,7 @@ export async function verifyCommand(
       options.level,
       context.runtime,
       copy.manifest && datasourceOf(config, copy.manifest),
-      copy.manifest && jobOf(config, copy.manifest.job)?.options.parallel_jobs,
+      copy.manifest && jobOf(config, presentNames(config, copy.manifest).job)?.options.parallel_jobs,
     );
     reports.push(report);
     statuses.push(
@@ -95,11 +96,15 @@ function choose(
   entries: readonly CatalogEntry[],
   name: string | undefined,
   options: Options,
+  config: Config | undefined,
 ): CatalogEntry[] {
   const candidates = entries.filter(({ manifest }) => manifest?.status !== 'failed');
+  const known = new Set(
+    name === undefined ? [] : backupsOf(candidates, name, config).map(({ entry }) => entry),
+  );
   // Of a damaged manifest only its place tells whose it is.
-  const isOfJob = ({ manifest, folder }: CatalogEntry) =>
-    manifest ? manifest.job === name : folder.startsWith(`${name}/`);
+  const isOfJob = (entry: CatalogEntry) =>
+    entry.manifest ? known.has(entry) : entry.folder.startsWith(`${name}/`);
   const isJob = name !== undefined && candidates.some(isOfJob);
   if (name !== undefined && !isJob) return copiesOf(candidates, name);
   const ofJob = candidates.filter((entry) => !isJob || isOfJob(entry));
@@ -109,11 +114,16 @@ function choose(
   // The newest is what a restore of the job takes: no selection, no safety backup.
   const taken = ofJob.filter(({ manifest }) => manifest === undefined || !isOutsideHistory(manifest));
   return (taken.length > 0 ? taken : ofJob).filter(({ manifest, destination, folder }) => {
-    const group = `${destination.name}\n${manifest ? `${manifest.job}\n${manifest.datasource.name}` : folder}`;
+    const group = `${destination.name}\n${manifest ? groupText(manifest, config) : folder}`;
     const count = seen.get(group) ?? 0;
     seen.set(group, count + 1);
     return count < (options.newest ?? 1);
   });
+}
+
+function groupText(manifest: Manifest, config: Config | undefined): string {
+  const { namespace, job, datasource } = presentNames(config, manifest);
+  return `${namespace}\n${job}\n${datasource}`;
 }
 
 /** `job/datasource` (of a job) that has runs, and none that left a backup. */

@@ -6,7 +6,7 @@ import { plainText } from './text.ts';
 export function errorLines(thrown: unknown, verbose: boolean): string {
   const error = toDguardError(thrown, 'internal');
   const where = [error.operation, error.subject].filter(Boolean).join(' ');
-  const lines = [`error: ${where ? `${where}: ` : ''}${beside(error.subject, error.message)}`];
+  const lines = [`error: ${where ? `${where}: ` : ''}${withoutSubject(error.message, error.subject)}`];
   const next = hintOf(error);
   if (next) lines.push(`  next: ${next}`);
   if (verbose && error.stack) lines.push(error.stack);
@@ -14,8 +14,11 @@ export function errorLines(thrown: unknown, verbose: boolean): string {
   return text.split('\n').map(plainText).join('\n');
 }
 
-/** A message that begins with the path or name which the subject ends with, without it. */
-function beside(subject: string | undefined, message: string): string {
+/**
+ * A message that begins with what the subject ends with, without it. Messages name the path that they are about,
+ * because they also stand alone: in a manifest's record of a failed run, in `list`, `check` and `status`.
+ */
+function withoutSubject(message: string, subject: string | undefined): string {
   const end = message.indexOf(': ');
   const first = message.slice(0, end);
   const isSaid = end > 0 && (subject === first || subject?.endsWith(`: ${first}`));

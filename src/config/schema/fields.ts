@@ -41,7 +41,6 @@ function field<S extends z.ZodType>(schema: S, facts: FieldFacts): S {
   return schema;
 }
 
-export type NameOf<N extends string> = N | `${N}_file` | `${N}_command`;
 type SecretShape<N extends string> = { [K in N | `${N}_file`]: z.ZodOptional<z.ZodString> } & {
   [K in `${N}_command`]: z.ZodOptional<z.ZodArray<z.ZodString>>;
 };

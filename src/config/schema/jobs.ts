@@ -102,7 +102,9 @@ export const job = z.strictObject({
   retries: count(0, 100).optional(),
   gate: gate.optional(),
   same_source: z.boolean().optional(),
-  formerly: list(formerName).optional(),
+  formerly: list(
+    shorthand(z.strictObject({ was: formerName, datasource: z.string().optional() }), 'was'),
+  ).optional(),
   tags: z.record(name(), text()).optional(),
 });
 

@@ -30,10 +30,20 @@ export interface JobConfig {
   readonly gate: GateConfig;
   /** Two identities under one name are known to be the same source. */
   readonly same_source: boolean;
-  /** Earlier `job/datasource` names whose history belongs to this job. */
-  readonly formerly: readonly string[];
+  /** What this job's datasources were called before, each of one of them. */
+  readonly formerly: readonly FormerName[];
   /** Recorded in every manifest. */
   readonly tags: Readonly<Record<string, string>>;
+}
+
+/** An earlier name of one datasource's history. */
+export interface FormerName {
+  /** Empty: it was written without one. */
+  readonly namespace: string;
+  readonly job: string;
+  readonly datasource: string;
+  /** What it is called now: a datasource of the job, or one database of it (`{datasource}.{database}`). */
+  readonly now: string;
 }
 
 export interface JobDestination {

@@ -1,7 +1,5 @@
 import type { Secret } from '../secret.ts';
 
-export type NotificationType = 'webhook' | 'smtp' | 'ping';
-
 export type NotificationEvent =
   | 'backup_success'
   | 'backup_failed'

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { type ArchiveSummary, createArchiveWriter } from '../../archive/writer.ts';
 import { createEngine } from '../../engines/registry.ts';
 import type { Dump, DumpFacts } from '../../engines/types.ts';
@@ -7,6 +6,7 @@ import { abortError, DguardError, errorText, toDguardError } from '../../errors.
 import { doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
 import { holdLease } from '../lease.ts';
+import { makeTempFolder } from '../temp-folder.ts';
 import { commit } from './commit.ts';
 import { giveUp } from './failed.ts';
 import { type BackupOutcome, type BackupRequest, beginRun, copiesOf, type Run } from './run.ts';
@@ -27,7 +27,7 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
   let run: Run | undefined;
   try {
     runtime.emit({ type: 'stage', job, subject, stage: 'prepare' });
-    tempDir = await mkdtemp(join(runtime.tempDir, 'dguard-'));
+    tempDir = await makeTempFolder(runtime);
     await request.recover();
     dump = await openDump(request, tempDir, warnings, runtime);
     warnOfIdentity(request, dump.identity, warnings);

@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import type { Config } from '../../config/types.ts';
 import { DguardError } from '../../errors.ts';
-import { doubtClock } from '../../plan/clock.ts';
+import { CLOCK_HINT, doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Destination } from '../catalog.ts';
-import { groupLock } from '../groups.ts';
-import { type Group, historyOf } from '../history.ts';
+import { type Group, groupLock, groupOf } from '../groups.ts';
+import { historyOf } from '../history.ts';
 import { takeLock } from '../lock.ts';
 import { type PruneOutcome, pruneGroup } from '../prune/prune.ts';
 import { recoverTarget } from '../target.ts';
@@ -51,8 +51,7 @@ export async function backUpGroup(
   const { name } = work;
   const nothing = { datasource: name, copies: [], warnings: { count: 0, first: [] } };
   if (work.error) return { ...nothing, status: 'failed', error: work.error };
-  const { namespace } = config.defaults;
-  const group: Group = { namespace, job: job.name, datasource: name, formerly: job.formerly };
+  const group = groupOf(config, job, name);
   let lock: { release(): Promise<void> } | undefined;
   try {
     lock = await takeLock(groupLock(config, job, name), `backup ${job.name}`, options.waitLockMs, runtime);
@@ -90,7 +89,7 @@ export async function backUpGroup(
 /** What is to be backed up, and how: all that the destinations do not say. */
 function requestOf(
   { config, job, type, runId, options, runtime }: JobRun,
-  { datasource, name, database }: Work,
+  { datasource, name, database, databasesCount }: Work,
 ): Omit<BackupRequest, 'destinations' | 'history' | 'makeRoom'> {
   const source = config.datasources[datasource]!;
   // Of several databases each is a target of its own: they run side by side.
@@ -101,6 +100,7 @@ function requestOf(
     datasource: source,
     name,
     ...(database === undefined ? {} : { database }),
+    ...(databasesCount === undefined ? {} : { databasesCount }),
     type,
     runId,
     tags: [
@@ -157,6 +157,6 @@ function refuseWrongClock(newest: string | undefined, subject: string, runtime: 
   throw new DguardError('internal', doubt, {
     operation: 'look at the clock',
     subject,
-    hint: 'set the clock right (timedatectl), or take it as it is: --ignore-clock',
+    hint: CLOCK_HINT,
   });
 }

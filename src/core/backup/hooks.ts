@@ -1,4 +1,4 @@
-import { runChild } from '../../child.ts';
+import { runChild } from '../../child/read.ts';
 import type { HookCommand } from '../../config/types/jobs.ts';
 import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';

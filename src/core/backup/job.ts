@@ -5,6 +5,8 @@ import { DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Destination } from '../catalog.ts';
 import { readCatalogs } from '../find.ts';
+import { hooksLock } from '../groups.ts';
+import { takeLock } from '../lock.ts';
 import type { PruneOutcome } from '../prune/prune.ts';
 import { type BackupOptions, backUpGroup, type JobRun } from './group.ts';
 import { runHooks } from './hooks.ts';
@@ -45,6 +47,8 @@ export async function runJob(
     options.type ?? (job.type === 'incremental' || job.type === 'differential' ? 'full' : job.type);
   const facts = { DGUARD_JOB: job.name, DGUARD_RUN_ID: runId, DGUARD_TYPE: type };
   const storages: Destination[] = [];
+  /** Undefined: this run has not come to its hooks. */
+  let hooks: { release(): Promise<void> } | undefined;
   let outcome: JobOutcome = { job: job.name, runId, outcomes: [], missing: [], pruned: [] };
   outer.emit({ type: 'log', level: 'info', job: job.name, message: 'run begins', data: { run_id: runId } });
   try {
@@ -58,6 +62,7 @@ export async function runJob(
         'notifications are not built yet: nobody is told of this run; watch the exit status, or use hooks (on_error)';
       runtime.emit({ type: 'log', level: 'warning', job: job.name, message });
     }
+    hooks = await lockHooks(config, job, options.waitLockMs, runtime);
     await runHooks('before', job.hooks.before, facts, runtime);
     outcome = {
       ...outcome,
@@ -74,13 +79,28 @@ export async function runJob(
   const result = { ...facts, DGUARD_STATUS: failed ? 'failed' : 'completed' };
   for (const [stage, commands] of [
     [failed ? 'on_error' : 'on_success', failed ? job.hooks.on_error : job.hooks.on_success],
-    ['after', job.hooks.after],
+    ['after', hooks === undefined ? [] : job.hooks.after],
   ] as const) {
     await runHooks(stage, commands, result, outer).catch((error: unknown) =>
       outer.emit({ type: 'log', level: 'warning', job: job.name, message: String((error as Error).message) }),
     );
   }
+  await hooks?.release();
   return outcome;
+}
+
+/**
+ * Two runs of a job never overlap where it has hooks: what `after` of the one starts again, the other would
+ * still be reading. A run that finds the job locked comes neither to `before` nor to `after`. Errors: locked.
+ */
+async function lockHooks(
+  config: Config,
+  job: JobConfig,
+  waitMs: number,
+  runtime: Runtime,
+): Promise<{ release(): Promise<void> }> {
+  if (job.hooks.before.length + job.hooks.after.length === 0) return { release: async () => undefined };
+  return takeLock(hooksLock(config, job), `backup ${job.name}`, waitMs, runtime);
 }
 
 function timeLimit(job: JobConfig, runtime: Runtime): { runtime: Runtime; stop(): void } {

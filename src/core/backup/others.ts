@@ -3,7 +3,7 @@ import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Catalog, Destination } from '../catalog.ts';
 import { readCatalogs } from '../find.ts';
-import type { Group } from '../history.ts';
+import { type Group, nameIn } from '../groups.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { markKeys } from '../marks.ts';
 import { ownerState, ownerText } from '../owner.ts';
@@ -26,8 +26,7 @@ export async function waitForOthers(
       .find(({ lease, newestAt, objects }) => {
         // What is marked is being deleted, not written.
         if (!lease || markKeys(objects, 'deleting').length > 0) return false;
-        if (lease.job !== group.job || lease.datasource !== group.datasource) return false;
-        if (lease.namespace !== group.namespace) return false;
+        if (nameIn(group, lease) !== group.datasource) return false;
         // The lock of this host is ours: what else of it left a lease is dead, or does not share our locks.
         if (ownerState(lease, runtime.host) === 'dead') return false;
         return runtime.now().getTime() - newestAt.getTime() < LEASE_EXPIRES_MS;

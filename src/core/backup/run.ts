@@ -17,6 +17,8 @@ export interface BackupRequest {
   /** What the backup is called: the datasource's name, or `{datasource}.{database}`. */
   readonly name: string;
   readonly database?: string;
+  /** Of a datasource with several databases: how many it has. */
+  readonly databasesCount?: number;
   readonly destinations: readonly Destination[];
   readonly type: BackupType;
   readonly runId: string;
@@ -119,6 +121,7 @@ export function commonFields(run: Run, snapshotAt: Date, runtime: Runtime) {
     job: request.job.name,
     datasource: { name: request.name, type: request.datasource.type },
     ...(request.database === undefined ? {} : { database: request.database }),
+    ...(request.databasesCount === undefined ? {} : { databases_count: request.databasesCount }),
     ...(selected ? { selection: { only: [...request.only], exclude: [...request.exclude] } } : {}),
     tags: [...request.tags],
     type: request.type,

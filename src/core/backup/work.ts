@@ -3,6 +3,7 @@ import type { Config } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { type DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
+import { hasSeveral } from '../groups.ts';
 
 /** One backup that a job makes. */
 export interface Work {
@@ -11,6 +12,8 @@ export interface Work {
   /** What its backup is called: the datasource's name, or `{datasource}.{database}`. */
   readonly name: string;
   readonly database?: string;
+  /** Of a datasource with several databases: how many it has, chosen or not. */
+  readonly databasesCount?: number;
   /** Why its databases could not be listed. */
   readonly error?: DguardError;
 }
@@ -45,9 +48,13 @@ export async function listWork(
         warn: ({ message }) =>
           runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: datasource, message }),
       });
-      const several = databases.length > 1 || ('all_databases' in options && options.all_databases);
+      const several = hasSeveral(config, datasource);
       for (const database of chosen ?? databases) {
-        work.push({ datasource, name: several ? `${datasource}.${database}` : datasource, database });
+        work.push(
+          several
+            ? { datasource, name: `${datasource}.${database}`, database, databasesCount: databases.length }
+            : { datasource, name: datasource, database },
+        );
       }
     } catch (thrown) {
       const error = toDguardError(thrown, 'source_failed', { operation: 'backup', subject: datasource });

@@ -5,7 +5,8 @@ import { CLOCK_TOLERANCE_MS } from '../../plan/clock.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import type { Runtime } from '../../runtime.ts';
 import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
-import { type Group, historyOf, isOfGroup } from '../history.ts';
+import { groupOf, isOfGroup, labelsOf, nameIn, scopeOf } from '../groups.ts';
+import { historyOf } from '../history.ts';
 import { judgeUnfinished } from '../prune/sweep.ts';
 import { checkDestination, type DestinationHealth } from './destination.ts';
 import { withTimeLimit } from './limit.ts';
@@ -86,17 +87,13 @@ function spaceFindings(
   const findings: Finding[] = [];
   for (const job of Object.values(config.jobs)) {
     if (!job.destinations.some(({ name }) => name === destination.name)) continue;
+    const scope = scopeOf(config, job);
     const names = new Set(
-      entries.flatMap(({ manifest }) => (manifest?.job === job.name ? [manifest.datasource.name] : [])),
+      entries.flatMap(({ manifest }) => (manifest ? (nameIn(scope, labelsOf(manifest)) ?? []) : [])),
     );
     let needed = 0;
     for (const datasource of names) {
-      const group: Group = {
-        namespace: config.defaults.namespace,
-        job: job.name,
-        datasource,
-        formerly: job.formerly,
-      };
+      const group = groupOf(config, job, datasource);
       const mine = entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
       needed += Math.ceil((historyOf(mine, group, runtime.now()).lastGood?.stored_size_bytes ?? 0) * GROWTH);
     }

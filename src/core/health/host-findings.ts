@@ -1,13 +1,14 @@
-import { lstat, readdir, stat, statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Config } from '../../config/types.ts';
 import type { Finding } from '../../engines/health.ts';
 import { errorText } from '../../errors.ts';
+import { freeBytesOf } from '../../folders.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Catalog } from '../catalog.ts';
 import { listLocks } from '../lock.ts';
 import { ownerState, ownerText } from '../owner.ts';
-import { TEMP_FOLDER_NAME } from '../temp-folder.ts';
+import { listTempFolders, type TempFolder } from '../temp-folder.ts';
 import type { Chosen } from './names.ts';
 
 const MIB = 1024 * 1024;
@@ -39,14 +40,14 @@ async function tempSpace(
   { tempDir }: Runtime,
 ): Promise<Finding[]> {
   const fix = { by: 'config', lines: ['defaults: { temp_dir: /a/larger/disk }'] } as const;
-  let free: number;
+  let free: number | undefined;
   try {
-    const { bavail, bsize } = await statfs(tempDir);
-    free = bavail * bsize;
+    free = await freeBytesOf(tempDir);
   } catch (error) {
     const message = `temp_dir cannot be looked at: ${errorText(error)}`;
     return [{ severity: 'problem', topic: 'space', subject: tempDir, message, fix }];
   }
+  if (free === undefined) return [];
   const findings: Finding[] = [];
   for (const name of datasources) {
     const { type } = config.datasources[name]!;
@@ -86,24 +87,18 @@ function lastSize(config: Config, datasource: string, catalogs: readonly Catalog
   return newest.size === 0 ? undefined : Math.max(...newest.values());
 }
 
-/** Folders that runs which were killed have left in temp_dir: ours by name, owner and age. */
-async function tempLeftovers({ tempDir, now }: Runtime): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  for (const entry of await readdir(tempDir, { withFileTypes: true }).catch(() => [])) {
-    if (!entry.isDirectory() || !TEMP_FOLDER_NAME.test(entry.name)) continue;
-    const path = join(tempDir, entry.name);
-    const facts = await lstat(path).catch(() => undefined);
-    if (!facts || facts.uid !== process.getuid?.() || (facts.mode & 0o077) !== 0) continue;
-    if (now().getTime() - facts.mtimeMs < LEFTOVER_AGE_MS) continue;
-    findings.push({
-      severity: 'warning',
-      topic: 'leftovers',
-      subject: path,
-      message: `a run that was killed left this folder at ${facts.mtime.toISOString()}; nothing needs it`,
-      fix: { by: 'shell', lines: [`rm -r -- ${shellWord(path)}`] },
-    });
-  }
-  return findings;
+/** Folders that runs which were killed have left in temp_dir: known by their process, or by their age. */
+async function tempLeftovers(runtime: Runtime): Promise<Finding[]> {
+  const isLeft = ({ state, changedAt }: TempFolder) =>
+    state === 'dead' ||
+    (state === 'unknown' && runtime.now().getTime() - changedAt.getTime() >= LEFTOVER_AGE_MS);
+  return (await listTempFolders(runtime)).filter(isLeft).map(({ path, changedAt, state }) => ({
+    severity: state === 'dead' ? 'notice' : 'warning',
+    topic: 'leftovers',
+    subject: path,
+    message: `a run that was killed left this folder at ${changedAt.toISOString()}; ${state === 'dead' ? 'the next backup, restore or verify removes it' : 'nothing needs it'}`,
+    fix: { by: 'shell', lines: [`rm -r -- ${shellWord(path)}`] },
+  }));
 }
 
 /** A lock whose owner is gone is taken over by the next run: good to know, no trouble. */

@@ -1,6 +1,7 @@
 import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';
+import { labelsOf } from '../groups.ts';
 import { type Removal, removeCopies } from './remove.ts';
 
 /**
@@ -22,6 +23,28 @@ export function dependentsOf(
     if (lost) doomed.add(entry);
   }
   return [...doomed].filter((entry) => !copies.includes(entry));
+}
+
+/** What a person should know before these copies go: which are pinned, and of what no good backup is left there. */
+export function lossesOf(
+  doomed: readonly CatalogEntry[],
+  all: readonly CatalogEntry[],
+): { copy: CatalogEntry; message: string }[] {
+  const losses: { copy: CatalogEntry; message: string }[] = [];
+  const emptied = new Set<string>();
+  const placeOf = ({ destination, manifest }: CatalogEntry) => {
+    const { namespace, job, datasource } = labelsOf(manifest!);
+    return JSON.stringify([destination.name, namespace, job, datasource]);
+  };
+  const left = new Set(all.filter((entry) => entry.good && !doomed.includes(entry)).map(placeOf));
+  for (const copy of doomed) {
+    if (copy.pinned) losses.push({ copy, message: 'it is pinned' });
+    if (!copy.good || left.has(placeOf(copy)) || emptied.has(placeOf(copy))) continue;
+    emptied.add(placeOf(copy));
+    const { job, datasource } = labelsOf(copy.manifest!);
+    losses.push({ copy, message: `no good backup of ${job}/${datasource} is left there without it` });
+  }
+  return losses;
 }
 
 /**

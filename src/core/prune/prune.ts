@@ -1,11 +1,12 @@
 import type { RetentionPolicy } from '../../config/types/jobs.ts';
 import { DguardError } from '../../errors.ts';
-import { doubtClock } from '../../plan/clock.ts';
+import { CLOCK_HINT, doubtClock } from '../../plan/clock.ts';
 import { type PolicyBackup, planRetention, type RetentionDecision } from '../../plan/retention.ts';
 import type { Runtime } from '../../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '../catalog.ts';
 import { isOutsideHistory } from '../find.ts';
-import { type Group, historyOf, isOfGroup } from '../history.ts';
+import { type Group, isOfGroup, nameIn } from '../groups.ts';
+import { historyOf } from '../history.ts';
 import { PROBE_FOLDER } from '../lease.ts';
 import { removeCopies } from './remove.ts';
 import { GRACE_MS, judgeUnfinished, type Sweep, sweepUnfinished } from './sweep.ts';
@@ -70,7 +71,7 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
   );
   // What a check that was killed has left is of no group: whoever comes first sweeps it.
   const orphans = catalog.unfinished.filter(
-    ({ lease, folder }) => lease && (isOfLease(lease, group) || isProbe(folder, lease)),
+    ({ lease, folder }) => lease && (nameIn(group, lease) === group.datasource || isProbe(folder, lease)),
   );
   if (request.dryRun) {
     return outcome(
@@ -88,6 +89,12 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
   for (const { entry, reason } of spared) {
     plan = plan.map((each) =>
       each.id === entry.manifest!.id ? { ...each, keep: true, reasons: [...each.reasons, reason] } : each,
+    );
+  }
+  const why = spared[0]?.reason;
+  if (why !== undefined) {
+    warnings.push(
+      `${spared.length} of those that the policy removes stay for now: ${why} (the next prune looks again)`,
     );
   }
   for (const key of left) warnings.push(`${key} is not dguard's and was left alone`);
@@ -128,7 +135,7 @@ function refuse(request: PruneRequest, catalog: Catalog, runtime: Runtime, subje
     throw new DguardError('internal', `${doubt}: nothing is pruned`, {
       operation: 'prune',
       subject,
-      hint: 'set the clock right (timedatectl), or take it as it is: --ignore-clock',
+      hint: CLOCK_HINT,
     });
   }
 }
@@ -177,12 +184,6 @@ function copiedFolders(catalog: Catalog, group: Group): string[] {
     seen.add(manifest.id);
     return again ? [`${folder} (a second folder with the id ${manifest.id})`] : [];
   });
-}
-
-function isOfLease(lease: { namespace: string; job: string; datasource: string }, group: Group): boolean {
-  return (
-    lease.namespace === group.namespace && lease.job === group.job && lease.datasource === group.datasource
-  );
 }
 
 function isProbe(folder: string, lease: { job: string }): boolean {

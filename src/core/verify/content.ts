@@ -4,7 +4,7 @@ import { type Need, proveBlocks } from '../../archive/decode.ts';
 import type { ContentEntry, Slice } from '../../archive/entry.ts';
 import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
-import { parseBlockLine } from '../../archive/index/lines.ts';
+import { parseBlockLine } from '../../archive/index/parse-lines.ts';
 import type { StoredBackup } from '../../archive/objects.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
@@ -42,9 +42,10 @@ export async function checkContent(
   const content = await openContent(stored, resolver(all, copy), signal);
   const lines = await readBlockLines(copy, content.chain);
   const look = async () => {
-    const counts = await checkEntries(stored, content, lines.ends);
-    await inspect(stored.manifest, content, datasource, { ...runtime, signal });
-    return counts;
+    const watch = watchEntries(stored, content, lines.ends);
+    const watched = { ...content, entries: watch.entries };
+    await inspect(stored.manifest, watched, datasource, { ...runtime, signal });
+    return watch.finish();
   };
   const looked = look();
   looked.catch(() => {});
@@ -118,30 +119,49 @@ async function proveOwnBlocks(id: string, chain: Chain, runtime: Runtime): Promi
   }
 }
 
-/** Every entry's line and slices; reads what lies in other backups' blocks. */
-async function checkEntries(
+/**
+ * Looks at every entry's line and slices while the engine walks the entries, because a walk is most of the work of
+ * both. `finish` does what is left: what the engine did not walk to its end, and what lies in other backups' blocks.
+ */
+function watchEntries(
   { manifest, folder }: StoredBackup,
   content: OpenContent,
   blockEnds: readonly (readonly number[])[],
-): Promise<EntryCounts> {
+): { readonly entries: OpenContent['entries']; finish(): Promise<EntryCounts> } {
   const own = originOf(manifest.id);
-  let files = 0;
-  let tables = 0;
-  let rows: number | undefined = 0;
-  async function* foreign(): AsyncGenerator<ContentEntry> {
+  /** Of a walk that came to its end. */
+  let counts: EntryCounts | undefined;
+  let refersToOthers = false;
+
+  async function* watched(): AsyncGenerator<ContentEntry> {
+    let files = 0;
+    let tables = 0;
+    let rows: number | undefined = 0;
     for await (const entry of content.entries()) {
       if (entry.type === 'table') {
         tables++;
         rows = rows === undefined || entry.rows === undefined ? undefined : rows + entry.rows;
-        continue;
+      } else {
+        if (entry.type === 'tree' && entry.kind !== 'directory') files++;
+        // Own blocks are proven apart: what is left is that the slices lie in them.
+        for (const slice of entry.slices) {
+          if (slice.origin === own) checkSlice(slice);
+          else refersToOthers = true;
+        }
       }
-      if (entry.type === 'tree' && entry.kind !== 'directory') files++;
-      // Own blocks are proven apart: what is left is that the slices lie in them.
-      for (const slice of entry.slices) if (slice.origin === own) checkSlice(slice);
+      yield entry;
+    }
+    counts = { files, tables, rows };
+  }
+
+  async function* foreign(): AsyncGenerator<ContentEntry> {
+    for await (const entry of counts ? content.entries() : watched()) {
+      if (entry.type === 'table') continue;
       const slices = entry.slices.filter(({ origin }) => origin !== own);
       if (slices.length > 0) yield { ...entry, slices };
     }
   }
+
   function checkSlice({ artifact, block, offset, length }: Slice): void {
     const ends = blockEnds[artifact] ?? [];
     const start = block === 0 ? 0 : (ends[block - 1] ?? Number.NaN);
@@ -151,8 +171,14 @@ async function checkEntries(
       subject: `${folder}/${INDEX_NAME}`,
     });
   }
-  for await (const _ of content.readAll(foreign()));
-  return { files, tables, rows };
+
+  return {
+    entries: (options = {}) => (options.only?.length ? content.entries(options) : watched()),
+    async finish() {
+      if (!counts || refersToOthers) for await (const _ of content.readAll(foreign()));
+      return counts!;
+    },
+  };
 }
 
 async function inspect(

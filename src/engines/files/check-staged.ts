@@ -1,10 +1,10 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { fromBytes } from '../../archive/paths.ts';
 import { throwIfAborted } from '../../errors.ts';
+import { fsPath, joinPath } from '../fs-paths.ts';
 import type { BackupContent } from '../types.ts';
 import { corrupt } from './corrupt.ts';
 import { kindOf } from './fs-calls.ts';
-import { fsPath, joinPath } from './fs-paths.ts';
 import type { FilesRestoreRequest } from './scope.ts';
 import type { StageOutcome } from './stage.ts';
 

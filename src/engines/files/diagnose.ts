@@ -1,7 +1,7 @@
 import { fromText } from '../../archive/paths.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
-import { unfinishedSwaps } from '../swap-findings.ts';
 import type { EngineSource } from '../types.ts';
+import { unfinishedSwaps } from '../undo/findings.ts';
 import type { FilesOptions } from './options.ts';
 import { placeOf } from './swaps.ts';
 import { loadXattrs } from './xattrs.ts';

@@ -1,4 +1,4 @@
-import type { ContentEntry, EntryKind } from '../../archive/entry.ts';
+import { type ContentEntry, isEntryKind } from '../../archive/entry.ts';
 import { compareEntryPaths, isSafeEntryPath, MAX_PATH_BYTES } from '../../archive/paths.ts';
 
 /** An entry of a tree, as a files backup holds nothing else. */
@@ -21,7 +21,7 @@ export function createEntryCheck(selective: boolean): (entry: ContentEntry) => s
   return (entry) => {
     if (entry.type !== 'tree') return `is a ${entry.kind}, not part of a tree`;
     const { path, kind } = entry;
-    if (!KINDS.has(kind)) return 'is of an unknown kind';
+    if (!isEntryKind(kind)) return 'is of an unknown kind';
     if (path === '') {
       if (kind !== 'directory' || previous !== undefined)
         return 'the root is not a folder or not the first entry';
@@ -53,17 +53,6 @@ export function createEntryCheck(selective: boolean): (entry: ContentEntry) => s
     return undefined;
   };
 }
-
-const KINDS: ReadonlySet<EntryKind> = new Set<EntryKind>([
-  'directory',
-  'file',
-  'symlink',
-  'hardlink',
-  'fifo',
-  'socket',
-  'char_device',
-  'block_device',
-]);
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;

@@ -1,7 +1,7 @@
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { fsPath } from '../fs-paths.ts';
 import { corrupt } from './corrupt.ts';
 import type { TreeEntry } from './entry-check.ts';
-import { fsPath } from './fs-paths.ts';
 import type { Metadata } from './metadata.ts';
 
 /** Pages of zeros are left as holes in a file that was sparse. */

@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { fsPath, joinPath } from './fs-paths.ts';
+import { fsPath, joinPath } from '../fs-paths.ts';
 import { type Child, childrenOf, type LeftOut, type Scope } from './scope.ts';
 import type { Target } from './targets.ts';
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { displayPath } from '../../archive/paths.ts';
 import { DguardError, errnoOf } from '../../errors.ts';
-import { fsPath, isWithin, joinPath } from './fs-paths.ts';
+import { fsPath, isWithin, joinPath } from '../fs-paths.ts';
 
 /** Linux: a descriptor that names a folder, whatever its mode (open(2)); Node has no name for it. */
 const O_PATH = process.platform === 'linux' ? 0o10000000 : 0;

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, lstatSync, utimesSync } from 'node:fs';
 import { errnoOf } from '../../errors.ts';
-import { fsPath } from './fs-paths.ts';
+import { fsPath } from '../fs-paths.ts';
 import { fsTime } from './metadata.ts';
 import type { Xattrs } from './xattrs.ts';
 

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import type { EntryKind } from '../../archive/entry.ts';
 import { errnoOf } from '../../errors.ts';
-import { fsPath } from './fs-paths.ts';
+import { fsPath } from '../fs-paths.ts';
 
 /** A name in a folder, with the kind that the listing says it is of. */
 export interface FolderChild {

@@ -1,8 +1,8 @@
 import { chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync } from 'node:fs';
 import type { EntryRecord } from '../../archive/entry.ts';
 import { errnoOf, errorText } from '../../errors.ts';
+import { fsPath } from '../fs-paths.ts';
 import type { Warning } from '../types.ts';
-import { fsPath } from './fs-paths.ts';
 import type { Owners } from './owners.ts';
 import type { Xattrs } from './xattrs.ts';
 

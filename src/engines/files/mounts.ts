@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { fromBytes } from '../../archive/paths.ts';
-import { folderOf, fsPath, isWithin } from './fs-paths.ts';
+import { folderOf, fsPath, isWithin } from '../fs-paths.ts';
 
 /** Where file systems are mounted, bind mounts among them. Byte strings. */
 export interface Mounts {

@@ -28,7 +28,9 @@ export type OpenMessage =
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly message: string; readonly errno?: string };
 
-const STAT_FIELDS = 11;
+const STAT_FIELDS = 13;
+/** Nanoseconds of a time that lies further than 2262 need more than 64 bits. */
+const HIGH = 64n;
 
 /** Gathers runs of up to `limit` files and other things. */
 export function createRunMaker(limit: number) {
@@ -56,6 +58,8 @@ export function createRunMaker(limit: number) {
       stats[at++] = stat.blocks;
       stats[at++] = stat.mtimeNs;
       stats[at++] = stat.ctimeNs;
+      stats[at++] = stat.mtimeNs >> HIGH;
+      stats[at++] = stat.ctimeNs >> HIGH;
       stats[at] = isSource ? 1n : 0n;
       fds.push(fd);
       paths.push(path);
@@ -91,11 +95,15 @@ function fileOf({ fds, stats, paths, entries }: OpenedRun, index: number): Opene
       gid: stats[at + 5]!,
       size: stats[at + 6]!,
       blocks: stats[at + 7]!,
-      mtimeNs: stats[at + 8]!,
-      ctimeNs: stats[at + 9]!,
+      mtimeNs: timeOf(stats[at + 8]!, stats[at + 10]!),
+      ctimeNs: timeOf(stats[at + 9]!, stats[at + 11]!),
     },
-    isSource: stats[at + 10] !== 0n,
+    isSource: stats[at + 12] !== 0n,
   };
+}
+
+function timeOf(low: bigint, high: bigint): bigint {
+  return high === low >> 63n ? low : (high << HIGH) | BigInt.asUintN(64, low);
 }
 
 /** The items of a run, its files made into such by `takeFile`. Files that were not come to are closed at the end. */

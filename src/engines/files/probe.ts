@@ -2,9 +2,9 @@ import { constants } from 'node:fs';
 import { access, opendir, realpath, stat, statfs } from 'node:fs/promises';
 import { displayPath, fromText } from '../../archive/paths.ts';
 import { errnoOf, errorText, throwIfAborted } from '../../errors.ts';
+import { fsPath } from '../fs-paths.ts';
 import type { Health } from '../health.ts';
 import type { EngineSource } from '../types.ts';
-import { fsPath } from './fs-paths.ts';
 import type { FilesOptions } from './options.ts';
 
 /**
@@ -25,7 +25,9 @@ export async function probeFiles(source: EngineSource<FilesOptions>): Promise<He
       if (facts.isDirectory() && (await isEmpty(path))) return bad(path, 'is empty: is its disk mounted?');
       const { bavail, blocks, bsize } = await statfs(fsPath(path));
       const free = bavail * bsize;
-      if (fullest === undefined || free < fullest.free) fullest = { free, total: blocks * bsize };
+      // Of no size: it does not say (some of FUSE).
+      if (blocks > 0 && (fullest === undefined || free < fullest.free))
+        fullest = { free, total: blocks * bsize };
     } catch (error) {
       const code = errnoOf(error);
       const why =

@@ -2,9 +2,10 @@ import { type BigIntStats, closeSync, fstatSync, lstatSync, readlinkSync } from 
 import type { EntryRecord } from '../../archive/entry.ts';
 import { fromBytes } from '../../archive/paths.ts';
 import { errnoOf } from '../../errors.ts';
-import { looksMarked, readMark } from '../marks.ts';
+import { folderOf, fsPath, joinPath } from '../fs-paths.ts';
 import type { TreeItem } from '../member.ts';
 import type { Warning } from '../types.ts';
+import { looksMarked, readMark } from '../undo/marks.ts';
 import {
   deviceNumbers,
   type FolderChild,
@@ -13,7 +14,6 @@ import {
   listFolder,
   openForReading,
 } from './fs-calls.ts';
-import { folderOf, fsPath, joinPath } from './fs-paths.ts';
 import { CHANGED } from './large-content.ts';
 import type { OpenedFile } from './open-file.ts';
 import type { Selection } from './patterns.ts';

@@ -1,5 +1,5 @@
 import { DguardError, errnoOf, errorText } from '../../errors.ts';
-import { displayPaths } from './fs-paths.ts';
+import { displayPaths } from '../fs-paths.ts';
 import type { FilesRestoreRequest } from './scope.ts';
 import type { Target } from './targets.ts';
 

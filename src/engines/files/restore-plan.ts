@@ -1,10 +1,10 @@
 import { displayPath } from '../../archive/paths.ts';
 import { throwIfAborted } from '../../errors.ts';
+import { displayPaths, isWithin, joinPath } from '../fs-paths.ts';
 import type { BackupContent, RestoreOutcome } from '../types.ts';
 import { corrupt } from './corrupt.ts';
 import { createEntryCheck } from './entry-check.ts';
 import { findExtras } from './find-extras.ts';
-import { displayPaths, isWithin, joinPath } from './fs-paths.ts';
 import { nothingThere } from './restore-errors.ts';
 import { createScope, type FilesRestoreRequest, type LeftOut } from './scope.ts';
 import type { Target } from './targets.ts';

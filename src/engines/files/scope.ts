@@ -2,10 +2,10 @@ import { lstatSync, readdirSync } from 'node:fs';
 import type { ContentEntry } from '../../archive/entry.ts';
 import { createSelection } from '../../archive/select.ts';
 import { DguardError } from '../../errors.ts';
-import { looksMarked, readMark } from '../marks.ts';
+import { fsPath, joinPath } from '../fs-paths.ts';
 import type { BackupContent, RestoreRequest } from '../types.ts';
+import { looksMarked, readMark } from '../undo/marks.ts';
 import { isCacheTag } from './fs-calls.ts';
-import { fsPath, joinPath } from './fs-paths.ts';
 import { type Mounts, readMounts } from './mounts.ts';
 import type { FilesOptions } from './options.ts';
 import { compileSelection } from './patterns.ts';
@@ -18,6 +18,8 @@ export type FilesRestoreRequest = RestoreRequest<FilesOptions>;
 export interface LeftOut {
   /** Our marked folders, dguard's own paths, mount points. */
   itself(path: string, isFolder: boolean): boolean;
+  /** It is a destination, or lies in one: what is there may be backups. */
+  isInOwn(path: string): boolean;
   /** A folder of which only marks are backed up: CACHEDIR.TAG, exclude_if_present. */
   tagged(folder: string, names: readonly string[]): boolean;
   readonly mounts: Mounts;
@@ -30,6 +32,7 @@ export function createLeftOut(request: FilesRestoreRequest): LeftOut {
   const mounts = readMounts();
   return {
     mounts,
+    isInOwn: (path) => [...ownPaths].some((own) => path === own || path.startsWith(`${own}/`)),
     itself(path, isFolder) {
       if (ownPaths.has(path)) return true;
       if (!isFolder) return false;
@@ -49,6 +52,7 @@ export function createLeftOut(request: FilesRestoreRequest): LeftOut {
  * keep in it is nothing that stays because of a merge: replacing all entries passes over it.
  */
 export function findLeftOut(target: string, place: Target['place'], leftOut: LeftOut): string | undefined {
+  if (leftOut.isInOwn(target)) return target;
   const mount = leftOut.mounts.below(target);
   if (mount !== undefined) return mount;
   const stack = [target];

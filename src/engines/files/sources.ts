@@ -1,8 +1,8 @@
 import { type BigIntStats, lstatSync, opendirSync, realpathSync, statSync } from 'node:fs';
 import { compareEntryPaths, displayPath, fromBytes, fromText } from '../../archive/paths.ts';
 import { DguardError, errnoOf, errorText } from '../../errors.ts';
+import { baseName, fsPath, isWithin } from '../fs-paths.ts';
 import type { SourceRoot, Warning } from '../types.ts';
-import { baseName, fsPath, isWithin } from './fs-paths.ts';
 import type { FilesOptions } from './options.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { renameSync } from 'node:fs';
+import { fsPath, joinPath } from '../fs-paths.ts';
 import type { TreeEntry } from './entry-check.ts';
-import { fsPath, joinPath } from './fs-paths.ts';
 import { runIn } from './tool.ts';
 
 /** A fifo or device to be made. `path` is a byte string. */

@@ -2,11 +2,11 @@ import { chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, symlink
 import type { ContentEntry } from '../../archive/entry.ts';
 import { parentPath, toBytes } from '../../archive/paths.ts';
 import { throwIfAborted } from '../../errors.ts';
+import { fsPath, isWithin, joinPath } from '../fs-paths.ts';
 import type { BackupContent } from '../types.ts';
 import { corrupt } from './corrupt.ts';
 import { createEntryCheck, type TreeEntry } from './entry-check.ts';
 import { type FileWriter, openFileWriter } from './file-writer.ts';
-import { fsPath, isWithin, joinPath } from './fs-paths.ts';
 import type { Metadata } from './metadata.ts';
 import { makeSpecials, type Special } from './specials.ts';
 import type { Staging } from './swap.ts';

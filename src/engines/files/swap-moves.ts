@@ -1,11 +1,11 @@
 import { chmodSync, lstatSync, renameSync } from 'node:fs';
 import { displayPath, parentPath } from '../../archive/paths.ts';
 import { DguardError } from '../../errors.ts';
-import type { UnitMember } from '../marks.ts';
-import { syncFolder } from '../swap-unit.ts';
+import { baseName, folderOf, fsPath, joinPath } from '../fs-paths.ts';
+import { syncFolder } from '../undo/folder.ts';
+import type { UnitMember } from '../undo/marks.ts';
 import { type FolderCursor, openFolders } from './folder-cursor.ts';
 import { applyFolderState } from './folder-state.ts';
-import { baseName, folderOf, fsPath, joinPath } from './fs-paths.ts';
 import { readPlan, type SwapStep } from './swap-plan.ts';
 import type { Xattrs } from './xattrs.ts';
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
+import { fsPath, joinPath } from '../fs-paths.ts';
 import type { FolderState } from './folder-state.ts';
-import { fsPath, joinPath } from './fs-paths.ts';
 
 /**
  * What a swap does to one target, written down before anything moves, one JSON line for each step. No

@@ -1,11 +1,11 @@
 import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { displayPath, parentPath } from '../../archive/paths.ts';
 import { DguardError } from '../../errors.ts';
-import { looksMarked, readMark, type UnitMember } from '../marks.ts';
-import { NEW_NAME } from '../swap-unit.ts';
+import { baseName, fsPath, joinPath } from '../fs-paths.ts';
+import { looksMarked, readMark, type UnitMember } from '../undo/marks.ts';
+import { NEW_NAME } from '../undo/unit.ts';
 import { openFolders } from './folder-cursor.ts';
 import { type FolderState, readFolderState } from './folder-state.ts';
-import { baseName, fsPath, joinPath } from './fs-paths.ts';
 import type { Mounts } from './mounts.ts';
 import type { SwapStep } from './swap-plan.ts';
 import type { Xattrs } from './xattrs.ts';

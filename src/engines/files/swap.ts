@@ -1,22 +1,21 @@
 import { lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { DguardError, errorText } from '../../errors.ts';
-import type { UnitMember } from '../marks.ts';
+import { folderOf, fsPath, joinPath } from '../fs-paths.ts';
+import { exists, syncFolder } from '../undo/folder.ts';
+import type { UnitMember } from '../undo/marks.ts';
 import {
   beginSwap,
   commitSwap,
   createUnit,
   discardUnit,
   endRevert,
-  exists,
   journalFacts,
   keptName,
   NEW_NAME,
   type SwapUnit,
-  syncFolder,
   tidyUnit,
   unitState,
-} from '../swap-unit.ts';
-import { folderOf, fsPath, joinPath } from './fs-paths.ts';
+} from '../undo/unit.ts';
 import { moveBack, moveForward, type SwapSide } from './swap-moves.ts';
 import { type SwapStep, writePlan } from './swap-plan.ts';
 import type { Target } from './targets.ts';

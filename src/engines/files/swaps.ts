@@ -1,18 +1,11 @@
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { displayPath, fromBytes, fromText } from '../../archive/paths.ts';
 import { DguardError, errnoOf, toDguardError } from '../../errors.ts';
-import {
-  discardUnit,
-  findUnits,
-  keptName,
-  keptSince,
-  type SwapUnit,
-  sweepUnmarked,
-  unitState,
-} from '../swap-unit.ts';
+import { baseName, folderOf, fsPath, joinPath } from '../fs-paths.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../swaps.ts';
 import type { TargetRequest } from '../types.ts';
-import { baseName, folderOf, fsPath, joinPath } from './fs-paths.ts';
+import { findUnits, sweepUnmarked } from '../undo/find.ts';
+import { discardUnit, keptName, keptSince, type SwapUnit, unitState } from '../undo/unit.ts';
 import type { FilesOptions } from './options.ts';
 import { exchange, generationOf, planName, revert, tidy } from './swap.ts';
 import { readPlan, writePlan } from './swap-plan.ts';

@@ -1,8 +1,8 @@
 import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
 import { displayPath, fromBytes, fromText } from '../../archive/paths.ts';
 import { DguardError, errnoOf, errorText } from '../../errors.ts';
+import { folderOf, fsPath } from '../fs-paths.ts';
 import type { BackupContent, SourceRoot } from '../types.ts';
-import { folderOf, fsPath } from './fs-paths.ts';
 import { type FilesRestoreRequest, findLeftOut, type LeftOut } from './scope.ts';
 import { isEmptyFolder } from './sources.ts';
 
@@ -45,7 +45,7 @@ export function resolveTargets(
   return places.map((place) => {
     const state = stateOf(place.path);
     refuse(place.path, state, request);
-    return { ...place, state, ...manner(place, state, isWhole, leftOut) };
+    return { ...place, state, ...manner(place, state, isWhole, leftOut, request.deleteExtra) };
   });
 }
 
@@ -54,6 +54,7 @@ function manner(
   state: Target['state'],
   isWhole: boolean,
   leftOut: LeftOut,
+  deleteExtra: boolean,
 ): Pick<Target, 'mode' | 'place' | 'leftOut'> {
   if (state === 'absent') return { mode: 'swap', place: 'beside' };
   const isFolder = lstatSync(fsPath(path)).isDirectory();
@@ -64,6 +65,9 @@ function manner(
   const whole = place === 'inside' ? 'entries' : 'swap';
   // Another kind of thing than a folder has nothing in it that could stay.
   if (state === 'empty' || !isFolder || kind !== 'directory') return { mode: whole, place };
+  if (deleteExtra && leftOut.isInOwn(path)) {
+    throw refused(path, 'lies in a destination: --delete-extra would take backups away', ELSEWHERE);
+  }
   if (!isWhole) return { mode: 'merge', place };
   const found = findLeftOut(path, place, leftOut);
   return found === undefined ? { mode: whole, place } : { mode: 'merge', place, leftOut: found };

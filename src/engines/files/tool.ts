@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { fsPath } from './fs-paths.ts';
+import { fsPath } from '../fs-paths.ts';
 
 /**
  * Runs a small tool of the system in a folder. A child's working directory is given as text, which not every

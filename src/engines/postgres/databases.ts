@@ -1,3 +1,4 @@
+import { withSession } from '../sessions.ts';
 import type { EngineSource } from '../types.ts';
 import type { PostgresOptions } from './options.ts';
 import { BEGUN_LIMIT, parseMark } from './restore/marks.ts';
@@ -14,19 +15,19 @@ export async function listDatabases(source: EngineSource<PostgresOptions>): Prom
   if (source.options.database.length > 0) return source.options.database;
   if (!source.options.all_databases && database !== undefined) return [database];
   try {
-    const session = await openAny(server, database === undefined ? MAINTENANCE : [database]);
-    try {
-      const rows = await session.rows<{ name: string; comment: string | null }>(`
+    return await withSession(
+      () => openAny(server, database === undefined ? MAINTENANCE : [database]),
+      async (session) => {
+        const rows = await session.rows<{ name: string; comment: string | null }>(`
         SELECT d.datname AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment
         FROM pg_catalog.pg_database d
         WHERE d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> ${BEGUN_LIMIT}
         ORDER BY d.datname COLLATE "C"`);
-      return rows
-        .filter(({ name, comment }) => parseMark(comment) === undefined && !PROVIDERS.includes(name))
-        .map(({ name }) => name);
-    } finally {
-      await session.close();
-    }
+        return rows
+          .filter(({ name, comment }) => parseMark(comment) === undefined && !PROVIDERS.includes(name))
+          .map(({ name }) => name);
+      },
+    );
   } catch (error) {
     throw serverError(error, 'source_failed', 'list databases', source.name);
   } finally {

@@ -1,5 +1,5 @@
 import { stat, truncate } from 'node:fs/promises';
-import { runChild } from '../../child.ts';
+import { runChild } from '../../child/read.ts';
 import { throwIfAborted } from '../../errors.ts';
 import type { EngineSource } from '../types.ts';
 import type { Database } from './driver.ts';

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
-import { access, statfs } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fromText } from '../../archive/paths.ts';
+import { freeBytesOf } from '../../folders.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
-import { unfinishedSwaps } from '../swap-findings.ts';
 import type { EngineSource } from '../types.ts';
+import { unfinishedSwaps } from '../undo/findings.ts';
 import { isOnNetwork, locateSource, type SourceFile, sideFiles } from './locate.ts';
 import type { SqliteOptions } from './options.ts';
 
@@ -61,8 +62,8 @@ async function folderFindings({ path, sizeBytes }: SourceFile): Promise<Finding[
     const message = 'this user may not write to its folder: a restore in its place fails';
     return [{ severity: 'warning', topic: 'permissions', subject: folder, message }];
   }
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= sizeBytes) return [];
-  const message = `${Math.floor((bavail * bsize) / MIB)} MiB are free: a restore in its place needs ${Math.ceil(sizeBytes / MIB)} MiB`;
+  const free = await freeBytesOf(folder);
+  if (free === undefined || free >= sizeBytes) return [];
+  const message = `${Math.floor(free / MIB)} MiB are free: a restore in its place needs ${Math.ceil(sizeBytes / MIB)} MiB`;
   return [{ severity: 'warning', topic: 'space', subject: folder, message }];
 }

@@ -1,5 +1,5 @@
-import { statfs } from 'node:fs/promises';
 import { errorText, toDguardError } from '../../errors.ts';
+import { freeBytesOf } from '../../folders.ts';
 import type { Health } from '../health.ts';
 import type { Engine, EngineSource } from '../types.ts';
 import { sqliteVersion } from './check.ts';
@@ -35,7 +35,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
   const begun = source.now().getTime();
   try {
     const file = await locateSource(source.options.file_path);
-    const { bavail, bsize } = await statfs(file.path);
+    const free = await freeBytesOf(file.path);
     return await withSource(file.path, PROBE_WAIT_MS, (database) => {
       const value = (pragma: string) => database.pragma(pragma, { simple: true }) as number | string;
       const tables = database
@@ -52,7 +52,7 @@ async function probe(source: EngineSource<SqliteOptions>): Promise<Health> {
           journal_mode: value('journal_mode'),
           page_size: value('page_size'),
           user_version: value('user_version'),
-          free_bytes: bavail * bsize,
+          ...(free === undefined ? {} : { free_bytes: free }),
         },
       };
     });

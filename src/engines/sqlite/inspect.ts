@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, throwIfAborted } from '../../errors.ts';
+import { makeFolders } from '../../folders.ts';
 import { recordedTables } from '../recorded-tables.ts';
 import type { BackupContent, InspectRequest, TableFact } from '../types.ts';
 import { checkDatabase, compareTables, examine } from './check.ts';
@@ -26,7 +27,7 @@ async function inspectFile(
   request: InspectRequest,
   onBytes: (count: number) => void,
 ): Promise<string[]> {
-  await mkdir(request.tempDir, { recursive: true, mode: 0o700 });
+  makeFolders(request.tempDir);
   const folder = await mkdtemp(join(request.tempDir, 'sqlite-'));
   try {
     await requireSpace(folder, await contentBytes(content), 'target_failed', 'set temp_dir to a larger disk');

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, lstat, realpath, stat, statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { DguardError, errnoOf, toDguardError } from '../../errors.ts';
+import { freeBytesOf } from '../../folders.ts';
 
 /** The names that SQLite gives to the files beside a database. */
 export const SIDE_SUFFIXES = ['-wal', '-shm', '-journal'] as const;
@@ -80,10 +81,9 @@ export async function requireSpace(
   code: 'source_failed' | 'target_failed',
   hint: string,
 ): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
+  const free = await freeBytesOf(folder);
   const needed = sizeBytes + SPACE_MARGIN_BYTES;
-  if (free >= needed) return;
+  if (free === undefined || free >= needed) return;
   const text = `${megabytes(needed)} are needed for a copy of the database, ${megabytes(free)} are free`;
   throw new DguardError(code, text, { operation: 'check free space', subject: folder, hint });
 }

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, open, rm, truncate } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, open, rm, truncate } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { abortError, DguardError, errnoOf, throwIfAborted } from '../../errors.ts';
+import { makeFolders } from '../../folders.ts';
 import type { EngineSource } from '../types.ts';
 import { copyPages, fileAt, stateOf } from './copy.ts';
 import type { Database } from './driver.ts';
@@ -41,7 +42,7 @@ export interface Snapshot {
 export async function takeSnapshot(source: EngineSource<SqliteOptions>, copies: number): Promise<Snapshot> {
   const file = await locateSource(source.options.file_path);
   await warnOfNetwork(file, source);
-  await mkdir(source.tempDir, { recursive: true, mode: 0o700 });
+  makeFolders(source.tempDir);
   const folder = await mkdtemp(join(source.tempDir, 'sqlite-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   const copyPath = join(folder, 'database.db');

@@ -3,23 +3,22 @@ import { chmod, chown, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromText, toBytes } from '../../archive/paths.ts';
 import { DguardError, errnoOf, errorText, toDguardError } from '../../errors.ts';
-import { readJson, writeJson } from '../marks.ts';
+import type { Warning } from '../types.ts';
+import { findUnits, sweepUnmarked } from '../undo/find.ts';
+import { syncFolder } from '../undo/folder.ts';
+import { readJson, writeJson } from '../undo/marks.ts';
 import {
   beginSwap,
   commitSwap,
   discardUnit,
   endRevert,
-  findUnits,
   journalFacts,
   keptName,
   NEW_NAME,
   type SwapUnit,
-  sweepUnmarked,
-  syncFolder,
   tidyUnit,
   unitState,
-} from '../swap-unit.ts';
-import type { Warning } from '../types.ts';
+} from '../undo/unit.ts';
 import { openDatabase } from './driver.ts';
 import { lstatIfThere, SIDE_SUFFIXES } from './locate.ts';
 import { type Seized, seize } from './seize.ts';

@@ -1,8 +1,9 @@
 import { fromText } from '../../archive/paths.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
-import { discardUnit, findUnits, keptSince, type SwapUnit, unitState } from '../swap-unit.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../swaps.ts';
 import type { TargetRequest } from '../types.ts';
+import { findUnits } from '../undo/find.ts';
+import { discardUnit, keptSince, type SwapUnit, unitState } from '../undo/unit.ts';
 import type { SqliteOptions } from './options.ts';
 import { keptPath, recoverDatabase, swapDatabase } from './swap.ts';
 import { resolveUndoTarget, targetPath } from './target.ts';

@@ -1,3 +1,4 @@
+import { withSession } from '../sessions.ts';
 import type { EngineSource } from '../types.ts';
 import type { SqlserverOptions } from './options.ts';
 import { isMarkedName } from './restore/marks.ts';
@@ -12,18 +13,18 @@ export async function listDatabases(source: EngineSource<SqlserverOptions>): Pro
   if (source.options.database.length > 0) return source.options.database;
   if (!source.options.all_databases && database !== undefined) return [database];
   try {
-    const session = await server.open();
-    try {
-      const rows = await session.rows<{ name: string }>(
-        // Not the snapshots of databases; offline ones are listed, and fail by name.
-        'SELECT name FROM sys.databases WHERE source_database_id IS NULL ORDER BY name',
-      );
-      return rows
-        .map(({ name }) => name)
-        .filter((name) => !SYSTEM_DATABASES.includes(name.toLowerCase()) && !isMarkedName(name));
-    } finally {
-      await session.close();
-    }
+    return await withSession(
+      () => server.open(),
+      async (session) => {
+        const rows = await session.rows<{ name: string }>(
+          // Not the snapshots of databases; offline ones are listed, and fail by name.
+          'SELECT name FROM sys.databases WHERE source_database_id IS NULL ORDER BY name',
+        );
+        return rows
+          .map(({ name }) => name)
+          .filter((name) => !SYSTEM_DATABASES.includes(name.toLowerCase()) && !isMarkedName(name));
+      },
+    );
   } catch (error) {
     throw serverError(error, 'source_failed', 'list databases', source.name);
   }

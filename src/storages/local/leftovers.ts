@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { type Dirent, lstatSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { errnoOf, throwIfAborted } from '../../errors.ts';
 import { isKeyPart, TEMP_PREFIX } from '../key.ts';
@@ -21,13 +21,13 @@ export async function sweepTemporary(
     if (signal) throwIfAborted(signal);
     await setImmediate();
     let removed = 0;
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    for (const entry of folder === root ? readdirSync(root, { withFileTypes: true }) : listIfThere(folder)) {
       const path = `${folder}/${entry.name}`;
       if (entry.isDirectory() && isKeyPart(entry.name)) await sweep(path);
       if (!entry.isFile() || !TEMP_NAME.test(entry.name)) continue;
       const facts = lstatSync(path, { throwIfNoEntry: false });
       if (!facts?.isFile() || facts.mtimeMs >= olderThan.getTime()) continue;
-      unlinkSync(path);
+      if (!unlinkIfThere(path)) continue;
       removed++;
       bytes += facts.size;
     }
@@ -36,6 +36,25 @@ export async function sweepTemporary(
   };
   await sweep(root);
   return { count, bytes };
+}
+
+function listIfThere(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return [];
+  }
+}
+
+function unlinkIfThere(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return false;
+  }
 }
 
 function removeIfEmpty(folder: string): void {

@@ -1,14 +1,21 @@
 import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../../errors.ts';
 import { threadFile } from '../../threads.ts';
-import type { StoredObject } from '../types.ts';
+import type { ListOptions, StoredObject } from '../types.ts';
 import { walkObjects } from './walk.ts';
 
-/** What is left of a walk: everything after this key. */
+/** What a listing looks for. */
+export interface Walk extends ListOptions {
+  readonly root: string;
+  readonly prefix: string;
+}
+
+/** What is left of a walk, for the thread: everything after this key. */
 export interface WalkRest {
   readonly root: string;
   readonly prefix: string;
   readonly after: string;
+  readonly readNext: string | undefined;
 }
 
 /** What the thread says. Objects come as columns, which are quick to hand over. */
@@ -18,6 +25,9 @@ export type WalkedMessage =
       readonly keys: readonly string[];
       readonly sizes: readonly number[];
       readonly times: readonly number[];
+      /** What was read ahead, one behind the other, and whose it is: the index of its key, and where it ends. */
+      readonly bytes: Uint8Array;
+      readonly read: readonly { readonly at: number; readonly end: number }[];
     }
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly message: string; readonly errno: string | undefined };
@@ -28,17 +38,16 @@ const ENTRIES_PER_TURN = 1000;
 const TURNS_HERE = 2;
 
 /**
- * The objects of `walkObjects`, several at a time. Of a large destination a thread walks ahead, while the
- * caller reads what it was given; where there can be none, the walk goes on here, in turns with other work.
- * Throws the signal's reason soon after its abort, whether there are objects or not.
+ * The objects of `walkObjects`, several at a time. Of a large destination a thread walks ahead, and reads what is
+ * read next, while the caller looks at what it was given; where there can be none, the walk goes on here, in turns
+ * with other work. Throws the signal's reason soon after its abort, whether there are objects or not.
  */
 export async function* walkBatches(
-  root: string,
-  prefix: string,
+  walk: Walk,
   thread = threadFile('storages/local/walk-thread'),
-  signal?: AbortSignal,
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
-  yield* walkInTurns({ root, prefix, after: '' }, thread, signal);
+  const { root, prefix, readNext, signal } = walk;
+  yield* walkInTurns({ root, prefix, after: '', readNext }, thread, signal);
 }
 
 async function* walkInTurns(
@@ -92,9 +101,8 @@ async function* walkInThread(
       if (message?.kind === 'end') return;
       if (message?.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
       if (message) {
-        const { keys, sizes, times } = message;
-        yield keys.map((key, i) => ({ key, sizeBytes: sizes[i]!, modifiedAt: new Date(times[i]!) }));
-        after = keys.at(-1) ?? after;
+        yield objectsOf(message);
+        after = message.keys.at(-1) ?? after;
         await setImmediate(); // signals, and what the thread has said meanwhile
       } else if (isGone) break;
       else {
@@ -109,4 +117,19 @@ async function* walkInThread(
   }
   // The system refused it, or ended it.
   yield* walkInTurns({ ...rest, after }, undefined, signal);
+}
+
+function objectsOf(message: WalkedMessage & { readonly kind: 'objects' }): StoredObject[] {
+  const { keys, sizes, times, bytes, read } = message;
+  const objects: StoredObject[] = keys.map((key, i) => ({
+    key,
+    sizeBytes: sizes[i]!,
+    modifiedAt: new Date(times[i]!),
+  }));
+  let start = 0;
+  for (const { at, end } of read) {
+    objects[at] = { ...objects[at]!, bytes: bytes.subarray(start, end) };
+    start = end;
+  }
+  return objects;
 }

@@ -1,21 +1,34 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { errnoOf, errorText } from '../../errors.ts';
+import { readSmall } from './small.ts';
 import { walkObjects } from './walk.ts';
 import type { WalkedMessage, WalkRest } from './walk-ahead.ts';
 
 /** Runs in a thread of its own: see `walkBatches`. */
 
 const OBJECTS = 500;
-const { root, prefix, after } = workerData as WalkRest;
-const send = (message: WalkedMessage) => parentPort!.postMessage(message);
+const { root, prefix, after, readNext } = workerData as WalkRest;
+const send = (message: WalkedMessage, transfer: ArrayBuffer[] = []) =>
+  parentPort!.postMessage(message, transfer);
 
 let keys: string[] = [];
 let sizes: number[] = [];
 let times: number[] = [];
+let read: { at: number; end: number }[] = [];
+let chunks: Buffer[] = [];
+let end = 0;
 try {
   for (const object of walkObjects(root, prefix, after)) {
     if (!object) continue;
-    keys.push(object.key);
+    const { key } = object;
+    const bytes =
+      readNext !== undefined && key.endsWith(`/${readNext}`) ? readSmall(`${root}/${key}`, {}) : undefined;
+    if (bytes) {
+      end += bytes.length;
+      read.push({ at: keys.length, end });
+      chunks.push(bytes);
+    }
+    keys.push(key);
     sizes.push(object.sizeBytes);
     times.push(object.modifiedAt.getTime());
     if (keys.length === OBJECTS) flush();
@@ -27,8 +40,17 @@ try {
 }
 
 function flush(): void {
-  send({ kind: 'objects', keys, sizes, times });
+  const bytes = new Uint8Array(end);
+  let filled = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, filled);
+    filled += chunk.length;
+  }
+  send({ kind: 'objects', keys, sizes, times, bytes, read }, [bytes.buffer]);
   keys = [];
   sizes = [];
   times = [];
+  read = [];
+  chunks = [];
+  end = 0;
 }

@@ -33,7 +33,8 @@ export const TYPE = {
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 export const MAX_WIRE_DOCUMENT_BYTES = MAX_DOCUMENT_BYTES + 16 * 1024;
 export const MIN_DOCUMENT_BYTES = 5;
-const MAX_DEPTH = 200;
+/** MongoDB stores 200 levels, FerretDB more. */
+const MAX_DEPTH = 1000;
 
 export interface Element {
   readonly type: number;

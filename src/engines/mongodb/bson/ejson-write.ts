@@ -205,7 +205,8 @@ function writeValue(
       out.add('{"$code":');
       writeTextValue(out, bytes, start + 4, scopeAt);
       out.add(',"$scope":');
-      writeObject(out, bytes, scopeAt, depth + 1);
+      // Two objects of JSON lie in each other.
+      writeObject(out, bytes, scopeAt, depth + 2);
       out.add('}');
       break;
     }

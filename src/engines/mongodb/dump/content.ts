@@ -67,7 +67,8 @@ export async function readParts(content: BackupContent): Promise<Part[]> {
   for (const [stem, entry] of descriptions) {
     const read = await description(content, entry, stem);
     const { info } = read;
-    const dumped = read.dumped ?? late[info.name];
+    // A collection may be called like what every object has: constructor.
+    const dumped = read.dumped ?? (Object.hasOwn(late, info.name) ? late[info.name] : undefined);
     const stored = stemOf(info, stem, format);
     const found = stored === undefined ? undefined : documents.get(stored);
     if (stored !== undefined) documents.delete(stored);

@@ -28,7 +28,7 @@ export async function openDumpFolder(path: string, { signal, warn }: OpenDumpReq
   const left: string[] = [];
   for (const name of await dumpFiles(folder)) {
     const plain = withoutGzip(name);
-    const collection = stemCollection(plain.replace(BSON_END, ''));
+    const collection = stemCollection(plain.endsWith(BSON_END) ? plain.slice(0, -BSON_END.length) : plain);
     if (plain.endsWith(BSON_END) && collection !== undefined && !isRestored(collection))
       left.push(collection);
     if (streams.has(plain)) {

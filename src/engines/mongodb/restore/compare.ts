@@ -15,24 +15,29 @@ export interface Loaded {
   readonly print: Fingerprint;
 }
 
+export interface CompareRequest {
+  readonly signal: AbortSignal;
+  readonly readBack: boolean;
+}
+
 /**
- * Holds what was loaded against what was sent: the server counts; where `read` says so, it is read back and
+ * Holds what was loaded against what was sent: the server counts; where `readBack` says so, it is read back and
  * every document hashed. Throws `corrupt` for documents that are missing, too many or other ones.
  */
 export async function compareDocuments(
   db: Db,
   { part, into, print }: Loaded,
   subject: string,
-  read: { readonly signal: AbortSignal } | undefined,
+  { signal, readBack }: CompareRequest,
 ): Promise<TableFact | undefined> {
   const { name, options } = part.info;
   if (part.entry === undefined) return undefined;
-  const found = read === undefined ? undefined : createFingerprint();
+  const found = readBack ? createFingerprint() : undefined;
   if (found !== undefined) {
-    const request = { signal: read!.signal, subject: `${subject}.${name}` };
+    const request = { signal, subject: `${subject}.${name}` };
     for await (const _ of readCollection(db, into, found, request));
   }
-  const rows = found?.documents ?? (await countDocuments(db, into));
+  const rows = found?.documents ?? (await countDocuments(db, into, signal));
   // What expires by the collection's own options is being removed already.
   if (field(options, 'expireAfterSeconds') !== undefined) return { name, rows };
   if (rows === print.documents && (found === undefined || found.sum() === print.sum())) return { name, rows };
@@ -49,10 +54,10 @@ export async function compareDocuments(
   );
 }
 
-async function countDocuments(db: Db, name: string): Promise<number> {
+async function countDocuments(db: Db, name: string, signal: AbortSignal): Promise<number> {
   const [row] = await db
     .collection(name)
-    .aggregate<{ n: number }>([{ $group: { _id: null, n: { $sum: 1 } } }])
+    .aggregate<{ n: number }>([{ $group: { _id: null, n: { $sum: 1 } } }], { signal })
     .toArray();
   return row?.n ?? 0;
 }

@@ -4,20 +4,21 @@ import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import { field } from '../bson/bson.ts';
 import { packDocuments } from '../bson/pack.ts';
 import { describeCollection, storedIn } from '../server/catalog.ts';
-import { INSERT_LIMITS, type InsertOptions, rawInsert } from '../server/raw.ts';
+import { INSERT_LIMITS, rawInsert } from '../server/raw.ts';
 import { readCollection } from '../server/read.ts';
 import { buildIndexes } from './indexes.ts';
 import { createCollection } from './load.ts';
 
 /**
  * Makes a collection like another, with its documents and indexes: for one that its server cannot rename. What had the
- * new name before is dropped. Throws where not every document came over.
+ * new name before is dropped. Throws where not every document came over; an interrupt leaves what was made so far. (Time
+ * series have no timestamps of BSON where servers change empty ones, and FerretDB changes none.)
  */
 export async function copyCollection(
   db: Db,
   from: string,
   to: string,
-  options: InsertOptions,
+  signal = new AbortController().signal,
 ): Promise<void> {
   const info = await describeCollection(db, from);
   const failed = (why: string) =>
@@ -31,14 +32,14 @@ export async function copyCollection(
   const [source, target] = [storedIn(info)!, storedIn({ ...info, name: to })!];
   const bypassValidation = field(info.options, 'validator') !== undefined;
   const [read, written] = [createFingerprint(), createFingerprint()];
-  const request = { signal: new AbortController().signal, subject: `${db.databaseName}.${from}` };
+  const request = { signal, subject: `${db.databaseName}.${from}` };
   async function* pieces() {
     for await (const chunk of readCollection(db, source, read, request)) yield [chunk];
   }
   for await (const pack of packDocuments(pieces(), INSERT_LIMITS))
-    await rawInsert(db, target, pack, { ...options, bypassValidation });
+    await rawInsert(db, target, pack, { bypassValidation });
   for await (const _ of readCollection(db, target, written, request));
   if (read.documents !== written.documents || read.sum() !== written.sum())
     throw failed(`${written.documents} of ${read.documents} documents came over unchanged`);
-  await buildIndexes(db, to, info);
+  await buildIndexes(db, to, info, { signal });
 }

@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb';
-import { DguardError, errorText } from '../../../errors.ts';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import {
   booleanField,
   document,
@@ -20,6 +20,8 @@ export interface IndexesRequest {
   readonly apart?: boolean;
   /** Told of an index that was built without `unique`, in words; undefined: that is an error. */
   readonly onRelaxed?: (message: string) => void;
+  /** Ends it, and drops what they are built on: it must be of the caller's own making. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -37,15 +39,28 @@ export async function buildIndexes(
   );
   if (specs.length === 0) return;
   try {
-    await create(db, into, specs);
+    await create(db, into, specs, request.signal);
   } catch (error) {
+    if (request.signal !== undefined) throwIfAborted(request.signal);
     await buildOneByOne(db, into, { info, specs, error }, request);
   }
 }
 
-async function create(db: Db, into: string, specs: readonly Buffer[]): Promise<void> {
+async function create(db: Db, into: string, specs: readonly Buffer[], signal?: AbortSignal): Promise<void> {
   const indexes = await Promise.all(specs.map((index) => commandValue(without(index, ['ns']))));
-  await db.command({ createIndexes: into, indexes });
+  if (signal !== undefined) throwIfAborted(signal);
+  let dropped: Promise<unknown> | undefined;
+  // A server that was only left alone would build on, or begin to: it makes a collection where there is none any more.
+  const abort = () => {
+    dropped = db.command({ drop: into }).catch(() => {});
+  };
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await db.command({ createIndexes: into, indexes });
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    await dropped;
+  }
 }
 
 /** Some of them could not be built: finds out which, and why. */
@@ -53,7 +68,7 @@ async function buildOneByOne(
   db: Db,
   into: string,
   { info, specs, error }: { info: CollectionInfo; specs: readonly Buffer[]; error: unknown },
-  { apart, onRelaxed }: IndexesRequest,
+  { apart, onRelaxed, signal }: IndexesRequest,
 ): Promise<void> {
   const failed = (why: string, cause: unknown, hint?: string) =>
     new DguardError('target_failed', why, {
@@ -67,8 +82,9 @@ async function buildOneByOne(
   for (const spec of specs) {
     const name = textField(spec, 'name');
     try {
-      await create(db, into, [spec]);
+      await create(db, into, [spec], signal);
     } catch (cause) {
+      if (signal !== undefined) throwIfAborted(signal);
       const shared = isUnique(spec) ? await findShared(db, into, spec) : undefined;
       // FerretDB says of them no more than that it could not.
       if (shared === undefined && !(isUnique(spec) && serverCode(cause) === DUPLICATE_KEY))
@@ -81,7 +97,7 @@ async function buildOneByOne(
           'restore it with --allow-duplicates: all documents come, and the index is built without unique; or leave the collection out (--only)',
         );
       }
-      await create(db, into, [without(spec, ['unique', 'ns'])]);
+      await create(db, into, [without(spec, ['unique', 'ns'])], signal);
       onRelaxed(
         `the index ${name} of ${info.name} is NOT unique now: ${why}; mend the documents, then drop the index and make it unique again`,
       );

@@ -1,5 +1,7 @@
-import type { Db } from 'mongodb';
+import type { Db, Document } from 'mongodb';
+import { DguardError } from '../../../errors.ts';
 import { document, elements } from '../bson/bson.ts';
+import { documentToJson } from '../bson/ejson-write.ts';
 import { documentsOfPack, type Pack } from '../bson/pack.ts';
 import { commandValue, type InsertOptions, insertOf, rawDocuments, rawInsert } from '../server/raw.ts';
 
@@ -101,7 +103,7 @@ async function replaceOlder(
   for (const [at, one] of sent.entries()) if (!refusedAt.has(at)) taken.set(idOf(one).toString('latin1'), at);
   for (const at of refused.sort((a, b) => a - b)) {
     const one = sent[at]!;
-    const filter = { _id: { $eq: (await commandValue(document([idOf(one)]))).get('_id') } };
+    const filter = { _id: { $eq: await idValue(db, collection, one) } };
     const [there] = await rawDocuments(db, { find: collection, filter, limit: 1 });
     const id = there && idOf(there).toString('latin1');
     if (id !== undefined && (taken.get(id) ?? -1) > at) {
@@ -115,6 +117,23 @@ async function replaceOlder(
     await rawInsert(db, collection, insertOf([one]), insert);
     taken.set(idOf(one).toString('latin1'), at);
   }
+}
+
+/** What a server can be asked for. The driver has no value for some: a date that no `Date` holds would be 1970. */
+async function idValue(db: Db, collection: string, one: Buffer): Promise<unknown> {
+  const { BSON } = await import('mongodb');
+  const id = document([idOf(one)]);
+  const value = await commandValue(id);
+  if (id.equals(BSON.serialize(value as unknown as Document))) return value.get('_id');
+  throw new DguardError(
+    'target_failed',
+    `two documents of ${collection} have the _id ${documentToJson(id)}, which the driver cannot ask for`,
+    {
+      operation: 'insert documents',
+      subject: `${db.databaseName}.${collection}`,
+      hint: 'leave the collection out (--only), and load it with mongorestore: dguard show ID',
+    },
+  );
 }
 
 /** The element `_id`, its type and name included; empty of a document that has none. */

@@ -66,7 +66,7 @@ async function inspectPart(
   else if (dumped !== undefined && dumped.sum !== print.sum())
     findings.push(`${info.name} does not hold the documents that were recorded`);
   if (format === 'jsonl') {
-    const { sha256 } = await exportFacts(content, entry!.path.replace(JSONL_END, SCHEMA_END));
+    const { sha256 } = await exportFacts(content, entry!.path.slice(0, -JSONL_END.length) + SCHEMA_END);
     if (sha256 !== digest.digest('hex'))
       findings.push(`${info.name}${JSONL_END} does not have the hash that its schema document says`);
   }

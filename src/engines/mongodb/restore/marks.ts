@@ -53,6 +53,8 @@ export interface Mark {
   readonly made?: readonly string[];
   /** It replaced all of the target: going back replaces all of it again. */
   readonly whole?: boolean;
+  /** It came beside what was there: going back takes away what it added, even where it replaced nothing. */
+  readonly merge?: boolean;
   readonly owner?: MarkOwner;
   /** By the server's clock: until then its owner has said that it lives. */
   readonly leaseUntil?: Date;

@@ -31,7 +31,9 @@ export async function restoreBackup(content: BackupContent, request: Request): P
       await server.close();
     }
   } catch (error) {
-    throwIfAborted(request.signal);
+    // That a target was not put back is told, whoever interrupted what.
+    const isSwap = error instanceof DguardError && error.operation === 'swap';
+    if (!isSwap) throwIfAborted(request.signal);
     throw serverError(error, 'target_failed', 'restore', source.name);
   }
 }
@@ -40,6 +42,8 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
   const { db, request, server, target } = work;
   const now = () => serverNow(server);
   const mark = await markOf(work, await now());
+  throwIfAborted(request.signal);
+  server.outlastInterrupt();
   await insertMark(db, mark);
   const held = holdMark(db, mark._id, now);
   let swapping = false;
@@ -56,10 +60,11 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
       made.push(create);
       await updateMark(db, mark._id, { made });
     });
-    await keepCopies(db, mark);
+    await keepCopies(db, mark, request.signal);
+    throwIfAborted(request.signal);
     swapping = true;
     await updateMark(db, mark._id, { role: 'swap' });
-    const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
+    const undo = await swapCollections(db, { ...mark, role: 'swap' }, request);
     const sizeBytes = (await databaseSize(db)) ?? 0;
     return { target, sizeBytes, tables, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
   } finally {
@@ -110,13 +115,14 @@ async function loadAll(
     },
   };
   const indexes = {
+    signal: request.signal,
     apart: content.facts.consistency === 'none',
     ...(request.allowDuplicates
       ? { onRelaxed: (message: string) => request.warn({ message, subject: target, partial: true }) }
       : {}),
   };
   const tables: TableFact[] = [];
-  const read = request.scratch ? { signal: request.signal } : undefined;
+  const read = { signal: request.signal, readBack: request.scratch };
   for (const place of places) {
     const { part, create, into } = place;
     throwIfAborted(request.signal);
@@ -183,6 +189,7 @@ async function markOf(work: Work, now: Date): Promise<Mark> {
     createdAt: request.now().toISOString(),
     parts: marked,
     whole: replacesAll,
+    merge: !replacesAll && work.existing.length > 0,
     owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
     leaseUntil: leaseEnd(now),
   };
@@ -197,16 +204,9 @@ function leavingPart(
   return { undo: beside('undo', old.name) };
 }
 
-async function dropQuietly({ db, request, server, target }: Work, mark: Mark): Promise<void> {
+async function dropQuietly({ db, request, target }: Work, mark: Mark): Promise<void> {
   try {
-    if (!request.signal.aborted) return await dropLoaded(db, mark);
-    // After an abort the restore's own connections are broken.
-    const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
-    try {
-      await dropLoaded(again.client.db(target), mark);
-    } finally {
-      await again.close();
-    }
+    await dropLoaded(db, mark);
   } catch {
     const message = `what was loaded into ${target} could not be removed; it is marked, and goes with: dguard restore --recover`;
     request.warn({ message, subject: target, partial: false });

@@ -1,19 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
-import { DguardError } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
 import type { RestoreOutcome, TableFact } from '../../types.ts';
 import { catalogHash, databaseSize, listCollections, storedIn } from '../server/catalog.ts';
-import { openServer } from '../server/connection.ts';
 import { scratchDatabase } from '../server/names.ts';
 import { serverNow } from '../server/server-info.ts';
 import { createCollection } from './load.ts';
 import { holdMark, insertMark, leaseEnd, listMarks, type Mark, ownCollections, uniqueWord } from './marks.ts';
 import type { Place } from './restore.ts';
 import type { Work } from './restore-work.ts';
-
-/** How often, and how long each time, a mark that may come yet is looked for. */
-const LATE_LOOKS = 10;
-const LATE_MS = 100;
 
 /**
  * Into a marked database of its own that is gone afterwards, whatever happens; every document is read back
@@ -39,6 +33,8 @@ export async function restoreToScratch(
     owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
     leaseUntil: leaseEnd(await now()),
   };
+  throwIfAborted(request.signal);
+  server.outlastInterrupt();
   let held: ReturnType<typeof holdMark> | undefined;
   try {
     await insertMark(db, mark);
@@ -54,7 +50,7 @@ export async function restoreToScratch(
     return { target: name, sizeBytes: (await databaseSize(db)) ?? 0, tables };
   } finally {
     held?.release();
-    await dropQuietly(work, name, held !== undefined);
+    await dropQuietly(work, db);
   }
 }
 
@@ -82,22 +78,11 @@ export async function dropScratchDatabase(db: Db): Promise<boolean> {
   return isMarked;
 }
 
-/** `isMarked`: the server has confirmed the mark; else it may come yet, though its client was interrupted. */
-async function dropQuietly({ request, server }: Work, name: string, isMarked: boolean): Promise<void> {
+async function dropQuietly({ request }: Work, db: Db): Promise<void> {
   try {
-    if (!request.signal.aborted) return void (await dropScratchDatabase(server.client.db(name)));
-    // After an abort the restore's own connections are broken.
-    const again = await openServer({ ...server.source, signal: new AbortController().signal }, 'write');
-    try {
-      const db = again.client.db(name);
-      for (let looks = isMarked ? 1 : LATE_LOOKS; looks > 0; looks--) {
-        if (await dropScratchDatabase(db)) return;
-        if (looks > 1) await sleep(LATE_MS);
-      }
-    } finally {
-      await again.close();
-    }
+    await dropScratchDatabase(db);
   } catch {
+    const name = db.databaseName;
     const message = `the database ${name} could not be removed; it is marked, and goes with the next test restore`;
     request.warn({ message, subject: name, partial: false });
   }

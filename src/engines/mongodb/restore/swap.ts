@@ -1,10 +1,10 @@
 import type { Db } from 'mongodb';
-import { DguardError, errorText } from '../../../errors.ts';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
 import { document, subdocument, textField } from '../bson/bson.ts';
 import { jsonToDocument } from '../bson/ejson-read.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
-import { type InsertOptions, insertOf, rawDocuments, rawInsert } from '../server/raw.ts';
+import { insertOf, rawDocuments, rawInsert } from '../server/raw.ts';
 import { copyCollection } from './copy.ts';
 import { createCollection } from './load.ts';
 import { deleteMark, listMarks, type Mark, type MarkPart, updateMark } from './marks.ts';
@@ -16,17 +16,22 @@ type Names = Map<string, string | undefined>;
 
 /**
  * Carries a swap out whose mark says `swap`: each collection that leaves gets its undo name, and the one that
- * comes in its name; views leave first and come last. Where it fails it is taken back. Returns the mark's id
- * where something is kept for undo.
+ * comes in its name; views leave first and come last. Where it fails, or is interrupted, it is taken back at once: an
+ * interrupt must not break the connections. Returns the mark's id where something is kept for undo.
  */
-export async function swapCollections(db: Db, mark: Mark, warn: Warn): Promise<string | undefined> {
+export async function swapCollections(
+  db: Db,
+  mark: Mark,
+  { warn, signal }: { readonly warn: Warn; readonly signal: AbortSignal },
+): Promise<string | undefined> {
   try {
-    await moveAll(db, mark, warn);
+    await moveAll(db, mark, warn, signal);
   } catch (error) {
     const reverted = await revertSwap(db, mark, warn).then(
       () => true,
       () => false,
     );
+    if (reverted) throwIfAborted(signal);
     throw new DguardError('target_failed', `the collections could not be swapped: ${errorText(error)}`, {
       operation: 'swap',
       subject: db.databaseName,
@@ -52,7 +57,7 @@ export async function finishSwap(db: Db, mark: Mark, warn: Warn): Promise<string
   return await closeSwap(db, mark);
 }
 
-async function moveAll(db: Db, mark: Mark, warn: Warn): Promise<void> {
+async function moveAll(db: Db, mark: Mark, warn: Warn, signal?: AbortSignal): Promise<void> {
   const names = await readNames(db);
   for (const { name, oldView, newView } of mark.parts) {
     if (oldView === undefined || oldView === newView) continue;
@@ -60,8 +65,9 @@ async function moveAll(db: Db, mark: Mark, warn: Warn): Promise<void> {
   }
   const done = new Set(mark.done);
   for (const part of mark.parts) {
+    if (signal !== undefined) throwIfAborted(signal);
     if (part.copied !== true) await moveIn(db, names, part, warn);
-    else if (!done.has(part.name)) await copyIn(db, names, mark, part, done);
+    else if (!done.has(part.name)) await copyIn(db, names, mark, { part, done, signal });
   }
   for (const { name, newView } of mark.parts) {
     if (newView === undefined || names.has(name)) continue;
@@ -79,7 +85,11 @@ async function closeSwap(db: Db, mark: Mark): Promise<string | undefined> {
     const written = stray !== undefined && straysOf(names, { name: rest.name, stray }).length > 0;
     return written ? { ...rest, stray } : rest;
   });
-  if (!parts.some((part) => part.undo ?? part.oldView ?? part.stray)) {
+  const keeps = mark.merge === true || parts.some((part) => part.undo ?? part.oldView ?? part.stray);
+  // Else an undo would go back behind an earlier restore.
+  const isUndone =
+    keeps || (await listMarks(db)).some(({ role, _id }) => role === 'undo' && _id !== mark._id);
+  if (!isUndone) {
     await deleteMark(db, mark._id);
     return undefined;
   }
@@ -88,9 +98,9 @@ async function closeSwap(db: Db, mark: Mark): Promise<string | undefined> {
 }
 
 /** Copies what a swap is going to replace and cannot rename, before it begins. */
-export async function keepCopies(db: Db, mark: Mark): Promise<void> {
+export async function keepCopies(db: Db, mark: Mark, signal: AbortSignal): Promise<void> {
   for (const { name, copied, undo } of mark.parts)
-    if (copied === true && undo !== undefined) await copyCollection(db, name, undo, COPY);
+    if (copied === true && undo !== undefined) await copyCollection(db, name, undo, signal);
 }
 
 async function moveIn(db: Db, names: Names, part: MarkPart, warn: Warn): Promise<void> {
@@ -105,18 +115,26 @@ async function moveIn(db: Db, names: Names, part: MarkPart, warn: Warn): Promise
 }
 
 /** What `moveIn` does, for one that cannot be renamed. Its old contents were copied before. */
-async function copyIn(db: Db, names: Names, mark: Mark, part: MarkPart, done: Set<string>): Promise<void> {
-  const { name, staged } = part;
+async function copyIn(
+  db: Db,
+  names: Names,
+  mark: Mark,
+  { part: { name, staged }, done, signal }: CopyIn,
+): Promise<void> {
   await updateMark(db, mark._id, { begun: [...done, name] });
-  if (staged !== undefined) await copyCollection(db, staged, name, COPY);
+  if (staged !== undefined) await copyCollection(db, staged, name, signal);
   else if (names.has(name)) await drop(db, names, name);
   if (staged !== undefined) names.set(name, undefined);
   done.add(name);
   await updateMark(db, mark._id, { done: [...done] });
 }
 
-/** Time series have no timestamps of BSON where servers change empty ones, and FerretDB changes none. */
-const COPY: InsertOptions = {};
+interface CopyIn {
+  readonly part: MarkPart;
+  /** Names that were copied already. */
+  readonly done: Set<string>;
+  readonly signal: AbortSignal | undefined;
+}
 
 /** How often a name is freed again that an application keeps taking. */
 const ATTEMPTS = 50;
@@ -205,7 +223,7 @@ export async function revertSwap(db: Db, mark: Mark, warn: Warn): Promise<void> 
 
 /** What a copied one was before its swap began; nothing, where nothing was there. */
 async function copyBack(db: Db, names: Names, { name, undo }: MarkPart): Promise<void> {
-  if (undo !== undefined && names.has(undo)) await copyCollection(db, undo, name, COPY);
+  if (undo !== undefined && names.has(undo)) await copyCollection(db, undo, name);
   else if (undo === undefined && names.has(name)) await drop(db, names, name);
 }
 

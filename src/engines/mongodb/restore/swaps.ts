@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb';
-import { DguardError, errorText } from '../../../errors.ts';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
@@ -35,7 +35,11 @@ export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
     withDatabases(request, 'recover', async (db, server) => {
       const done: string[] = [];
       const now = await serverNow(server);
-      for (const mark of await listMarks(db)) {
+      const marks = await listMarks(db);
+      throwIfAborted(request.signal);
+      server.outlastInterrupt();
+      for (const mark of marks) {
+        throwIfAborted(request.signal);
         if (isHeld(mark, request.host, now)) continue;
         try {
           const settled = await settle(db, mark, request);
@@ -63,20 +67,25 @@ export const mongodbSwaps: TargetSwaps<MongodbOptions> = {
         throw new DguardError('nothing_there', 'there is no undo copy of this database', {
           operation: 'undo',
           subject: db.databaseName,
-          hint: 'restore an earlier backup instead: dguard list',
+          hint: 'a restore to an empty database keeps none, drop it to take that back; or restore an earlier backup: dguard list',
         });
       }
       const restored = await asCopy(db, newest);
       const mark = await markOfUndo(db, newest, request, server);
+      throwIfAborted(request.signal);
+      server.outlastInterrupt();
       await insertMark(db, mark);
       const held = holdMark(db, mark._id, () => serverNow(server));
       try {
-        await keepCopies(db, mark).catch(async (error: unknown) => {
+        try {
+          await keepCopies(db, mark, request.signal);
+          throwIfAborted(request.signal);
+        } catch (error) {
           await dropLoaded(db, mark).catch(() => {});
           throw error;
-        });
+        }
         await updateMark(db, mark._id, { role: 'swap' });
-        const undo = await swapCollections(db, { ...mark, role: 'swap' }, request.warn);
+        const undo = await swapCollections(db, { ...mark, role: 'swap' }, request);
         return { target: db.databaseName, restored, ...(undo === undefined ? {} : { undo: undoName(undo) }) };
       } finally {
         held.release();
@@ -182,6 +191,7 @@ async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server):
     parts,
     from: copy._id,
     whole: copy.whole === true,
+    merge: copy.merge === true,
     owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
     leaseUntil: leaseEnd(await serverNow(server)),
   };
@@ -248,6 +258,7 @@ async function withServer<T>(
       await server.close();
     }
   } catch (error) {
+    if (!(error instanceof DguardError)) throwIfAborted(source.signal);
     throw serverError(error, 'target_failed', operation, source.name);
   }
 }

@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient, MongoClientOptions } from 'mongodb';
 import { abortError, DguardError, throwIfAborted } from '../../../errors.ts';
+import { withSession } from '../../sessions.ts';
 import type { EngineSource } from '../../types.ts';
+import { giveUpWhenGone } from '../../unbroken.ts';
 import type { MongodbOptions } from '../options.ts';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -78,8 +81,16 @@ export interface Server {
   readonly source: EngineSource<MongodbOptions>;
   readonly connection: Connection;
   readonly client: MongoClient;
+  /**
+   * From here on an interrupt breaks no connection: what was begun is ended, or put back, by whoever began it, and all
+   * that the server was told is known to be done. Unless it answers no more: then they are broken nevertheless.
+   */
+  outlastInterrupt(): void;
   close(): Promise<void>;
 }
+
+/** How long a server may take to hear that its sessions end. */
+const GOODBYE_MS = 2000;
 
 /**
  * Connects and authenticates. Throws the driver's errors; an abort breaks every connection. To write, all is
@@ -111,9 +122,24 @@ export async function openServer(
   }
   const abort = () => void client.close(true).catch(() => {});
   source.signal.addEventListener('abort', abort, { once: true });
+  let unheard = () => source.signal.removeEventListener('abort', abort);
   const close = async () => {
-    source.signal.removeEventListener('abort', abort);
-    await client.close(true).catch(() => {});
+    unheard();
+    const said = new AbortController();
+    const waited = sleep(GOODBYE_MS, undefined, { signal: said.signal }).catch(() => {});
+    // The driver waits for ever to write to a socket that the server has closed in this very moment.
+    await Promise.race([client.close(true).catch(() => {}), waited]);
+    said.abort();
+  };
+  const outlastInterrupt = () => {
+    unheard();
+    const unbroken = { ...source, signal: new AbortController().signal };
+    const ask = () =>
+      withSession(
+        () => openServer(unbroken, purpose),
+        async () => {},
+      );
+    unheard = giveUpWhenGone(source.signal, ask, abort);
   };
   try {
     await client.connect();
@@ -123,7 +149,7 @@ export async function openServer(
     if ((error as { name?: string }).name === 'MongoParseError') throw invalid(error);
     throw error;
   }
-  return { source, connection, client, close };
+  return { source, connection, client, outlastInterrupt, close };
 }
 
 function redacted(error: unknown, options: MongodbOptions): string {

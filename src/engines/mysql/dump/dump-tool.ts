@@ -1,4 +1,5 @@
-import { type Child, openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
+import type { Child } from '../../../child/types.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
 import type { TableInfo } from '../server/catalog.ts';
 import type { Server } from '../server/server.ts';

@@ -22,7 +22,10 @@ export async function inspectBackup(
   const findings: string[] = [];
   const script = await findScript(content);
   const created = new Set<string>();
-  const handler = dumpHandler({ schema: 'x', definer: 'keep' }, { events: {}, definers: new Set() });
+  const handler = dumpHandler(
+    { schema: 'x', from: '', sequences: '', definer: 'keep' },
+    { events: {}, definers: new Set() },
+  );
   const watching: StatementHandler = {
     insert: () => 'skip',
     statement(text) {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session } from '../server/session.ts';
 
-/** Who may stop what a session does, and how a statement of a connection is ended. */
+/** Who may stop what a session does, and what ends its statement. */
 export interface Interrupt {
   readonly signal: AbortSignal;
-  readonly stop: (connection: string) => Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** How often the statements of an interrupted piece of work are ended, until it has ended itself. */
@@ -19,19 +19,19 @@ export async function runInterruptibly(
   { signal, stop }: Interrupt,
   work: () => Promise<void>,
 ): Promise<void> {
-  const [row] = await session.rows<{ id: string }>('SELECT CONNECTION_ID() AS id');
   let ended = false;
   let stopping: Promise<void> | undefined;
   const stopAll = async () => {
     while (!ended) {
-      await stop(row!.id);
+      await stop();
       await sleep(STOP_MS);
     }
   };
   const abort = () => {
     stopping = stopAll();
   };
-  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
   try {
     await work();
   } finally {

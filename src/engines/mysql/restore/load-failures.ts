@@ -25,6 +25,10 @@ function withoutStatement(message: string): string {
 
 const HINTS: readonly [RegExp, string][] = [
   [
+    /ERROR 1064\b.* near '(OR REPLACE )?SEQUENCE\b/is,
+    'the backup has a sequence, which only MariaDB knows: restore to MariaDB, or the tables alone: --only',
+  ],
+  [
     /ERROR (1153|2006|2013|2020)\b/,
     'a row is larger than the server takes: SET GLOBAL max_allowed_packet = 1073741824',
   ],

@@ -1,4 +1,4 @@
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import { ROWS_BEGIN, ROWS_END } from '../dump/dump-stream.ts';
 import type { Server } from '../server/server.ts';
@@ -7,10 +7,12 @@ import type { Tools } from '../server/tools.ts';
 import { clientMarks } from './client-marks.ts';
 import type { Script } from './content.ts';
 import { loadFailure } from './load-failures.ts';
-import { type CodeKind, createdKind, isWord, rewriteCode } from './rewrite.ts';
+import { moveReferences } from './references.ts';
+import { type CodeKind, createdKind, rewriteCode } from './rewrite.ts';
 import { openRowLoaders } from './row-loaders.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
-import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
+import { isWord, joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
+import { heldViews } from './views.ts';
 
 type Definer = Parameters<typeof rewriteCode>[1]['definer'];
 
@@ -19,6 +21,10 @@ export interface LoadRequest {
   readonly tools: Tools;
   /** An empty schema. */
   readonly schema: string;
+  /** The schema that was dumped. */
+  readonly from: string;
+  /** Where the sequences are that its tables take values from. */
+  readonly sequences: string;
   readonly definer: Definer;
   /** Tables to load; undefined: everything. */
   readonly chosen?: (table: string) => boolean;
@@ -39,8 +45,9 @@ export interface Loaded {
 const PARALLEL_BYTES = 8 * 1024 * 1024;
 
 /**
- * Loads a dump with the client, rows of a large one over several connections meanwhile; its statements looked at on their way: each must be one that a dump of one
- * schema has. Throws `corrupt` for others, `target_failed` for what the server refuses.
+ * Loads a dump with the client, rows of a large one over several connections meanwhile. Its statements are looked at on
+ * their way: each must be one that a dump of one schema has. Throws `corrupt` for others, `target_failed` for what the
+ * server refuses.
  */
 export async function loadScript(script: Script, request: LoadRequest): Promise<Loaded> {
   const { server, tools } = request;
@@ -102,13 +109,15 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
 
 /** What a dump of one schema consists of; everything else is refused. */
 export function dumpHandler(
-  request: Pick<LoadRequest, 'schema' | 'definer' | 'chosen'> & {
+  request: Pick<LoadRequest, 'schema' | 'from' | 'sequences' | 'definer' | 'chosen'> & {
     /** Rows may be loaded in any order by others. */
     readonly aside?: boolean;
   },
   seen: { events: Record<string, string>; definers: Set<string> },
 ): StatementHandler {
   const { chosen } = request;
+  const [from, to] = [byteString(request.from), byteString(request.schema)];
+  const views = heldViews();
   let inRows = false;
   /** Without a primary key rows are kept in the order in which they come. */
   const inOrder = new Set<string>();
@@ -128,6 +137,7 @@ export function dumpHandler(
             throw foreign(text);
           if (text.trim() === ROWS_BEGIN) inRows = request.aside === true;
           else if (text.trim() === ROWS_END) inRows = false;
+          views.set(words);
           return text;
         case 'UNLOCK':
         case 'COMMIT':
@@ -167,6 +177,7 @@ export function dumpHandler(
       if (!wanted(name)) return 'skip';
       return inRows && name !== undefined && !inOrder.has(nameOf(name)) ? 'aside' : 'pass';
     },
+    end: () => views.statements(),
   };
 
   function created(text: string, tokens: readonly Token[], words: readonly Token[]): string | undefined {
@@ -178,24 +189,45 @@ export function dumpHandler(
         !words.some((word, at) => isWord(word, 'PRIMARY') && isWord(words[at + 1], 'KEY'))
       )
         inOrder.add(nameOf(name));
-      return only(text, name);
+      return only(moveSequences(text, from, byteString(request.sequences)), name);
     }
     if (!CODE.includes(kind as CodeKind)) throw foreign(text);
     // A function of a shared library: code for the server's own process.
     if (isWord(words.at(-2), 'SONAME')) throw foreign(text);
-    const code = rewriteCode(text, { definer: request.definer, eventStatus: 'DISABLE' });
+    const code = rewriteCode(text, {
+      definer: request.definer,
+      eventStatus: 'DISABLE',
+      // MariaDB names the schema in a view whose definer is gone.
+      ...(from === '' ? {} : { schema: { from, to } }),
+    });
     if (code.definer !== undefined) seen.definers.add(utf8(code.definer));
     if (code.eventStatus !== undefined) seen.events[utf8(code.name)] = code.eventStatus;
+    if (chosen === undefined && kind === 'view' && code.definer !== undefined) {
+      views.hold(code.name, code.sql);
+      return undefined;
+    }
     if (chosen === undefined) return code.sql;
     return kind === 'trigger' && chosen(utf8(code.table ?? '')) ? code.sql : undefined;
   }
 }
 
+/** A table's definition whose defaults take from sequences where they are now. */
+function moveSequences(text: string, from: string, to: string): string {
+  if (from === '' || !/\bnextval\(/i.test(text)) return text;
+  const tokens = tokenize(text);
+  moveReferences(tokens, from, to);
+  return joined(tokens);
+}
+
 const CODE: readonly CodeKind[] = ['view', 'trigger', 'function', 'procedure', 'package', 'event'];
 
 function renamed(tokens: readonly Token[], name: Token, schema: string): string {
-  const bytes = Buffer.from(identifier(schema), 'utf8').toString('latin1');
-  return joined(tokens.map((token) => (token === name ? { type: 'name', text: bytes } : token)));
+  const text = byteString(identifier(schema));
+  return joined(tokens.map((token) => (token === name ? { type: 'name', text } : token)));
+}
+
+function byteString(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
 function utf8(bytes: string): string {

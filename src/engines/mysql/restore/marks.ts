@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import { DguardError } from '../../../errors.ts';
 import { OWN_PREFIX, schemaSize } from '../server/catalog.ts';
+import type { ForeignKey } from '../server/foreign-keys.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 
 /**
@@ -22,6 +24,8 @@ export interface Mark {
   readonly events?: Readonly<Record<string, string>>;
   /** What a merge replaced: some tables, and those that it added. */
   readonly merge?: { readonly added: readonly string[] };
+  /** Foreign keys that its tables had, to what stayed at the target. */
+  readonly keys?: readonly ForeignKey[];
 }
 
 export interface MarkedSchema extends Mark {
@@ -96,18 +100,33 @@ export async function readMark(session: Session, schema: string): Promise<Mark |
   }
 }
 
-/** Says, as long as the session lives, that a marked schema is worked on: nothing that cleans up takes it away. */
-export async function holdSchema(session: Session, schema: string): Promise<void> {
-  await session.rows(`SELECT GET_LOCK(${literal(lockName(schema))}, 0) AS got`);
+/**
+ * Says, as long as the session lives, that a marked schema is worked on: nothing that cleans up takes it away. Returns
+ * the number of its connection, as KILL takes it. Errors: `locked` where another session holds it for over `waitS`.
+ */
+export async function holdSchema(session: Session, schema: string, waitS = 0): Promise<string> {
+  const [row] = await session.rows<{ got: string | null; id: string }>(
+    `SELECT GET_LOCK(${literal(lockName(schema))}, ${waitS}) AS got, CONNECTION_ID() AS id`,
+  );
+  if (row?.got === '1') return row.id;
+  throw new DguardError('locked', 'another restore of this database is at work', {
+    operation: 'restore',
+    subject: schema,
+    hint: 'try again when it has ended',
+  });
 }
 
-/** Takes the hold of a schema over from another session of ours, at no moment free. */
-export async function takeHold(from: Session, to: Session, schema: string): Promise<void> {
-  const lock = literal(lockName(schema));
-  const taken = to.rows(`SELECT GET_LOCK(${lock}, 10) AS got`);
-  await from.rows(`SELECT RELEASE_LOCK(${lock}) AS freed`).catch(() => {});
-  await taken;
+/** Takes the hold of a schema over from another session of ours, at no moment free. Returns what `holdSchema` does. */
+export async function takeHold(from: Session, to: Session, schema: string): Promise<string> {
+  const [connection] = await Promise.all([
+    holdSchema(to, schema, TAKE_S),
+    from.rows(`SELECT RELEASE_LOCK(${literal(lockName(schema))}) AS freed`).catch(() => {}),
+  ]);
+  return connection;
 }
+
+/** The server notices that long that the session which holds it was broken. */
+const TAKE_S = 10;
 
 export async function isHeld(session: Session, schema: string): Promise<boolean> {
   return (await holderOf(session, schema)) !== undefined;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errorText } from '../../../errors.ts';
+import { lookUntil, withSession } from '../../sessions.ts';
 import { listTables, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { listCode } from '../server/code.ts';
 import { serverErrorNumber } from '../server/failures.ts';
@@ -19,10 +19,6 @@ import {
 } from './marks.ts';
 import type { Work } from './restore-work.ts';
 
-/** How often, and how long each time, an ended connection is waited for. */
-const MAX_LOOKS = 100;
-const LOOK_MS = 100;
-
 /** ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE. */
 const READ_ONLY = [1290, 1836];
 
@@ -31,16 +27,15 @@ export function uniqueWord(): string {
   return randomBytes(4).toString('hex');
 }
 
-/**
- * Creates a marked, empty schema, held by this session; its name is given, or one beside the target's.
- */
-export async function createMarked(
-  session: Session,
-  mark: Mark,
-  facts: SchemaFacts,
-  name = besideName(mark.target, mark.role === 'swap' ? 'undo' : mark.role, uniqueWord()),
-): Promise<string> {
+/** Creates a marked, empty schema beside the target, held by this session; returns its name. */
+export async function createMarked(session: Session, mark: Mark, facts: SchemaFacts): Promise<string> {
+  const name = besideName(mark.target, mark.role === 'swap' ? 'undo' : mark.role, uniqueWord());
   await holdSchema(session, name);
+  await createHeld(session, mark, facts, name);
+  return name;
+}
+
+async function createHeld(session: Session, mark: Mark, facts: SchemaFacts, name: string): Promise<void> {
   const collate = facts.collation === '' ? '' : ` COLLATE ${facts.collation}`;
   try {
     await session.run(`CREATE DATABASE ${identifier(name)} CHARACTER SET ${facts.charset}${collate}`);
@@ -64,7 +59,6 @@ export async function createMarked(
     await session.run(`DROP DATABASE ${identifier(name)}`).catch(() => {});
     throw error;
   }
-  return name;
 }
 
 /** A marked, empty schema for what a restore loads, beside the target or under its name. What is interrupted leaves none. */
@@ -73,11 +67,14 @@ export async function createForLoad(
   mark: Mark & { readonly role: 'new' | 'scratch' },
   name = besideName(mark.target, mark.role, uniqueWord()),
 ): Promise<string> {
+  const connection = await holdSchema(session, name);
   try {
-    return await createMarked(session, mark, facts, name);
+    await createHeld(session, mark, facts, name);
+    return name;
   } catch (error) {
-    if (!request.signal.aborted) throw error;
-    await dropUnfinished(server, name).catch((problem: unknown) => {
+    const isRefused = error instanceof DguardError && serverErrorNumber(error.cause) !== undefined;
+    if (!request.signal.aborted || isRefused) throw error;
+    await dropUnfinished(server, name, connection).catch((problem: unknown) => {
       const message = `the database ${name} may be left, empty: ${errorText(problem)}`;
       request.warn({ message, subject: name, partial: false });
     });
@@ -85,16 +82,19 @@ export async function createForLoad(
   }
 }
 
-/** The server goes on with what a client that is gone has sent: that is waited for, then nothing of it stays. */
-async function dropUnfinished(server: Server, name: string): Promise<void> {
+/**
+ * The server goes on with what a client that is gone has sent over its `connection`: that is waited for, then nothing of
+ * it stays. What another session holds is not of this restore.
+ */
+async function dropUnfinished(server: Server, name: string, connection: string): Promise<void> {
   await withFreshSession(server, async (session) => {
-    for (let looks = 0; ; looks++) {
-      const holder = await holderOf(session, name);
-      if (holder === undefined) break;
-      if (looks === MAX_LOOKS) throw new Error('the server does not stop creating it');
-      await session.run(`KILL ${holder}`).catch(() => {});
-      await sleep(LOOK_MS);
-    }
+    const isOver = await lookUntil(async () => {
+      if ((await holderOf(session, name)) !== connection) return true;
+      await session.run(`KILL ${connection}`).catch(() => {});
+      return false;
+    });
+    if (!isOver) throw new Error('the server does not stop creating it');
+    await holdSchema(session, name);
     if ((await readSchema(session, name)) === undefined) return;
     if ((await readMark(session, name)) === undefined && !(await isEmptySchema(session, name))) return;
     await session.run(`DROP DATABASE ${identifier(name)}`);
@@ -109,12 +109,7 @@ export async function withFreshSession<T>(
 ): Promise<T> {
   const again = openServer({ ...server.source, signal });
   try {
-    const session = await again.open();
-    try {
-      return await use(session);
-    } finally {
-      await session.close();
-    }
+    return await withSession(() => again.open(), use);
   } finally {
     await again.dispose();
   }

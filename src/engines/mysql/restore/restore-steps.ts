@@ -1,6 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { createCode, readCode } from '../server/code.ts';
+import type { Flavour } from '../server/connection.ts';
 import { maySetDefiner } from '../server/privileges.ts';
 import { identifier } from '../server/session.ts';
 import { compareVersions } from '../server/tools.ts';
@@ -19,6 +20,9 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
     server,
     tools,
     schema,
+    from: work.facts.schema,
+    // Chosen tables come without them.
+    sequences: request.only.length > 0 || work.merge ? work.target : schema,
     definer,
     // A merge takes the tables with rows; a new schema takes all of what the backup holds.
     ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(name) } : {}),
@@ -59,6 +63,7 @@ export async function compare(work: Work, schema: string, strict: boolean): Prom
     {
       tables: work.tables,
       approximate: (table) => facts.counts === 'approximate' || facts.non_transactional.includes(table),
+      oldEnd: work.script.format === 'native' && endsIn2038(facts) && !endsIn2038(info),
       ...(sha256 === undefined || !whole || !sameVersion ? {} : { schemaSha256: sha256 }),
     },
     target,
@@ -71,6 +76,11 @@ export async function compare(work: Work, schema: string, strict: boolean): Prom
   // Every statement was carried out and every row counted: no reason to keep it from who needs it.
   tell(`${message}; compare with mysqldump --no-data`);
   return compared.tables;
+}
+
+/** Whether time ends in 2038 for a server. */
+function endsIn2038({ flavour, version }: { readonly flavour: Flavour; readonly version: string }): boolean {
+  return flavour === 'mariadb' && compareVersions(version, '11.5') < 0;
 }
 
 function minor(version: string): string {

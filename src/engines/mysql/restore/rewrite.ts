@@ -1,4 +1,5 @@
-import { joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
+import { moveReferences } from './references.ts';
+import { isWord, joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 
 export type CodeKind = 'view' | 'trigger' | 'function' | 'procedure' | 'package' | 'package body' | 'event';
 
@@ -80,20 +81,6 @@ export function rewriteCode(sql: string, options: RewriteOptions): Rewritten {
     ...(eventStatus === undefined ? {} : { eventStatus }),
     ...(definer === undefined ? {} : { definer: definer.text }),
   };
-}
-
-/** References to a schema by its name, as in `old`.`table`, become another's. */
-export function moveReferences(tokens: Token[], from: string, to: string): void {
-  for (let at = 0; at + 2 < tokens.length; at++) {
-    if (tokens[at]!.type !== 'name' || nameOf(tokens[at]!) !== from) continue;
-    if (tokens[at + 1]!.text !== '.' || tokens[at + 2]!.type !== 'name' || tokens[at - 1]?.text === '.')
-      continue;
-    tokens[at] = { type: 'name', text: `\`${to.replaceAll('`', '``')}\`` };
-  }
-}
-
-export function isWord(token: Token | undefined, word: string): boolean {
-  return token?.type === 'word' && token.text.toUpperCase() === word;
 }
 
 /** Where the word is that says what is created: the first that is none of a header's options. */

@@ -11,6 +11,8 @@ export interface StatementHandler {
   statement(text: string): string | undefined;
   /** The beginning of an INSERT, up to its first parenthesis; the rest is never held. */
   insert(head: string): Verdict;
+  /** What is to be sent after all else, without delimiters. */
+  end?(): readonly string[];
 }
 
 /** Who carries out statements beside the script. */
@@ -29,6 +31,10 @@ const MAX_STATEMENT_BYTES = 64 * 1024 * 1024;
 const MAX_ASIDE_BYTES = 8 * 1024 * 1024;
 /** No sign that has to be seen as a whole is longer: `/*`, a delimiter. */
 const LOOKAHEAD_BYTES = 16;
+
+/** A SET statement is no longer. */
+const MAX_SET_CHARS = 4096;
+const SQL_MODE = /(?<![@\w])(?:@@)?(?:SESSION\s+|SESSION\.)?SQL_MODE\s*=\s*('([^']*)'|@)/gi;
 
 const QUOTE = 0x27;
 const DOUBLE = 0x22;
@@ -61,6 +67,9 @@ export async function* scanStatements(
   /** The quote that we are in; NEWLINE: a comment to the end of the line; STAR: one to its end sign. */
   let inside = 0;
   let delimiter: Buffer = Buffer.from(';');
+  /** What quotes mean to the server and to its client, by the sql_mode that the dump sets. */
+  let backslashes = true;
+  let ansiQuotes = false;
   let held: Buffer[] = [];
   let heldBytes = 0;
   let word = '';
@@ -117,9 +126,10 @@ export async function* scanStatements(
           continue;
         }
         // A string: the byte after a backslash is never its end. A doubled quote ends one and begins another.
+        const escapes = inside === DOUBLE ? !ansiQuotes && backslashes : backslashes;
         while (at < limit) {
           const inner = data[at]!;
-          if (inner === BACKSLASH) at += 2;
+          if (inner === BACKSLASH && escapes) at += 2;
           else if (inner === inside) {
             at++;
             inside = 0;
@@ -158,6 +168,11 @@ export async function* scanStatements(
           else out.push(bytes, data.subarray(at, end));
         } else if (mode !== 'skip') {
           const text = release();
+          const mode = sqlModeOf(text);
+          if (mode !== undefined) {
+            backslashes = !/\bNO_BACKSLASH_ESCAPES\b/i.test(mode);
+            ansiQuotes = /\bANSI(_QUOTES)?\b/i.test(mode);
+          }
           const sent = text.trim() === '' ? text : handler.statement(text);
           if (sent !== undefined) out.push(Buffer.from(sent, 'latin1'), data.subarray(at, end));
         }
@@ -249,6 +264,9 @@ export async function* scanStatements(
   const rest = release();
   const open = mode !== 'head' || word !== '' || skipBytes > 0;
   if (open || (inside !== 0 && inside !== NEWLINE)) throw broken('ends within a statement');
+  for (const sent of handler.end?.() ?? []) {
+    yield Buffer.concat([Buffer.from(`\n${sent}`, 'latin1'), delimiter, Buffer.from('\n')]);
+  }
   if (rest !== '') yield Buffer.from(rest, 'latin1');
 }
 
@@ -259,6 +277,12 @@ interface Statement {
 function matches(data: Buffer, at: number, wanted: Buffer): boolean {
   for (let i = 1; i < wanted.length; i++) if (data[at + i] !== wanted[i]) return false;
   return true;
+}
+
+/** The sql_mode that a statement sets; '' where it sets what was before, which a dump's own is. */
+function sqlModeOf(statement: string): string | undefined {
+  if (statement.length > MAX_SET_CHARS) return undefined;
+  return [...statement.matchAll(SQL_MODE)].map(([, , mode]) => mode ?? '').at(-1);
 }
 
 function isLetter(byte: number): boolean {

@@ -10,7 +10,8 @@ import { listMarked, type MarkedSchema, readMark } from './marks.ts';
 import { dropMarked, dropUnmarked } from './place.ts';
 import { refuseReferences } from './preflight.ts';
 import { targetSource } from './restore-work.ts';
-import { finishSwap, isSwapped, revertSwap, swapUnbroken } from './swap.ts';
+import { swapUnbroken } from './swap.ts';
+import { finishSwap, isSwapped, revertSwap } from './swap-end.ts';
 import { readPlan } from './swap-plan.ts';
 
 type Request = TargetRequest<MysqlOptions>;

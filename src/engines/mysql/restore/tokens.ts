@@ -37,5 +37,12 @@ export function significant(tokens: readonly Token[]): number[] {
 
 /** The name that a word or a quoted identifier stands for. */
 export function nameOf(token: Token): string {
-  return token.type === 'name' ? token.text.slice(1, -1).replaceAll('``', '`') : token.text;
+  if (token.type === 'name') return token.text.slice(1, -1).replaceAll('``', '`');
+  // A name of a session with ANSI_QUOTES.
+  if (token.text.startsWith('"')) return token.text.slice(1, -1).replaceAll('""', '"');
+  return token.text;
+}
+
+export function isWord(token: Token | undefined, word: string): boolean {
+  return token?.type === 'word' && token.text.toUpperCase() === word;
 }

@@ -191,5 +191,13 @@ async function dropOne(
   schema: string,
   { kind, name }: Pick<CodeObject, 'kind' | 'name'>,
 ): Promise<void> {
-  await session.run(`DROP ${kind.toUpperCase()} IF EXISTS ${identifier(schema)}.${identifier(name)}`);
+  const drop = `DROP ${kind.toUpperCase()} IF EXISTS ${identifier(schema)}.${identifier(name)}`;
+  // Before 11 MariaDB knows packages in this mode alone.
+  const inMode = kind.startsWith('package');
+  if (inMode) await session.run("SET SESSION sql_mode = 'ORACLE'");
+  try {
+    await session.run(drop);
+  } finally {
+    if (inMode) await session.run("SET SESSION sql_mode = ''").catch(() => {});
+  }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { isWord, moveReferences, rewriteCode } from '../restore/rewrite.ts';
-import { joined, significant, tokenize } from '../restore/tokens.ts';
+import { moveReferences } from '../restore/references.ts';
+import { rewriteCode } from '../restore/rewrite.ts';
+import { isWord, joined, significant, tokenize } from '../restore/tokens.ts';
 import type { TableInfo } from './catalog.ts';
 import { readCode } from './code.ts';
 import { serverErrorNumber } from './failures.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import { DguardError, errnoOf, errorText, throwIfAborted } from '../../../errors.ts';
 import type { EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';

@@ -1,7 +1,7 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { readChild } from '../../../child.ts';
+import { readChild } from '../../../child/read.ts';
 import { DguardError } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';

@@ -1,10 +1,12 @@
-import { mkdtemp, open, statfs } from 'node:fs/promises';
+import { mkdtemp, open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { readChild } from '../../../child.ts';
+import { readChild } from '../../../child/read.ts';
 import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { freeBytesOf } from '../../../folders.ts';
 import type { BackupContent } from '../../types.ts';
 import type { Archive, StreamEntry } from '../restore/content.ts';
+import { textOf } from '../server/encodings.ts';
 import type { Tools } from '../server/tools.ts';
 import { archiveAsDirectory } from './archive-directory.ts';
 import { createOffsetScanner, type DataBlock, type OffsetScanner } from './archive-offsets.ts';
@@ -56,8 +58,8 @@ export async function readableArchive(
   request: ParallelRequest,
   shared: boolean,
 ): Promise<Readable> {
-  const { bavail, bsize } = await statfs(request.tempDir);
-  const roomBytes = (bavail * bsize) / 1.05;
+  const freeBytes = (await freeBytesOf(request.tempDir)) ?? Number.POSITIVE_INFINITY;
+  const roomBytes = freeBytes / 1.05;
   const fits = archive.sizeBytes < roomBytes;
   const jobs = request.parallelJobs ?? Math.min(USUAL_JOBS, availableParallelism());
   if (archive.kind === 'custom') {
@@ -89,7 +91,7 @@ export async function readableArchive(
   if (!fits) {
     throw new DguardError(
       'storage_full',
-      `the dump needs ${archive.sizeBytes} bytes in ${request.tempDir}, ${bavail * bsize} are free`,
+      `the dump needs ${archive.sizeBytes} bytes in ${request.tempDir}, ${freeBytes} are free`,
       {
         operation: 'restore',
         hint: 'point temp_dir at a larger disk',
@@ -108,6 +110,12 @@ export function definitionsOf(content: BackupContent, archive: Archive, { tempDi
   return { kind: 'stdin', open: () => content.read(archive.entry) };
 }
 
+/** The encoding of the database that a backup is of, as its manifest has it. */
+export function encodingOf(content: BackupContent): string | undefined {
+  const database = content.facts.engine?.['database'] as { readonly encoding?: unknown } | undefined;
+  return typeof database?.encoding === 'string' ? database.encoding : undefined;
+}
+
 /** Writes what a list of contents needs, and nothing more, then returns pg_restore's own list. */
 export async function listContents(
   content: BackupContent,
@@ -119,6 +127,7 @@ export async function listContents(
     env: request.env,
     signal: request.signal,
     maxBytes: TOC_MAX_BYTES,
+    decode: (bytes: Buffer) => textOf(bytes, encodingOf(content)),
     failure: { code: 'corrupt', operation: 'read dump' },
   } as const;
   const argv = [...tools.argv('pg_restore'), '--list'];

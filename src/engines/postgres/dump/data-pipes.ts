@@ -1,7 +1,7 @@
 import { constants, openSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import { readChild } from '../../../child.ts';
+import { readChild } from '../../../child/read.ts';
 import { errnoOf, throwIfAborted } from '../../../errors.ts';
 
 /** A named pipe in the place of a file that a program is going to read once, from its begin to its end. */

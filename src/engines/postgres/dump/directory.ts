@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
+import { freeBytesOf } from '../../../folders.ts';
 import type { Member } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
@@ -68,11 +69,11 @@ export async function* directoryMembers(
 
 async function requireRoom(snapshot: Snapshot, folder: string, subject: string): Promise<void> {
   const needed = snapshot.sizeBytes ?? 0;
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= needed) return;
+  const free = await freeBytesOf(folder);
+  if (free === undefined || free >= needed) return;
   throw new DguardError(
     'storage_full',
-    `a parallel dump needs up to ${needed} bytes in ${folder}, ${bavail * bsize} are free`,
+    `a parallel dump needs up to ${needed} bytes in ${folder}, ${free} are free`,
     { operation: 'dump', subject, hint: 'point temp_dir at a larger disk, or set parallel_jobs: 1' },
   );
 }

@@ -22,6 +22,8 @@ export interface Snapshot {
   readonly server: Server;
   readonly session: Session;
   readonly database: string;
+  /** The database's own. */
+  readonly encoding: string;
   readonly id: string;
   readonly tools: Tools;
   readonly tables: readonly TableInfo[];
@@ -91,7 +93,9 @@ export async function dumpDatabase(
     const size = await databaseSize(session, database);
 
     await beginLocked(session, server.lockTimeoutMs);
-    const [exported] = await session.rows<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
+    const [exported] = await session.rows<{ id: string; encoding: string }>(
+      'SELECT pg_catalog.pg_export_snapshot() AS id, pg_catalog.getdatabaseencoding() AS encoding',
+    );
     const snapshotAt = source.now();
     const tables = await listTables(session);
     const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
@@ -99,7 +103,7 @@ export async function dumpDatabase(
       server,
       session,
       database,
-      id: exported!.id,
+      ...exported!,
       tools,
       tables,
       withoutRows,
@@ -115,7 +119,7 @@ export async function dumpDatabase(
     const begun = request.format === 'jsonl' ? undefined : beginDump(snapshot, request, subject);
     if (begun) ({ ended } = begun);
     // All else is asked in the same snapshot, while pg_dump works.
-    const description = describe(snapshot, version.num, subject);
+    const description = describe(snapshot, version.num, subject, begun !== undefined);
     description.catch(() => {});
     let counting: Promise<readonly TableFact[]> | undefined;
     const count = () => {
@@ -207,7 +211,12 @@ interface Description {
 }
 
 /** What the manifest says of the source beside its rows. */
-async function describe(snapshot: Snapshot, versionNum: number, subject: string): Promise<Description> {
+async function describe(
+  snapshot: Snapshot,
+  versionNum: number,
+  subject: string,
+  largeObjects: boolean,
+): Promise<Description> {
   const { session, countsRows, database, sizeBytes, tools, tables, withoutRows } = snapshot;
   try {
     const facts = (await readDatabase(session, database)) as DatabaseFacts;
@@ -222,7 +231,7 @@ async function describe(snapshot: Snapshot, versionNum: number, subject: string)
         parents: parentNames(tables),
         row_counts: countsRows ? 'exact' : 'estimate',
       },
-      schema: await schemaHash(session),
+      schema: await schemaHash(session, { largeObjects }),
     };
   } catch (error) {
     throw serverError(error, 'source_failed', 'dump', subject);

@@ -1,4 +1,4 @@
-import type { Child } from '../../../child.ts';
+import type { Child } from '../../../child/types.ts';
 import { DguardError } from '../../../errors.ts';
 import type { Member } from '../../member.ts';
 import type { DumpRequest, TableFact } from '../../types.ts';

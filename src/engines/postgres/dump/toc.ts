@@ -1,3 +1,5 @@
+import { tableName } from '../server/table-name.ts';
+
 /** One entry of `pg_restore --list`: `3345; 0 16385 TABLE DATA public users owner`. */
 export interface TocEntry {
   /** The dump's own number of it. */
@@ -14,13 +16,13 @@ export function parseToc(list: string): TocEntry[] {
   });
 }
 
-/** Whether an entry is the rows of one of the tables, named `schema.table`. */
+/** Whether an entry is the rows of one of the tables, named as it is listed. */
 export function isDataOf(entry: TocEntry, tables: ReadonlySet<string>): boolean {
   return possibleNames(entry).some((name) => tables.has(name));
 }
 
 /**
- * What the table of a `TABLE DATA` entry may be called, as `schema.table`. The list separates by blanks what
+ * What the table of a `TABLE DATA` entry may be called. The list separates by blanks what
  * may have blanks in it, so each way to cut it is one.
  */
 export function possibleNames(entry: TocEntry): string[] {
@@ -30,7 +32,7 @@ export function possibleNames(entry: TocEntry): string[] {
   // The last word or words are the owner.
   for (let nameEnd = words.length - 1; nameEnd >= 2; nameEnd--) {
     for (let schemaEnd = 1; schemaEnd < nameEnd; schemaEnd++) {
-      names.push(`${words.slice(0, schemaEnd).join(' ')}.${words.slice(schemaEnd, nameEnd).join(' ')}`);
+      names.push(tableName(words.slice(0, schemaEnd).join(' '), words.slice(schemaEnd, nameEnd).join(' ')));
     }
   }
   return names;
@@ -79,14 +81,16 @@ export function parseForeignKeys(sql: string): ForeignKey[] {
     if (!entry || !match) return [];
     const [table, name, references] = [match[1]!, match[2]!, match[3]!];
     const [schema, relation] = table.match(new RegExp(NAME, 'g'))!;
-    const comment = `COMMENT ${plain(schema!)} CONSTRAINT ${name} ON ${relation} `;
+    const comment = `COMMENT ${unquoted(schema!)} CONSTRAINT ${name} ON ${relation} `;
     return [{ entry, table: plain(table), references: plain(references), sql, comment }];
   });
 }
 
 function plain(qualified: string): string {
-  const parts = qualified.match(new RegExp(NAME, 'g')) ?? [];
-  return parts
-    .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part))
-    .join('.');
+  const [schema = '', table = ''] = (qualified.match(new RegExp(NAME, 'g')) ?? []).map(unquoted);
+  return tableName(schema, table);
+}
+
+function unquoted(name: string): string {
+  return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
 }

@@ -7,8 +7,9 @@ import type { TableFact } from '../../types.ts';
 import type { Snapshot } from '../dump/dump.ts';
 import { globalsMember } from '../dump/members.ts';
 import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
+import { SCRIPT_HEAD } from '../server/connection.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
-import { literal } from '../server/session.ts';
+import { identifier, literal, type Session } from '../server/session.ts';
 import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
 
 /** The definitions of all objects, for pg_restore. */
@@ -150,7 +151,7 @@ async function* exportRows(
 }
 
 async function* scriptInput(statements: readonly string[]): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(`${statements.join(';\n')};\n`);
+  yield Buffer.from(`${SCRIPT_HEAD}${statements.join(';\n')};\n`);
 }
 
 async function* definitions(snapshot: Snapshot, subject: string): AsyncGenerator<Uint8Array> {
@@ -181,12 +182,7 @@ async function describe(
       FROM pg_catalog.pg_index x WHERE x.indrelid = ANY (${oids})
     UNION ALL SELECT c.conrelid::pg_catalog.text, 'constraint', c.conname || ' ' || pg_catalog.pg_get_constraintdef(c.oid)
       FROM pg_catalog.pg_constraint c WHERE c.conrelid = ANY (${oids}) ORDER BY 1, 2, 3`);
-  const sequences = await session.rows<SequenceState>(`
-    SELECT n.nspname AS "schema", c.relname AS name, s.last_value::pg_catalog.text, s.is_called
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
-      LATERAL (SELECT coalesce(p.last_value, p.start_value) AS last_value, p.last_value IS NOT NULL AS is_called
-        FROM pg_catalog.pg_sequences p WHERE p.schemaname = n.nspname AND p.sequencename = c.relname) s
-    WHERE c.relkind = 'S' AND ${OWN_SCHEMA} ORDER BY 1, 2`);
+  const sequences = await readSequences(session);
   const views = await session.rows<{ schema: string; name: string }>(`
     SELECT n.nspname AS "schema", c.relname AS name FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -211,4 +207,31 @@ async function describe(
     sequences,
     filled_views: views,
   };
+}
+
+/** How many sequences are read by one statement. */
+const SEQUENCES_AT_ONCE = 50;
+
+/**
+ * Where each sequence stands, as it says itself: of one that was set and not used since (`RESTART WITH`), pg_sequences
+ * tells nothing.
+ */
+async function readSequences(session: Session): Promise<SequenceState[]> {
+  const all = await session.rows<Pick<SequenceState, 'schema' | 'name'>>(`
+    SELECT n.nspname AS "schema", c.relname AS name FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ${OWN_SCHEMA} ORDER BY 1, 2`);
+  const states: SequenceState[] = [];
+  for (let at = 0; at < all.length; at += SEQUENCES_AT_ONCE) {
+    const batch = all.slice(at, at + SEQUENCES_AT_ONCE);
+    const parts = batch.map(
+      ({ schema, name }, index) =>
+        `SELECT ${index} AS i, last_value::pg_catalog.text, is_called FROM ${identifier(schema)}.${identifier(name)}`,
+    );
+    const rows = await session.rows<Pick<SequenceState, 'last_value' | 'is_called'> & { i: number }>(
+      parts.join(' UNION ALL '),
+    );
+    states.push(...rows.map(({ i, last_value, is_called }) => ({ ...batch[i]!, last_value, is_called })));
+  }
+  return states;
 }

@@ -1,11 +1,13 @@
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import type { BackupContent } from '../../types.ts';
 import type { Archive } from '../restore/content.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
-import { listTables } from '../server/catalog.ts';
+import { listTables, placesOfRows } from '../server/catalog.ts';
+import { SCRIPT_HEAD } from '../server/connection.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
+import { tableName } from '../server/table-name.ts';
 import { importStatement, listColumns } from './jsonl-columns.ts';
 import { DOCUMENT_FORMAT, RAW_LINES, type SchemaDocument } from './jsonl-dump.ts';
 
@@ -39,18 +41,22 @@ export async function loadExport(
   await session.run("SET search_path TO ''");
   const live = await listTables(session);
   const columns = await listColumns(session, live);
+  const placeOf = placesOfRows(live);
   for (const { schema, table, member } of document.tables) {
     const info = live.find((one) => one.schema === schema && one.table === table);
-    if (!request.tables.has(`${schema}.${table}`)) continue;
+    const name = tableName(schema, table);
+    if (!request.tables.has(name)) continue;
     const entry = await content.entry(member);
     if (info === undefined || entry === undefined) {
-      throw new DguardError('corrupt', `${schema}.${table} is in schema.json, but not in the backup`, {
+      throw new DguardError('corrupt', `${name} is in schema.json, but not in the backup`, {
         operation: 'load',
         subject: request.database,
       });
     }
-    await insertRows(request, importStatement(info, columns.get(info.oid) ?? [], 'dguard_rows'), () =>
-      content.read(entry),
+    await insertRows(
+      request,
+      importStatement(placeOf(info), columns.get(info.oid) ?? [], 'dguard_rows'),
+      () => content.read(entry),
     );
   }
   await loadArchive(content, archive, { ...request, flags: [...request.flags, '--section=post-data'] });
@@ -73,7 +79,7 @@ async function insertRows(
 ): Promise<void> {
   async function* script(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(
-      `SET client_encoding TO 'UTF8';\nSET search_path TO '';\nCREATE TEMPORARY TABLE dguard_rows (j pg_catalog.json);
+      `${SCRIPT_HEAD}SET search_path TO '';\nCREATE TEMPORARY TABLE dguard_rows (j pg_catalog.json);
 COPY pg_temp.dguard_rows FROM STDIN WITH ${RAW_LINES};\n`,
     );
     for await (const chunk of rows()) {

@@ -1,4 +1,4 @@
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import type { Choice } from '../restore/choice.ts';
 import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';

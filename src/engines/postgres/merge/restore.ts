@@ -7,6 +7,7 @@ import { listTables } from '../server/catalog.ts';
 import { databaseSize } from '../server/database.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { refuseOtherShapes } from './fit.ts';
+import { placesAbove } from './hashed.ts';
 import { type KeptMark, keptName } from './kept.ts';
 import { lostWith } from './lost.ts';
 import { newTables } from './new-tables.ts';
@@ -79,6 +80,7 @@ async function swapTables(
   const live = await readShapes(session, names);
   const keys = await readTouchingKeys(session, live);
   refuseOtherShapes(shapes, live, keys, target);
+  const places = await placesAbove(session, live, tables, target);
   const missing = shapes.filter(({ name }) => !live.some((one) => one.name === name));
   const added = await newTables({ server, tools, stage }, staged, session, missing, choice);
   const keptMark: KeptMark = {
@@ -97,15 +99,18 @@ async function swapTables(
     keep,
     replacements: live.map((table) => {
       const before = shapes.find(({ name }) => name === table.name)!;
-      const count = counts.get(table.name);
+      const into = places.get(table.name)?.table;
+      const count = into === undefined ? counts.get(table.name) : undefined;
       return {
         live: table,
+        ...(into === undefined ? {} : { into }),
         columns: writtenColumns(before),
         rows: { from: 'stage', open: () => copyOut({ server, tools, database: stage }, stagedQuery(before)) },
         ...(count === undefined ? {} : { count }),
         sequences: laterSequences(before, table),
       };
     }),
+    sums: [...new Set(places.values())],
     keys,
     keysAway: [],
     movedAway: [],

@@ -1,6 +1,7 @@
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import { isMissingSchema } from '../server/catalog.ts';
+import { SCRIPT_HEAD } from '../server/connection.ts';
 import type { Server } from '../server/server.ts';
 import type { Tools } from '../server/tools.ts';
 import type { ScriptPart } from './script.ts';
@@ -19,7 +20,7 @@ export interface ScriptRequest {
 export async function runScript(parts: readonly ScriptPart[], request: ScriptRequest): Promise<void> {
   const { server, tools, database } = request;
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from("SET client_encoding TO 'UTF8';\nSET search_path TO '';\n");
+    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\n`);
     for (const part of parts) {
       if (typeof part === 'string') yield Buffer.from(part);
       else yield* part();
@@ -53,7 +54,7 @@ export async function* copyOut(
   query: string,
 ): AsyncGenerator<Uint8Array> {
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(`SET client_encoding TO 'UTF8';\nSET search_path TO '';\nCOPY (${query}) TO STDOUT;\n`);
+    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\nCOPY (${query}) TO STDOUT;\n`);
   }
   const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...FLAGS];
   const child = await openChild(argv, {

@@ -16,6 +16,8 @@ export interface Replacement {
     | { readonly from: 'table'; readonly sql: string };
   /** How many they must be; undefined: not known. */
   readonly count?: number;
+  /** What they are written into, where it finds the partition of each. */
+  readonly into?: TableShape;
   /** Where its sequences go on at least, by their SQL names. */
   readonly sequences: readonly { sequence: string; value: string; descending: boolean }[];
 }
@@ -25,6 +27,8 @@ export interface Merge {
   /** The schema that keeps what is replaced. */
   readonly keep: { readonly name: string; readonly mark: KeptMark };
   readonly replacements: readonly Replacement[];
+  /** Partitioned tables that rows are written `into`, and how many they must be together. */
+  readonly sums: readonly { readonly table: TableShape; readonly count: number }[];
   /** Foreign keys that are made anew once the rows are there. */
   readonly keys: readonly TouchingKey[];
   /** Foreign keys of tables that are taken away: gone with them. */
@@ -46,6 +50,7 @@ export function mergeScript(merge: Merge): ScriptPart[] {
   const { keep, replacements } = merge;
   const keys = [...merge.keys, ...merge.keysAway];
   const live = replacements.map((one) => `ONLY ${sqlName(one.live)}`);
+  const switched = [...replacements.map((one) => one.live), ...merge.sums.map(({ table }) => table)];
   const others = [...new Set(keys.flatMap(({ table, references }) => [table, references]))];
   const locked = [...live, ...others, ...merge.movedAway];
   return statements([
@@ -59,10 +64,11 @@ export function mergeScript(merge: Merge): ScriptPart[] {
       return `CREATE TABLE ${identifier(keep.name)}.${identifier(copy)} AS SELECT * FROM ONLY ${sqlName(table)}`;
     }),
     ...keys.map(({ table, name }) => `ALTER TABLE ${table} DROP CONSTRAINT ${identifier(name)}`),
-    ...replacements.flatMap(({ live: table }) => switches(table, false)),
+    ...switched.flatMap((table) => switches(table, false)),
     ...(live.length === 0 ? [] : [`TRUNCATE ${live.join(', ')}`]),
     ...replacements.flatMap(fill),
-    ...replacements.flatMap(({ live: table }) => switches(table, true)),
+    ...merge.sums.map(({ table, count }) => requireCount(table, sqlName(table), count)),
+    ...switched.flatMap((table) => switches(table, true)),
     ...merge.movedAway.map((table) => `ALTER TABLE ${table} SET SCHEMA ${identifier(keep.name)}`),
     ...merge.after,
     ...merge.keys.flatMap(addKey),
@@ -78,7 +84,7 @@ export function addKey({ table, name, definition, comment }: TouchingKey): strin
   return comment === null ? [add] : [add, says];
 }
 
-function fill({ live, columns, rows, count }: Replacement): ScriptPart[] {
+function fill({ live, columns, rows, count, into = live }: Replacement): ScriptPart[] {
   const list = columns.map(identifier).join(', ');
   const parts: ScriptPart[] =
     rows.from === 'table'
@@ -88,19 +94,19 @@ function fill({ live, columns, rows, count }: Replacement): ScriptPart[] {
             : `INSERT INTO ${sqlName(live)} (${list}) OVERRIDING SYSTEM VALUE SELECT ${list} FROM ${rows.sql}`,
         ]
       : [
-          `COPY ${sqlName(live)}${columns.length === 0 ? '' : ` (${list})`} FROM STDIN`,
+          `COPY ${sqlName(into)}${columns.length === 0 ? '' : ` (${list})`} FROM STDIN`,
           async function* () {
             yield* rows.open();
             yield Buffer.from('\\.\n');
           },
         ];
-  if (count === undefined) return parts;
-  // A cast that fails says what it was given: an error with a text of ours, without any procedural language.
-  const wrong = `${literal(`${live.name} has `)} || pg_catalog.count(*) || ${literal(` rows now, ${count} were staged`)}`;
-  return [
-    ...parts,
-    `SELECT CASE WHEN pg_catalog.count(*) = ${count} THEN 0 ELSE (${wrong})::pg_catalog.int4 END FROM ONLY ${sqlName(live)}`,
-  ];
+  return count === undefined ? parts : [...parts, requireCount(live, `ONLY ${sqlName(live)}`, count)];
+}
+
+/** A cast that fails says what it was given: an error with a text of ours, without any procedural language. */
+function requireCount({ name }: TableShape, from: string, count: number): string {
+  const wrong = `${literal(`${name} has `)} || pg_catalog.count(*) || ${literal(` rows now, ${count} were staged`)}`;
+  return `SELECT CASE WHEN pg_catalog.count(*) = ${count} THEN 0 ELSE (${wrong})::pg_catalog.int4 END FROM ${from}`;
 }
 
 function switches(table: TableShape, on: boolean): string[] {

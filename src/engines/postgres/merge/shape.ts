@@ -1,4 +1,5 @@
 import { identifier, literal, type Session } from '../server/session.ts';
+import { tableName } from '../server/table-name.ts';
 
 /** A table by schema and name. */
 export interface TableName {
@@ -8,7 +9,7 @@ export interface TableName {
 
 /** A table as the catalogs describe it now: what a replacement of its rows has to know. */
 export interface TableShape extends TableName {
-  /** `schema.table`. */
+  /** As `tableName` has it. */
   readonly name: string;
   readonly oid: string;
   /** `r` for a table with rows of its own; see pg_class.relkind. */
@@ -70,8 +71,8 @@ export async function readShapes(session: Session, names: readonly TableName[]):
   const switches = (catalog: string, name: string, enabled: string, condition: string) => `
     coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', s.${name}, 'enabled', s.${enabled}) ORDER BY s.${name})
       FROM pg_catalog.${catalog} s WHERE ${condition} AND s.${enabled} <> 'D'), '[]')`;
-  return await session.rows<TableShape>(`
-    SELECT n.nspname AS "schema", c.relname AS "table", n.nspname || '.' || c.relname AS name,
+  const rows = await session.rows<Omit<TableShape, 'name'>>(`
+    SELECT n.nspname AS "schema", c.relname AS "table",
       c.oid::pg_catalog.text AS oid, c.relkind AS kind, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned,
       coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.attname,
           'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'generated', a.attgenerated <> '') ORDER BY a.attnum)
@@ -88,6 +89,7 @@ export async function readShapes(session: Session, names: readonly TableName[]):
           AND d.refclassid = d.classid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')), '[]') AS sequences
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) IN (${wanted}) ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`);
+  return rows.map((row) => ({ ...row, name: tableName(row.schema, row.table) }));
 }
 
 /** Foreign keys that one of the tables has, or is referred to by. */

@@ -69,6 +69,7 @@ export async function undoTables(
       rows: { from: 'table', sql: sqlName(copy) },
       sequences: [],
     })),
+    sums: [],
     keys: staying,
     keysAway: away,
     movedAway: leaving.map(sqlName),

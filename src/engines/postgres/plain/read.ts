@@ -22,6 +22,7 @@ import type { BackupContent } from '../../types.ts';
 import type { ColumnDocument } from '../jsonl/jsonl-columns.ts';
 import type { SchemaDocument } from '../jsonl/jsonl-dump.ts';
 import { readDocument } from '../jsonl/jsonl-load.ts';
+import { tableName } from '../server/table-name.ts';
 import { parseConstraint, parseIndex } from './definitions.ts';
 
 type TableDocument = SchemaDocument['tables'][number];
@@ -74,7 +75,7 @@ function readTable(document: TableDocument, { sequences }: SchemaDocument): Plai
     else losses.push(`index ${index.name} is left out: it is not of plain columns`);
   }
   return {
-    label: `${document.schema}.${document.table}`,
+    label: tableName(document.schema, document.table),
     name: document.table,
     recorded: document,
     columns,

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readChild } from '../../../child.ts';
+import { readChild } from '../../../child/read.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent, TableFact } from '../../types.ts';
 import { chosenArchive } from '../dump/archive-choice.ts';
-import { listContents, type ReadRequest } from '../dump/archive-file.ts';
+import { encodingOf, listContents, type ReadRequest } from '../dump/archive-file.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
 import {
   type ForeignKey,
@@ -18,7 +18,9 @@ import {
   type TocEntry,
 } from '../dump/toc.ts';
 import { tableMatcher } from '../select.ts';
+import { textOf } from '../server/encodings.ts';
 import type { Server } from '../server/server.ts';
+import { listedName, tableOf } from '../server/table-name.ts';
 import type { Tools } from '../server/tools.ts';
 import type { Archive } from './content.ts';
 
@@ -62,6 +64,7 @@ export async function chooseEntries(
   }
   const toc = parseToc(await listContents(content, archive, tools, { ...read, env: server.env }));
   const names = new Set(chosen.map(({ name }) => name));
+  const listed = new Set(chosen.map(({ name }) => listedName(name)));
   const empty = new Set(withoutRows);
   const hasRows = (name: string) => (only.length === 0 ? !empty.has(name) : names.has(name));
   const keys = toc.filter(isForeignKey);
@@ -73,7 +76,7 @@ export async function chooseEntries(
   const kept = toc.filter((entry) => {
     if (left.has(entry.id) || broken.some(({ comment }) => entry.text.startsWith(comment))) return false;
     if (only.length === 0) return true;
-    return isTableData(entry) ? isDataOf(entry, names) : !isLargeObject(entry);
+    return isTableData(entry) ? isDataOf(entry, listed) : !isLargeObject(entry);
   });
   const late = kept.filter(isEventTrigger);
   const all = only.length === 0 && left.size === 0;
@@ -98,7 +101,7 @@ async function chosenTables(
 ): Promise<readonly TableFact[]> {
   const matches = await tableMatcher(only);
   const named = (name: string, seen: ReadonlySet<string> = new Set()): boolean =>
-    matches({ name, table: name.slice(name.indexOf('.') + 1) }) ||
+    matches({ name, table: tableOf(name) }) ||
     (Object.hasOwn(parents, name) ? parents[name]! : []).some(
       (parent) => !seen.has(parent) && named(parent, new Set([...seen, name])),
     );
@@ -117,6 +120,7 @@ async function printEntries(
     env: server.env,
     signal: read.signal,
     maxBytes: 64 * 1024 * 1024,
+    decode: (bytes: Buffer) => textOf(bytes, encodingOf(content)),
     failure: { code: 'corrupt', operation: 'read dump' },
   } as const;
   if (archive.kind === 'custom' && server.connection.viaTools) {

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
-import { listContents } from '../dump/archive-file.ts';
+import { encodingOf, listContents } from '../dump/archive-file.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import { parseToc, possibleNames } from '../dump/toc.ts';
 import { readDocument } from '../jsonl/jsonl-load.ts';
 import type { PostgresOptions } from '../options.ts';
 import { toolEnvironment } from '../server/connection.ts';
+import { isReadable } from '../server/encodings.ts';
+import { listedName } from '../server/table-name.ts';
 import { listTools } from '../server/tools.ts';
 import { findArchive } from './content.ts';
 
@@ -53,7 +55,7 @@ export async function inspectBackup(
       findings.push(...(await inspectExport(content, request.signal)));
     else
       for (const { name, rows } of await recordedTables(content)) {
-        if ((rows ?? 0) > 0 && !names.has(name)) {
+        if ((rows ?? 0) > 0 && !names.has(listedName(name)) && isReadable(name, encodingOf(content))) {
           findings.push(`the dump has no rows of ${name}, ${rows} were recorded`);
         }
       }

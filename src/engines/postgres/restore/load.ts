@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
 import { chosenArchive } from '../dump/archive-choice.ts';

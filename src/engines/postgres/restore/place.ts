@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { lookUntil, withSession } from '../../sessions.ts';
 import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
 import { sqlState } from '../server/failures.ts';
@@ -10,10 +10,8 @@ import { BEGUN_LIMIT, besideName, type Mark, type MarkRole, markText } from './m
 import type { Powers } from './preflight.ts';
 import type { Work } from './restore-work.ts';
 
-/** So often in a row the server has to do nothing any more for a client that is gone; at most so often it is asked. */
+/** So often in a row the server has to do nothing any more for a client that is gone. */
 const QUIET_LOOKS = 3;
-const MAX_LOOKS = 100;
-const LOOK_MS = 100;
 
 /** SQLSTATE read_only_sql_transaction. */
 const READ_ONLY = '25006';
@@ -70,16 +68,17 @@ async function dropUnfinished(work: Beside, name: string): Promise<void> {
   const begins = `CREATE DATABASE ${identifier(name)} `;
   try {
     await withFreshSession(work, async (session) => {
-      for (let quiet = 0, looks = 0; quiet < QUIET_LOOKS; looks++) {
+      let quiet = 0;
+      const isOver = await lookUntil(async () => {
         const busy = await session.rows(
           `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
             WHERE state = 'active' AND pg_catalog.starts_with(query, ${literal(begins)})`,
         );
         quiet = busy.length > 0 ? 0 : quiet + 1;
-        if (looks === MAX_LOOKS) throw new Error('the server does not stop creating it');
         await dropMarked(session, name);
-        await sleep(LOOK_MS);
-      }
+        return quiet === QUIET_LOOKS;
+      });
+      if (!isOver) throw new Error('the server does not stop creating it');
     });
   } catch (error) {
     const message = `the database ${name} may be left, empty; it goes with: dguard restore --recover (${errorText(error)})`;
@@ -94,12 +93,7 @@ export async function withFreshSession<T>(
 ): Promise<T> {
   const again = openServer({ ...server.source, signal: new AbortController().signal });
   try {
-    const session = await openAny(again, adminDatabases(server, [target]));
-    try {
-      return await use(session);
-    } finally {
-      await session.close();
-    }
+    return await withSession(() => openAny(again, adminDatabases(server, [target])), use);
   } finally {
     await again.dispose();
   }

@@ -1,11 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError, errorText } from '../../../errors.ts';
 import { memberText } from '../../member-text.ts';
+import { lookUntil } from '../../sessions.ts';
 import type { BackupContent } from '../../types.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
 import { sqlState } from '../server/failures.ts';
-import { identifier, type Session } from '../server/session.ts';
+import { identifier, inTransaction, type Session } from '../server/session.ts';
 import { withFreshSession } from './place.ts';
 import type { Work } from './restore-work.ts';
 
@@ -19,8 +19,6 @@ interface RoleStatement {
 
 type Place = Pick<Work, 'server' | 'target' | 'request'>;
 
-const MAX_LOOKS = 100;
-const LOOK_MS = 100;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** Roles that a backup's database needs: owners, and who was granted something. Not PUBLIC. */
@@ -68,9 +66,11 @@ export async function createRoles(
   const [row] = await session.rows<{ pid: number }>('SELECT pg_catalog.pg_backend_pid() AS pid');
   making({ names, pid: row!.pid });
   try {
-    await session.run(['BEGIN', ...made.map(({ sql }) => sql), 'COMMIT'].join(';\n'));
+    await inTransaction(
+      session,
+      made.map(({ sql }) => sql),
+    );
   } catch (error) {
-    await session.run('ROLLBACK').catch(() => {});
     // Without an answer of the server they may have been made.
     if (sqlState(error) !== undefined) making(undefined);
     if (error instanceof DguardError) throw error;
@@ -89,10 +89,7 @@ export async function dropRoles({ server, target, request }: Place, { names, pid
   const working = `SELECT 1 AS one FROM pg_catalog.pg_stat_activity WHERE pid = ${pid}`;
   try {
     await withFreshSession({ server, target }, async (session) => {
-      for (let looks = 0; request.signal.aborted && looks < MAX_LOOKS; looks++) {
-        if ((await session.rows(working)).length === 0) break;
-        await sleep(LOOK_MS);
-      }
+      if (request.signal.aborted) await lookUntil(async () => (await session.rows(working)).length === 0);
       await session.run(`DROP ROLE IF EXISTS ${names.map(identifier).join(', ')}`);
     });
   } catch (error) {

@@ -1,6 +1,6 @@
 import { DguardError, errorText } from '../../../errors.ts';
 import { sqlState } from '../server/failures.ts';
-import { identifier, literal, type Session } from '../server/session.ts';
+import { identifier, inTransaction, literal, type Session } from '../server/session.ts';
 import { besideName, markText } from './marks.ts';
 import { uniqueWord } from './place.ts';
 import { listConnected, refuseBusy } from './preflight.ts';
@@ -76,16 +76,5 @@ async function closeIdle(admin: Session, database: string): Promise<void> {
       `SELECT pg_catalog.pg_terminate_backend(a.pid) AS done FROM pg_catalog.pg_stat_activity a
        WHERE a.pid = ${pid} AND a.state = 'idle'`,
     );
-  }
-}
-
-async function inTransaction(session: Session, statements: readonly string[]): Promise<void> {
-  await session.run('BEGIN');
-  try {
-    for (const statement of statements) await session.run(statement);
-    await session.run('COMMIT');
-  } catch (error) {
-    await session.run('ROLLBACK').catch(() => {});
-    throw error;
   }
 }

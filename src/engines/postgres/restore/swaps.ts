@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError, errorText } from '../../../errors.ts';
+import { lookUntil } from '../../sessions.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
 import { onlyDatabase } from '../dump/dump.ts';
@@ -10,7 +10,7 @@ import type { PostgresOptions } from '../options.ts';
 import { readDatabase } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer, type Server } from '../server/server.ts';
-import type { Session } from '../server/session.ts';
+import { inTransaction, type Session } from '../server/session.ts';
 import { isBeingMade, listMarked, type MarkedDatabase, type MarkRole } from './marks.ts';
 import { dropMarked } from './place.ts';
 import { refuseReplicated } from './preflight.ts';
@@ -18,10 +18,6 @@ import { targetSource } from './restore-work.ts';
 import { swapDatabases } from './swap.ts';
 
 type Request = TargetRequest<PostgresOptions>;
-
-/** So often, and so far apart, what is just being made is looked at. */
-const MAX_LOOKS = 100;
-const LOOK_MS = 100;
 
 /** What restores leave beside a database: its undo copies, and what an interrupted one was loading. */
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
@@ -103,8 +99,7 @@ async function removeLeft(
 ): Promise<readonly string[]> {
   const done: string[] = [];
   // A server goes on with what a killed client has sent last.
-  for (let looks = 0; looks < MAX_LOOKS && (await isBeingMade(admin, left, targets)); looks++)
-    await sleep(LOOK_MS);
+  await lookUntil(async () => !(await isBeingMade(admin, left, targets)));
   for (const { name, role, inUse, backupId } of await listMarked(admin, targets)) {
     if (role !== left || inUse) continue;
     const whose = backupId === '' ? by : `${by} of ${backupId}`;
@@ -156,7 +151,7 @@ type KeptIn = KeptSchema & { readonly database: string };
 async function dropKept(server: Server, { database, name }: KeptIn): Promise<void> {
   const session = await server.open(database);
   try {
-    await session.run(['BEGIN', ...(await dropKeptStatements(session, name)), 'COMMIT'].join('; '));
+    await inTransaction(session, await dropKeptStatements(session, name));
   } finally {
     await session.close();
   }

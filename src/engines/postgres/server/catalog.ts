@@ -1,15 +1,18 @@
 import type { TableFact } from '../../types.ts';
 import { MARKED } from '../restore/marks.ts';
 import { identifier, literal, type Session } from './session.ts';
+import { tableName } from './table-name.ts';
 
 export interface TableInfo {
   readonly oid: string;
   readonly schema: string;
   readonly table: string;
-  /** `schema.table`: how backups and patterns name it. */
+  /** How backups and patterns name it. */
   readonly name: string;
   /** Only its partitions have rows. */
   readonly partitioned: boolean;
+  /** Its rows lie in the partition that the hash of an enum says: another one in each database. */
+  readonly hashed: boolean;
   readonly unlogged: boolean;
   /** The tables that it is a partition or a child of, by oid. */
   readonly parents: readonly string[];
@@ -37,13 +40,37 @@ export async function isMissingSchema(session: Session, name: string): Promise<b
 export async function listTables(session: Session): Promise<TableInfo[]> {
   const rows = await session.rows<Omit<TableInfo, 'name'>>(`
     SELECT c.oid::pg_catalog.text AS oid, n.nspname AS "schema", c.relname AS "table",
-      c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged,
+      c.relkind = 'p' AS partitioned, EXISTS (SELECT 1 FROM pg_catalog.pg_partitioned_table p
+        JOIN pg_catalog.pg_opclass o ON o.oid = ANY (p.partclass) JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod
+        WHERE p.partrelid = c.oid AND m.amname = 'hash' AND o.opcname = 'enum_ops') AS hashed, c.relpersistence = 'u' AS unlogged,
       coalesce((SELECT pg_catalog.jsonb_agg(i.inhparent::pg_catalog.text)
         FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), '[]') AS parents
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND ${OWN_SCHEMA} AND ${ownObjects('c', 'pg_class')}
     ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`);
-  return rows.map((row) => ({ ...row, name: `${row.schema}.${row.table}` }));
+  return rows.map((row) => ({ ...row, name: tableName(row.schema, row.table) }));
+}
+
+/**
+ * Where rows of a table are written in a copy of its database: into itself, or into the topmost table of which it is
+ * a partition by the hash of an enum, which is one of its number in the catalog. pg_dump does so by itself
+ * (`forcePartitionRootLoad`).
+ */
+export function placesOfRows(tables: readonly TableInfo[]): (table: TableInfo) => TableInfo {
+  const known = new Map(tables.map((table) => [table.oid, table]));
+  return (table) => {
+    let place = table;
+    const seen = new Set<string>();
+    for (
+      let at: TableInfo | undefined = table;
+      at && !seen.has(at.oid);
+      at = known.get(at.parents[0] ?? '')
+    ) {
+      seen.add(at.oid);
+      if (at.hashed) place = at;
+    }
+    return place;
+  };
 }
 
 /** How many tables are counted by one statement: a compromise between round trips and plans. */

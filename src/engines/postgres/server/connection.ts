@@ -132,7 +132,24 @@ const SESSION_SETTINGS = [
   'extra_float_digits=3',
   'bytea_output=hex',
   'quote_all_identifiers=off',
+  'standard_conforming_strings=on',
+  'array_nulls=on',
+  // The same rows come in the same order.
+  'synchronize_seqscans=off',
+  'xmloption=content',
+  // Of a database that is only read otherwise: a restore fills its new one.
+  'default_transaction_read_only=off',
 ];
+
+/**
+ * Turns limits off that a role or database may have, and that not every server knows: what it does not know, no session
+ * may ask for when it begins.
+ */
+export const WITHOUT_LIMITS = `SELECT pg_catalog.count(pg_catalog.set_config(name, '0', false)) AS dguard
+  FROM pg_catalog.pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout')`;
+
+/** How each script for psql begins: no limits, nothing said, and in UTF-8 whatever the database is in. */
+export const SCRIPT_HEAD = `SET client_encoding TO 'UTF8';\n${WITHOUT_LIMITS.replace(/\s+/g, ' ')} \\gset\n`;
 
 function sessionSettings(statementTimeoutMs: number): string {
   return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS].map(asOption).join(' ');

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
+import { SCRIPT_HEAD } from './connection.ts';
 import { jsonQuery, type Session } from './session.ts';
 
 /**
@@ -67,6 +68,7 @@ export async function openPsqlSession(
       await child.done.catch(() => {});
     },
   };
+  input.push(SCRIPT_HEAD);
   await session.rows('SELECT 1 AS one');
   return session;
 }

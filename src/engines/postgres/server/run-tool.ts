@@ -1,18 +1,21 @@
 import { tmpdir } from 'node:os';
-import { type Child, openChild } from '../../../child.ts';
+import { openChild } from '../../../child/open.ts';
+import type { Child } from '../../../child/types.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
 import type { Snapshot } from '../dump/dump.ts';
 import { identifier } from './session.ts';
 
 /** The arguments that every pg_dump of a snapshot has. */
 export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {
-  const { server, tools, database, id, withoutRows, keptSchemas } = snapshot;
+  const { server, tools, database, encoding, id, withoutRows, keptSchemas } = snapshot;
   return [
     ...tools.argv('pg_dump'),
     `--dbname=${await server.conninfo(database)}`,
     '--no-password',
     // Compression is dguard's: what comes compressed cannot be deduplicated.
     '--compress=0',
+    // Not the client_encoding that a role or database may have set: it may not hold every character.
+    `--encoding=${encoding}`,
     `--snapshot=${id}`,
     `--lock-wait-timeout=${server.lockTimeoutMs}`,
     ...keptSchemas.map((name) => `--exclude-schema=${identifier(name)}`),

@@ -3,23 +3,33 @@ import { MARKED } from '../restore/marks.ts';
 import { OWN_SCHEMA, ownObjects } from './catalog.ts';
 import type { Session } from './session.ts';
 
+interface HashOptions {
+  /** Whether what is said of large objects counts; a JSONL export has none. Default: true */
+  readonly largeObjects?: boolean;
+}
+
 /**
  * SHA-256 over what the catalogs say of all objects: the same for a database and its restored copy on a
  * server of the same major. Not over the text of a dump, which has random keys and comes in another order.
  * Owners, privileges and the versions of extensions are left out: they differ by right. So does the order of
- * columns in a table that inherits: they come in the order of the parent's once it was dumped and restored.
+ * columns in a table that inherits: they come in the order of the parent's once it was dumped and restored; and that
+ * of a foreign server's options: pg_dump sorts them.
  */
-export async function schemaHash(session: Session): Promise<string> {
+export async function schemaHash(session: Session, options: HashOptions = {}): Promise<string> {
   return createHash('sha256')
-    .update((await schemaLines(session)).join('\n'))
+    .update((await schemaLines(session, options)).join('\n'))
     .digest('hex');
 }
 
 /** What the hash is of: kind, name and definition of each object, as JSON, sorted. */
-export async function schemaLines(session: Session): Promise<string[]> {
-  const rows = await session.rows<{ k: string; n: string; d: string | null }>(
+export async function schemaLines(
+  session: Session,
+  { largeObjects = true }: HashOptions = {},
+): Promise<string[]> {
+  const all = await session.rows<{ k: string; n: string; d: string | null }>(
     QUERIES.map((query) => `SELECT k, n, d FROM (${query}) part`).join(' UNION ALL '),
   );
+  const rows = all.filter(({ k, n }) => largeObjects || k !== 'comment' || !/^large object \d+$/.test(n));
   return rows.map(({ k, n, d }) => JSON.stringify([k, n, normalise(k, d ?? '')])).sort();
 }
 
@@ -156,7 +166,8 @@ const QUERIES: readonly string[] = [
   `SELECT 'cast' AS k, pg_catalog.format_type(c.castsource, NULL) || ' AS ' || pg_catalog.format_type(c.casttarget, NULL) AS n,
       pg_catalog.concat_ws(' ', c.castcontext, c.castmethod, c.castfunc::pg_catalog.regproc) AS d
     FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND ${ownObjects('c', 'pg_cast')}`,
-  `SELECT 'foreign server' AS k, c.srvname AS n, c.srvoptions::pg_catalog.text AS d
+  `SELECT 'foreign server' AS k, c.srvname AS n, (SELECT pg_catalog.array_agg(o ORDER BY o COLLATE "C")
+      FROM pg_catalog.unnest(c.srvoptions) o)::pg_catalog.text AS d
     FROM pg_catalog.pg_foreign_server c WHERE ${ownObjects('c', 'pg_foreign_server')}`,
   `SELECT 'language' AS k, c.lanname AS n, '' AS d FROM pg_catalog.pg_language c
     WHERE c.oid >= 16384 AND ${ownObjects('c', 'pg_language')}`,

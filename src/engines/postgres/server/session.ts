@@ -3,13 +3,13 @@ import { Socket } from 'node:net';
 import type { ClientConfig } from 'pg';
 import { abortError, errorText } from '../../../errors.ts';
 import type { Connection } from './connection.ts';
-import { CONNECT_TIMEOUT_S } from './connection.ts';
+import { CONNECT_TIMEOUT_S, WITHOUT_LIMITS } from './connection.ts';
 
 /** One connection to one database. Statements run one after the other, in the order of the calls. */
 export interface Session {
   /** Rows of a query, by way of JSON: cast to text what does not fit into a number. */
   rows<Row>(sql: string): Promise<Row[]>;
-  /** A statement, or several, without a result. */
+  /** One statement, without a result: of several psql tells only how the last one ended. */
   run(sql: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -30,7 +30,16 @@ export function identifier(name: string): string {
 
 /** The driver's own socket, which its types do not mention. TLS puts another one into its place. */
 interface Wired {
-  readonly connection: { readonly stream: { destroy(): void } };
+  readonly connection: {
+    readonly stream: { destroy(): void };
+    on(event: 'parameterStatus', listener: (status: ParameterStatus) => void): void;
+  };
+}
+
+/** What a server says of itself when a session begins. */
+interface ParameterStatus {
+  readonly parameterName: string;
+  readonly parameterValue: string;
 }
 
 /** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
@@ -40,6 +49,7 @@ export async function openDriverSession(
   signal: AbortSignal,
 ): Promise<Session> {
   const { default: pg } = await import('pg');
+  let serverEncoding = '';
   const connect = async (ssl: ClientConfig['ssl']) => {
     const client = new pg.Client({
       ...(connection.host === undefined ? {} : { host: connection.host }),
@@ -57,6 +67,9 @@ export async function openDriverSession(
     });
     // A connection that breaks while nothing is asked fails the next query, not the process.
     client.on('error', () => {});
+    (client as unknown as Wired).connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
+      if (parameterName === 'server_encoding') serverEncoding = parameterValue;
+    });
     // A server that says nothing would keep an abort waiting for as long as it may take to connect.
     const destroy = () => void (client as unknown as Wired).connection.stream.destroy();
     signal.addEventListener('abort', destroy, { once: true });
@@ -86,6 +99,9 @@ export async function openDriverSession(
       throw error;
     }
   };
+  // Its texts are bytes of whatever encoding: to be given them as UTF-8 would be an error where they are none.
+  await query(WITHOUT_LIMITS);
+  if (serverEncoding === 'SQL_ASCII') await query("SET client_encoding TO 'SQL_ASCII'");
   return {
     async rows<Row>(sql: string) {
       return JSON.parse((await query(jsonQuery(sql))).rows[0]!.j) as Row[];
@@ -98,6 +114,18 @@ export async function openDriverSession(
       await client.end().catch(() => {});
     },
   };
+}
+
+/** All of the statements, or none. */
+export async function inTransaction(session: Session, statements: readonly string[]): Promise<void> {
+  await session.run('BEGIN');
+  try {
+    for (const statement of statements) await session.run(statement);
+    await session.run('COMMIT');
+  } catch (error) {
+    await session.run('ROLLBACK').catch(() => {});
+    throw error;
+  }
 }
 
 /** libpq's modes in the driver's terms; `require` with an authority checks it, as libpq does. */

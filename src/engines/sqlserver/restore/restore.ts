@@ -1,6 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
+import { withSession } from '../../sessions.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
 import { type BackupFile, type Header, parseFileList, parseHeader, placeFiles } from '../dump/backup-file.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
@@ -263,12 +264,13 @@ async function sizeOf(admin: Session, name: string): Promise<number> {
 
 async function dropQuietly({ admin, server, request }: Work, name: string): Promise<void> {
   try {
-    // After an abort the restore's own session is broken.
-    const fresh = request.signal.aborted
-      ? await openServer({ ...server.source, signal: new AbortController().signal }).open(MASTER)
-      : admin;
-    if ((await readDatabase(fresh, name)) !== undefined) await dropDatabase(fresh, name);
-    if (fresh !== admin) await fresh.close();
+    const drop = async (session: Session) => {
+      if ((await readDatabase(session, name)) !== undefined) await dropDatabase(session, name);
+    };
+    if (!request.signal.aborted) return await drop(admin);
+    // The restore's own session is broken.
+    const fresh = openServer({ ...server.source, signal: new AbortController().signal });
+    await withSession(() => fresh.open(MASTER), drop);
   } catch {
     const message = `the database ${name} could not be removed; it goes with: dguard restore --recover`;
     request.warn({ message, subject: name, partial: false });

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { openChild, readChild, runChild } from '../src/child.ts';
-import { DguardError } from '../src/errors.ts';
+import { openChild } from '../../src/child/open.ts';
+import { readChild, runChild } from '../../src/child/read.ts';
+import { DguardError } from '../../src/errors.ts';
+import { errorOf } from '../error-of.ts';
 
 const MIB = 1024 * 1024;
 const env = process.env;
@@ -15,16 +17,6 @@ async function collect(chunks: AsyncIterable<Uint8Array>, onChunk: (size: number
     all.push(chunk);
   }
   return Buffer.concat(all);
-}
-
-/** What it rejected with; fails the test where it did not. */
-async function errorOf(promise: Promise<unknown>): Promise<DguardError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DguardError);
-  return error as DguardError;
 }
 
 function isAlive(pid: number): boolean {

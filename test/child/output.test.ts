@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
-import { openChild } from '../src/child.ts';
-import { DguardError } from '../src/errors.ts';
-import { describeWithCommands } from './services/needs.ts';
+import { openChild } from '../../src/child/open.ts';
+import { DguardError } from '../../src/errors.ts';
+import { describeWithCommands } from '../services/needs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'dguard-child-output-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

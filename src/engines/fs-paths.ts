@@ -1,4 +1,4 @@
-import { displayPath, isAscii, toBytes } from '../../archive/paths.ts';
+import { displayPath, isAscii, toBytes } from '../archive/paths.ts';
 
 /** A byte string as Node's fs takes it: text is the faster form, and right only for ASCII. */
 export function fsPath(path: string): string | Buffer {

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, readdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
-import { displayPath } from '../archive/paths.ts';
-import { DguardError, errnoOf } from '../errors.ts';
-import { fsPath, joinPath } from './files/fs-paths.ts';
+import { displayPath } from '../../archive/paths.ts';
+import { DguardError, errnoOf } from '../../errors.ts';
+import { fsPath, joinPath } from '../fs-paths.ts';
 
 /**
  * Removes a tree of ours, whatever names and modes are in it and however deep it is; follows no links and

@@ -1,6 +1,7 @@
-import { displayPath } from '../archive/paths.ts';
-import type { Finding } from './health.ts';
-import { findUnits, unitState } from './swap-unit.ts';
+import { displayPath } from '../../archive/paths.ts';
+import type { Finding } from '../health.ts';
+import { findUnits } from './find.ts';
+import { unitState } from './unit.ts';
 
 /** Restores of a path (a byte string) that were cut short. */
 export function unfinishedSwaps(path: string, job: string | undefined): Finding[] {

@@ -1,6 +1,6 @@
 import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { fromBytes, fromText, isUtf8Path, MAX_NAME_BYTES, toBytes } from '../archive/paths.ts';
-import { baseName, folderOf, fsPath, joinPath } from './files/fs-paths.ts';
+import { fromBytes, fromText, isUtf8Path, MAX_NAME_BYTES, toBytes } from '../../archive/paths.ts';
+import { baseName, folderOf, fsPath, joinPath } from '../fs-paths.ts';
 
 /**
  * What a restore keeps of a target is in a folder of ours (0700) beside it, `.<name>.dguard-undo-<id>`, or

@@ -1,0 +1,55 @@
+import type { Config } from '../../config/types.ts';
+import type { CatalogEntry } from '../../core/catalog.ts';
+import { type ChosenRun, newestGoodRun } from '../../core/job-runs.ts';
+import { DguardError } from '../../errors.ts';
+import type { Context } from '../context.ts';
+import { parseMoment } from '../time.ts';
+import type { RestoreCommandOptions } from './restore.ts';
+
+/** The newest good run of a job (not after --at); that a newer one is not good is said. */
+export function chooseRun(
+  context: Context,
+  entries: readonly CatalogEntry[],
+  job: string,
+  config: Config | undefined,
+  { at, datasource, now }: Pick<RestoreCommandOptions, 'at' | 'datasource'> & { readonly now: Date },
+): CatalogEntry[] {
+  const moment = at === undefined ? undefined : parseMoment(at, 'upper', '--at', now);
+  const run = newestGoodRun(entries, job, {
+    now,
+    config,
+    ...(datasource ? { datasources: datasource } : {}),
+    ...(moment ? { at: moment } : {}),
+  });
+  sayOfRun(context, run, job);
+  return [...run.copies];
+}
+
+/** Says which newer runs were passed over, and what the run does not have. */
+export function sayOfRun(context: Context, { passedOver, leftOut }: ChosenRun, job: string): void {
+  for (const why of passedOver.slice(0, SHOWN)) context.warn(`not the newest: ${why}`, job);
+  const more = passedOver.length - SHOWN;
+  if (more > 0) context.warn(`not the newest: ${more} further runs are not good either`, job);
+  for (const what of leftOut.slice(0, SHOWN))
+    context.warn(`left out: ${what}; it is restored by its id, or with the configuration of the job`, job);
+  if (leftOut.length > SHOWN)
+    context.warn(`left out: ${leftOut.length - SHOWN} more that older runs have: dguard list ${job}`, job);
+}
+
+const SHOWN = 3;
+
+/** Of a job that is configured and has none. */
+export function noBackupYet(entries: readonly CatalogEntry[], job: string): DguardError {
+  const elsewhere = new Set(
+    entries.flatMap(({ manifest }) => (manifest?.job === job ? [manifest.namespace ?? 'none'] : [])),
+  );
+  const hint =
+    elsewhere.size === 0
+      ? `make one: dguard backup ${job}`
+      : `those that are there are of other namespaces (${[...elsewhere].join(', ')}): restore one by its id, or look at defaults.namespace and the job's formerly`;
+  return new DguardError('nothing_there', `job ${job} has no backup yet`, {
+    operation: 'restore',
+    subject: job,
+    hint,
+  });
+}

@@ -1,0 +1,169 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { dguard, workspace } from './support.ts';
+
+/** Which backups a job's name means: its installation's, of the datasources that it has, old names included. */
+
+const made: ReturnType<typeof workspace>[] = [];
+afterEach(() => {
+  for (const each of made.splice(0)) each.remove();
+});
+
+function makeFolder(): string {
+  const work = workspace();
+  made.push(work);
+  return work.folder;
+}
+
+const content = (letter: string) => letter.repeat(20_000);
+
+function write(folder: string, source: string, letter: string): void {
+  mkdirSync(join(folder, source), { recursive: true });
+  writeFileSync(join(folder, source, 'data'), content(letter));
+}
+
+function configure(folder: string, jobs: string, defaults = ''): void {
+  const yaml = `version: 1
+defaults: { timezone: UTC, host: testhost${defaults} }
+datasources:
+  g: { type: files, source_path: g }
+  h: { type: files, source_path: h }
+destinations: { store: { type: local, path: store } }
+jobs: { ${jobs} }
+`;
+  writeFileSync(join(folder, 'backup.yaml'), yaml, { mode: 0o600 });
+}
+
+const read = (...path: string[]) => readFileSync(join(...path), 'utf8').charAt(0);
+
+describe('a job of several installations at one destination', () => {
+  it('is restored, rolled back and verified from the own namespace alone', async () => {
+    const folder = makeFolder();
+    const ids: string[] = [];
+    for (const [namespace, letter] of ['ours', 'theirs'].flatMap((name) => [
+      [name, `${name.charAt(0)}1`],
+      [name, `${name.charAt(0)}2`],
+    ]) as [string, string][]) {
+      write(folder, 'g', letter);
+      configure(folder, 'j: { datasources: g, destinations: store }', `, namespace: ${namespace}`);
+      const { stdout } = await dguard(folder, 'backup', 'j', '--json');
+      ids.push((JSON.parse(stdout) as { backups: { id: string }[] }).backups[0]!.id);
+    }
+    configure(folder, 'j: { datasources: g, destinations: store }', ', namespace: ours');
+    expect((await dguard(folder, 'restore', 'j', '--overwrite')).code).toBe(0);
+    expect(read(folder, 'g', 'data')).toBe('o');
+    const verified = await dguard(folder, 'verify', 'j', '--level', 'exists');
+    expect(verified.stdout).toContain(ids[1]);
+    expect(verified.stdout).not.toContain(ids[3]);
+    expect((await dguard(folder, 'rollback', 'j', '--dry-run')).stdout).toContain(ids[0]);
+    // Theirs by its id: to our place only where that is said.
+    const other = await dguard(folder, 'restore', ids[3]!, '--overwrite');
+    expect(other.code).toBe(2);
+    expect(other.stderr).toMatch(/of namespace theirs, this configuration of namespace ours/);
+    expect(read(folder, 'g', 'data')).toBe('o');
+    expect((await dguard(folder, 'restore', ids[3]!, '--to-path', 'beside')).code).toBe(0);
+    // Whoever looks at the destination is told whose each is.
+    expect((await dguard(folder, 'list')).stdout).toMatch(/namespace.*theirs.*ours/s);
+
+    // With another namespace nothing is there; without a configuration nobody knows whose is meant.
+    configure(folder, 'j: { datasources: g, destinations: store }', ', namespace: nobodys');
+    const none = await dguard(folder, 'restore', 'j', '--to-path', 'out');
+    expect(none.code).toBe(6);
+    expect(none.stderr).toMatch(/of other namespaces \(theirs, ours\)/);
+    configure(folder, 'other: { datasources: g, destinations: store }');
+    const unknown = await dguard(folder, 'restore', 'j', '--from', './store', '--to-path', 'out');
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toMatch(/several installations have a job j/);
+  });
+});
+
+describe('a datasource that was taken out of its job', () => {
+  it('is not waited for by a restore of the job', async () => {
+    const folder = makeFolder();
+    write(folder, 'g', 'a');
+    write(folder, 'h', 'a');
+    configure(folder, 'j: { datasources: [g, h], destinations: store }');
+    await dguard(folder, 'backup', 'j');
+    configure(folder, 'j: { datasources: [g], destinations: store }');
+    write(folder, 'g', 'b');
+    await dguard(folder, 'backup', 'j');
+    expect((await dguard(folder, 'restore', 'j', '--to-path', 'out')).code).toBe(0);
+    expect(read(folder, 'out', 'data')).toBe('b');
+    expect(await dguard(folder, 'restore', 'j', '--datasource', 'x', '--to-path', 'no')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/job j has no datasource x.*it has: g, h/s),
+    });
+  });
+
+  it('and of one that lacks what it should have, it is said that an older run is taken', async () => {
+    const folder = makeFolder();
+    write(folder, 'g', 'a');
+    write(folder, 'h', 'a');
+    configure(folder, 'j: { datasources: [g, h], destinations: store }');
+    await dguard(folder, 'backup', 'j');
+    writeFileSync(join(folder, 'h', 'data'), '');
+    await dguard(folder, 'backup', 'j');
+    const restored = await dguard(folder, 'restore', 'j', '--to-path', 'out');
+    expect(restored.code).toBe(0);
+    expect(restored.stderr).toMatch(/not the newest: the run of .*: h is suspect/);
+    const first = (await dguard(folder, 'list', 'j')).stdout.match(/full-\S+/g)!.slice(-2);
+    await dguard(folder, 'delete', ...first, '--yes');
+    const none = await dguard(folder, 'restore', 'j', '--to-path', 'out2');
+    expect(none.code).toBe(6);
+    expect(none.stderr).toMatch(/next: in the run of .*: h is suspect; `dguard list j`/);
+  });
+});
+
+describe('formerly', () => {
+  it('each old name is the history of one datasource, for prune and restore', async () => {
+    const folder = makeFolder();
+    configure(folder, 'old: { datasources: [g, h], destinations: store }');
+    for (const letter of ['a', 'b']) {
+      write(folder, 'g', `g${letter}`);
+      write(folder, 'h', `h${letter}`);
+      await dguard(folder, 'backup', 'old');
+    }
+    const job = 'destinations: store, retention: { keep_last: 1 }, same_source: true';
+    configure(folder, `j: { datasources: [g, h], ${job}, formerly: [old/g, old/h] }`);
+    const { stdout } = await dguard(folder, 'prune', '--dry-run', '--json');
+    const { plan } = JSON.parse(stdout) as { plan: { keep: boolean }[] };
+    expect(plan.map(({ keep }) => keep)).toEqual([true, false, true, false]);
+    expect((await dguard(folder, 'restore', 'j', '--to-path', 'out')).code).toBe(0);
+    expect([read(folder, 'out', 'g', 'data'), read(folder, 'out', 'h', 'data')]).toEqual(['g', 'h']);
+    expect((await dguard(folder, 'list', 'j')).stdout.match(/full-/g)).toHaveLength(4);
+
+    // To the place that is called otherwise now.
+    // What was written without a namespace, before there was one.
+    const moved = ', namespace: ours';
+    configure(folder, `j: { datasources: [h], ${job}, formerly: [{ was: old/g, datasource: h }] }`);
+    expect((await dguard(folder, 'restore', 'j', '--overwrite')).code).toBe(0);
+    expect(read(folder, 'h', 'data')).toBe('g');
+    configure(folder, `old: { datasources: [h], ${job} }`, moved);
+    expect((await dguard(folder, 'restore', 'old', '--to-path', 'out2')).code).toBe(6);
+    configure(folder, `old: { datasources: [h], ${job}, formerly: [old/h] }`, moved);
+    expect((await dguard(folder, 'restore', 'old', '--to-path', 'out2')).code).toBe(0);
+  });
+
+  it.each([
+    [
+      'j: { datasources: [g, h], destinations: store, formerly: [old/x] }',
+      /does not say which of g, h was old\/x/,
+    ],
+    [
+      'j: { datasources: g, destinations: store, formerly: [{ was: old/x, datasource: h }] }',
+      /no datasource of the job/,
+    ],
+    [
+      'j: { datasources: [g, h], destinations: store, formerly: [{ was: j/h, datasource: g }] }',
+      /j\/h is called so today/,
+    ],
+    ['j: { datasources: g, destinations: store, formerly: [a/g, a/g] }', /stands here twice/],
+  ])('%s is refused', async (jobs, message) => {
+    const folder = makeFolder();
+    configure(folder, jobs);
+    const { code, stderr } = await dguard(folder, 'config', 'validate');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+});

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { ownerOf, processStart } from '../../src/core/owner.ts';
+import { makeTempFolder, withTempFolder } from '../../src/core/temp-folder.ts';
+import { makeWorld, type World } from './world.ts';
+
+const namespace = readlinkSync('/proc/self/ns/pid');
+
+/** A folder as a process has left it, with something in it. */
+function left(world: World, name: string, owner: object | string, mode = 0o700): string {
+  const folder = join(world.runtime.tempDir, name);
+  mkdirSync(folder, { recursive: true, mode });
+  writeFileSync(join(folder, 'client.cnf'), 'password=secret', { mode: 0o600 });
+  writeFileSync(join(folder, 'owner.json'), typeof owner === 'string' ? owner : JSON.stringify(owner));
+  return folder;
+}
+
+it('removes what a process that is gone for certain has left, and nothing else', async () => {
+  const world = await makeWorld();
+  const child = spawn('sleep', ['60']);
+  const me = { ...ownerOf(world.runtime.host), pid_namespace: namespace };
+  const alive = { ...me, pid: child.pid, pid_start: processStart(child.pid!) };
+  const running = left(world, 'dguard-restore-aaaaaa', alive);
+  const others = [
+    left(world, 'dguard-bbbbbb', { ...me, pid: 4_194_305, host: 'elsewhere' }),
+    left(world, 'dguard-cccccc', { ...me, pid: 4_194_305, pid_namespace: 'pid:[1]' }),
+    left(world, 'dguard-dddddd', { ...me, pid: 4_194_305, pid_namespace: '' }),
+    left(world, 'dguard-iiiiii', { ...me, boot_id: 'of another host of this name' }),
+    left(world, 'dguard-eeeeee', '{"pid": 4194305, "ho'),
+    left(world, 'dguard-ffffff', { ...me, pid: 4_194_305 }, 0o755),
+    left(world, 'mine-gggggg', { ...me, pid: 4_194_305 }),
+  ];
+  const dead = left(world, 'dguard-target-hhhhhh', { ...me, pid: 4_194_305 });
+
+  await withTempFolder(world.runtime, 'check', async () => {});
+  expect(existsSync(dead), 'a check removes nothing').toBe(true);
+  await withTempFolder(world.runtime, 'verify', async () => {});
+  expect(existsSync(dead)).toBe(false);
+  expect([running, ...others].filter((folder) => !existsSync(folder))).toEqual([]);
+
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const folder = await makeTempFolder(world.runtime);
+  expect(existsSync(running)).toBe(false);
+  expect(others.filter((other) => !existsSync(other))).toEqual([]);
+  expect(JSON.parse(readFileSync(join(folder, 'owner.json'), 'utf8'))).toEqual(me);
+});
