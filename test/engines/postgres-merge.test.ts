@@ -119,6 +119,37 @@ describeWithEachPostgres('postgres: chosen tables into a database that has other
     expect(await bench.sql('shop', "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dg%'")).toEqual([]);
   });
 
+  it('sequences go on after the restored rows: set and not used, of several tables, or of none', async () => {
+    await bench.database(
+      'shop',
+      `CREATE SEQUENCE ids; CREATE SEQUENCE down INCREMENT -1; CREATE SEQUENCE ahead;
+      CREATE TABLE a (id int PRIMARY KEY DEFAULT nextval('ids'), own serial, gen int GENERATED ALWAYS AS IDENTITY,
+        less int DEFAULT nextval('down'), far int DEFAULT nextval('ahead'));
+      CREATE TABLE gone (id int PRIMARY KEY DEFAULT nextval('ids'), own serial);
+      INSERT INTO a DEFAULT VALUES; INSERT INTO gone DEFAULT VALUES;
+      SELECT setval('ids', 100, false), setval('a_own_seq', 200, false), setval('a_gen_seq', 300), setval('down', -400, false),
+        setval('ahead', 5, false), setval('gone_own_seq', 600, false)`,
+    );
+    const backup = await backUp(bench.source('shop'));
+    const take = (table: string) =>
+      postgresEngine.restore(backup, bench.request('shop', { only: [table], overwrite: true }));
+    await bench.sql(
+      'shop',
+      `SELECT setval('ids', 1), setval('a_own_seq', 1), setval('a_gen_seq', 1, false), setval('down', -1), setval('ahead', 700, false);
+      ALTER SEQUENCE a_own_seq RENAME TO renamed; DROP TABLE gone`,
+    );
+    await take('a');
+    const next = (sequences: string[]) =>
+      bench.sql('shop', `SELECT ${sequences.map((name) => `nextval('${name}')::int AS ${name}`).join(', ')}`);
+    expect(await next(['ids', 'renamed', 'a_gen_seq', 'down', 'ahead'])).toEqual([
+      { ids: 100, renamed: 200, a_gen_seq: 301, down: -400, ahead: 700 },
+    ]);
+    await bench.sql('shop', "SELECT setval('ids', 1)");
+    await take('gone');
+    expect(await next(['ids', 'gone_own_seq'])).toEqual([{ ids: 100, gone_own_seq: 600 }]);
+    expect(warned()).toBe('');
+  });
+
   it('rows that would refer to nothing are refused, and nothing is changed', async () => {
     await bench.sql('shop', 'DELETE FROM orders; DELETE FROM customers WHERE id = 2; TRUNCATE audit');
     const before = await picture();

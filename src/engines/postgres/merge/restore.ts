@@ -12,7 +12,8 @@ import { type KeptMark, keptName } from './kept.ts';
 import { lostWith } from './lost.ts';
 import { newTables } from './new-tables.ts';
 import { copyOut, runScript } from './run.ts';
-import { mergeScript, type Replacement } from './script.ts';
+import { mergeScript } from './script.ts';
+import { stagedPositions } from './sequences.ts';
 import {
   readersOf,
   readShapes,
@@ -107,8 +108,11 @@ async function swapTables(
         columns: writtenColumns(before),
         rows: { from: 'stage', open: () => copyOut({ server, tools, database: stage }, stagedQuery(before)) },
         ...(count === undefined ? {} : { count }),
-        sequences: laterSequences(before, table),
       };
+    }),
+    sequences: await stagedPositions({ staged, session }, shapes, live, {
+      warn: request.warn,
+      subject: target,
     }),
     sums: [...new Set(places.values())],
     keys,
@@ -146,12 +150,4 @@ export function writtenColumns(table: TableShape): string[] {
 
 function stagedQuery(table: TableShape): string {
   return `SELECT ${writtenColumns(table).map(identifier).join(', ')} FROM ONLY ${sqlName(table)}`;
-}
-
-/** Sequences of the same columns, where the backup's had gone on. */
-function laterSequences(before: TableShape, live: TableShape): Replacement['sequences'] {
-  return live.sequences.flatMap(({ column, sequence, descending }) => {
-    const old = before.sequences.find((one) => one.column === column);
-    return old?.is_called ? [{ sequence, value: old.last_value, descending }] : [];
-  });
 }

@@ -1,6 +1,7 @@
 import { markText } from '../restore/marks.ts';
 import { identifier, literal } from '../server/session.ts';
 import type { KeptMark } from './kept.ts';
+import { type SequencePosition, setSequence } from './sequences.ts';
 import { sqlName, type TableShape, type TouchingKey } from './shape.ts';
 
 /** The script of one transaction; what is not text comes from a stage while the script runs. */
@@ -18,8 +19,6 @@ export interface Replacement {
   readonly count?: number;
   /** What they are written into, where it finds the partition of each. */
   readonly into?: TableShape;
-  /** Where its sequences go on at least, by their SQL names. */
-  readonly sequences: readonly { sequence: string; value: string; descending: boolean }[];
 }
 
 export interface Merge {
@@ -35,6 +34,7 @@ export interface Merge {
   readonly keysAway: readonly TouchingKey[];
   /** Tables that are taken out of their schemas, by SQL name: into `keep`. */
   readonly movedAway: readonly string[];
+  readonly sequences: readonly SequencePosition[];
   /** After the rows: tables that were not there, and what goes to its old schema. */
   readonly after: readonly ScriptPart[];
 }
@@ -72,7 +72,7 @@ export function mergeScript(merge: Merge): ScriptPart[] {
     ...merge.movedAway.map((table) => `ALTER TABLE ${table} SET SCHEMA ${identifier(keep.name)}`),
     ...merge.after,
     ...merge.keys.flatMap(addKey),
-    ...replacements.flatMap(({ sequences }) => sequences.map(setSequence)),
+    ...merge.sequences.map(setSequence),
     'COMMIT',
   ]);
 }
@@ -118,12 +118,6 @@ function switches(table: TableShape, on: boolean): string[] {
     ...table.triggers.map(({ name, enabled }) => change('TRIGGER', name, enabled)),
     ...table.rules.map(({ name, enabled }) => change('RULE', name, enabled)),
   ];
-}
-
-/** Never back: whoever took a number since may have used it elsewhere. */
-function setSequence({ sequence, value, descending }: Replacement['sequences'][number]): string {
-  const further = descending ? 'LEAST' : 'GREATEST';
-  return `SELECT pg_catalog.setval(${literal(sequence)}::pg_catalog.regclass, ${further}(${BigInt(value)}, last_value)) FROM ${sequence}`;
 }
 
 function statements(parts: readonly ScriptPart[]): ScriptPart[] {

@@ -20,8 +20,8 @@ export interface TableShape extends TableName {
   /** Triggers of users that fire, and rules for INSERT, with what they are enabled for (`O`, `A`, `R`). */
   readonly triggers: readonly Switch[];
   readonly rules: readonly Switch[];
-  /** Sequences that belong to its columns. */
-  readonly sequences: readonly OwnedSequence[];
+  /** Sequences that belong to its columns, or that their defaults take numbers from. */
+  readonly sequences: readonly ColumnSequence[];
 }
 
 export interface Column {
@@ -35,13 +35,16 @@ export interface Switch {
   readonly enabled: string;
 }
 
-export interface OwnedSequence {
+export interface ColumnSequence {
   readonly column: string;
   /** As SQL. */
   readonly sequence: string;
+  /** Of the column: it goes with it. */
+  readonly owned: boolean;
   readonly descending: boolean;
-  readonly last_value: string;
-  readonly is_called: boolean;
+  readonly readable: boolean;
+  /** Whether the role may say where it goes on. */
+  readonly settable: boolean;
 }
 
 /** A foreign key from or to one of the tables, by its topmost constraint where its tables are partitioned. */
@@ -66,8 +69,6 @@ export function sqlName({ schema, table }: TableName): string {
 export async function readShapes(session: Session, names: readonly TableName[]): Promise<TableShape[]> {
   if (names.length === 0) return [];
   const wanted = names.map(({ schema, table }) => `(${literal(schema)}, ${literal(table)})`).join(', ');
-  const last =
-    "CASE WHEN pg_catalog.has_sequence_privilege(q.oid, 'SELECT') THEN pg_catalog.pg_sequence_last_value(q.oid) END";
   const switches = (catalog: string, name: string, enabled: string, condition: string) => `
     coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', s.${name}, 'enabled', s.${enabled}) ORDER BY s.${name})
       FROM pg_catalog.${catalog} s WHERE ${condition} AND s.${enabled} <> 'D'), '[]')`;
@@ -80,13 +81,20 @@ export async function readShapes(session: Session, names: readonly TableName[]):
       ${switches('pg_trigger', 'tgname', 'tgenabled', 's.tgrelid = c.oid AND NOT s.tgisinternal')} AS triggers,
       ${switches('pg_rewrite', 'rulename', 'ev_enabled', "s.ev_class = c.oid AND s.ev_type = '3'")} AS rules,
       coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('column', a.attname,
-          'sequence', q.oid::pg_catalog.regclass::pg_catalog.text, 'descending', i.seqincrement < 0,
-          'last_value', coalesce(${last}, i.seqstart)::pg_catalog.text, 'is_called', ${last} IS NOT NULL))
-        FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+          'sequence', q.oid::pg_catalog.regclass::pg_catalog.text, 'owned', u.owned, 'descending', i.seqincrement < 0,
+          'readable', pg_catalog.has_sequence_privilege(q.oid, 'SELECT'),
+          'settable', pg_catalog.has_sequence_privilege(q.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(q.oid, 'UPDATE')))
+        FROM (SELECT oid, attnum, pg_catalog.bool_or(owned) AS owned FROM (
+            SELECT d.objid AS oid, d.refobjsubid AS attnum, true AS owned FROM pg_catalog.pg_depend d
+              WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
+                AND d.refobjid = c.oid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+            UNION ALL SELECT d.refobjid, f.adnum, false FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d
+              ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
+                AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass WHERE f.adrelid = c.oid) AS every
+            GROUP BY oid, attnum) AS u
+          JOIN pg_catalog.pg_class q ON q.oid = u.oid AND q.relkind = 'S'
           JOIN pg_catalog.pg_sequence i ON i.seqrelid = q.oid
-          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid
-          AND d.refclassid = d.classid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')), '[]') AS sequences
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum), '[]') AS sequences
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) IN (${wanted}) ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`);
   return rows.map((row) => ({ ...row, name: tableName(row.schema, row.table) }));

@@ -21,7 +21,7 @@ export function uniqueWord(): string {
   return randomBytes(4).toString('hex');
 }
 
-type Beside = Pick<Work, 'admin' | 'server' | 'request' | 'target' | 'version'>;
+type Beside = Pick<Work, 'admin' | 'server' | 'request' | 'target' | 'version' | 'fit'>;
 
 /** Creates a marked, empty database beside the target; returns its name. What fails or is interrupted leaves none. */
 export async function createBeside(
@@ -29,10 +29,11 @@ export async function createBeside(
   facts: DatabaseFacts,
   mark: Pick<Mark, 'role' | 'backupId' | 'createdAt'> & { readonly role: MarkRole },
 ): Promise<string> {
-  const { admin, target, version, request } = work;
+  const { admin, target, version, request, fit } = work;
   const name = besideName(target, mark.role, uniqueWord());
   try {
-    await admin.run(`${createStatement(name, facts, version.major)} CONNECTION LIMIT ${BEGUN_LIMIT}`);
+    const where = fit.tablespace === undefined ? '' : ` TABLESPACE ${identifier(fit.tablespace)}`;
+    await admin.run(`${createStatement(name, facts, version.major)}${where} CONNECTION LIMIT ${BEGUN_LIMIT}`);
   } catch (error) {
     if (request.signal.aborted) {
       await dropUnfinished(work, name);

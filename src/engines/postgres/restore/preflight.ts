@@ -1,6 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
+import type { DatabaseFacts } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
@@ -19,6 +20,8 @@ export interface Fit {
   readonly warnings: readonly string[];
   /** Roles of the dump that this server has too. */
   readonly roles: ReadonlySet<string>;
+  /** Where the new database lies; undefined: where the server puts it. */
+  readonly tablespace?: string;
 }
 
 export async function readPowers(session: Session): Promise<Powers> {
@@ -82,12 +85,16 @@ export async function restoreTools(
   );
 }
 
-/** Holds extensions, roles and tablespaces of the dump against the target's server. */
+/**
+ * Holds extensions, roles and tablespaces of the dump against the target's server. `existing`: what would be replaced,
+ * whose tablespace the new one gets.
+ */
 export async function fitToServer(
   session: Session,
   powers: Powers,
   facts: SourceFacts,
   subject: string,
+  existing: DatabaseFacts | undefined,
 ): Promise<Fit> {
   await refuseMissingExtensions(session, facts, subject);
   const flags: string[] = [];
@@ -109,7 +116,8 @@ export async function fitToServer(
       `${powers.role} may not give objects to ${foreign.join(', ')}; everything will belong to ${powers.role}`,
     );
   }
-  const spaces = await session.rows<{ name: string }>('SELECT spcname AS name FROM pg_catalog.pg_tablespace');
+  const spaces = await session.rows<{ name: string; usable: boolean }>(`
+    SELECT spcname AS name, pg_catalog.has_tablespace_privilege(oid, 'CREATE') AS usable FROM pg_catalog.pg_tablespace`);
   const lost = facts.tablespaces.filter((name) => !spaces.some((space) => space.name === name));
   if (lost.length > 0) {
     flags.push('--no-tablespaces');
@@ -117,6 +125,13 @@ export async function fitToServer(
       `these tablespaces are not at the target: ${lost.join(', ')}; everything goes into its default one`,
     );
   }
+  const { tablespace } = existing ?? facts.database;
+  // What a new database is made in where nobody says otherwise, on every server.
+  if (tablespace === '' || tablespace === 'pg_default') return { flags, warnings, roles: there };
+  const space = spaces.find(({ name }) => name === tablespace);
+  if (space?.usable) return { flags, warnings, roles: there, tablespace };
+  const why = space === undefined ? 'is not at the target' : `may not be used by ${powers.role}`;
+  warnings.push(`the database's tablespace ${tablespace} ${why}; it goes into the server's default one`);
   return { flags, warnings, roles: there };
 }
 

@@ -73,9 +73,9 @@ export async function prepare(
   }
   // The last that is looked at: everything else that could be refused was.
   const make = request.roles === true && !request.dryRun && !request.scratch;
-  let fit = await fitToServer(admin, powers, facts, target);
+  let fit = await fitToServer(admin, powers, facts, target, existing);
   if (make && (await createRoles(content, facts, admin, makingRoles)))
-    fit = await fitToServer(admin, powers, facts, target);
+    fit = await fitToServer(admin, powers, facts, target, existing);
   for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const work = {
     content,
