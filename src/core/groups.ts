@@ -32,6 +32,11 @@ interface Labels {
   readonly database?: string | undefined;
 }
 
+/** What this host is called in manifests. */
+export function hostNameOf(config: Config | undefined, host: { readonly name: string }): string {
+  return config?.defaults.host ?? host.name;
+}
+
 export function scopeOf(config: Config, job: JobConfig): JobScope {
   const formerly = job.formerly.map((former) => ({ ...former, several: hasSeveral(config, former.now) }));
   return { namespace: config.defaults.namespace, job: job.name, formerly };

@@ -17,16 +17,25 @@ export interface History {
   readonly identity: IdentityHistory;
 }
 
-/** The history of a group out of what listing found; `entries` may be of several destinations. */
-export function historyOf(entries: readonly CatalogEntry[], group: Group, now: Date): History {
+/**
+ * The history of a group out of what listing found; `entries` may be of several destinations. With `hostName`, that
+ * of the host that asks, what it backed up last counts as still there: its source and the newest one take turns, too.
+ */
+export function historyOf(
+  entries: readonly CatalogEntry[],
+  group: Group,
+  now: Date,
+  hostName?: string,
+): History {
   return historyOfOne(
     entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group)),
     now,
+    hostName,
   );
 }
 
 /** The same of entries that are all of one group. */
-export function historyOfOne(entries: readonly CatalogEntry[], now: Date): History {
+export function historyOfOne(entries: readonly CatalogEntry[], now: Date, hostName?: string): History {
   const byId = new Map<string, { manifest: Manifest; good: boolean; accepted: boolean }>();
   for (const { manifest, good, accepted } of entries) {
     if (!manifest) continue;
@@ -46,15 +55,14 @@ export function historyOfOne(entries: readonly CatalogEntry[], now: Date): Histo
     .filter(({ manifest, accepted }) => manifest.status === 'suspect' && !accepted)
     .map(({ manifest }) => manifest)
     .filter((manifest) => !lastGood || manifest.created_at > lastGood.created_at);
-  const identities = judged
-    .filter(({ manifest }) => manifest.status !== 'failed')
-    .map(({ manifest }) => manifest.source_identity)
-    .reverse();
+  const sources = judged.flatMap(({ manifest }) => (manifest.status === 'failed' ? [] : [manifest]));
+  const identities = sources.map(({ source_identity }) => source_identity).reverse();
+  const own = sources.find(({ host }) => hostName !== undefined && host === hostName)?.source_identity;
   return {
     manifests: runs.map(({ manifest }) => manifest),
     lastGood,
     suspects,
     identities,
-    identity: judgeIdentities(identities),
+    identity: judgeIdentities(own === undefined ? identities : [...identities, own]),
   };
 }

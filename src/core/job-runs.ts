@@ -17,6 +17,8 @@ export interface RunChoice {
   readonly now: Date;
   /** Where it knows the job: which backups are the job's, and which datasources it has. */
   readonly config?: Config | undefined;
+  /** What this host is called in manifests: where another one's source is the newest, it has to be said whose is meant. */
+  readonly hostName?: string | undefined;
   /** These alone; otherwise all of the job. */
   readonly datasources?: readonly string[];
   /** Leaves out what is younger. */
@@ -76,7 +78,7 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
   if (!jobOf(config, job)?.same_source) {
     const isWanted = ({ name }: JobBackup) =>
       !wanted || wanted.some((datasource) => isOfDatasource(name, datasource));
-    refuseMixedSources(all.filter(isWanted), job, now);
+    refuseMixedSources(all.filter(isWanted), job, choice);
   }
   const ofJob = all.filter(
     ({ entry: { manifest } }) =>
@@ -215,18 +217,20 @@ function stateOf(name: string, ofRun: readonly JobBackup[]): string {
   return `${name} is ${states[0] ?? 'missing'}`;
 }
 
-/** Of two sources that take turns under one name, the newest backup is of nobody knows which. */
-function refuseMixedSources(backups: readonly JobBackup[], job: string, now: Date): void {
+/** Of two sources under one name, the newest backup is of nobody knows which. */
+function refuseMixedSources(backups: readonly JobBackup[], job: string, { now, hostName }: RunChoice): void {
   for (const each of new Set(backups.map(({ name }) => name))) {
     const mine = backups.filter(({ name }) => name === each).map(({ entry }) => entry);
-    if (historyOfOne(mine, now).identity !== 'mixed') continue;
+    const { identity, identities } = historyOfOne(mine, now, hostName);
+    if (identity !== 'mixed') continue;
+    const newest = [...new Set(identities.toReversed())].slice(0, 2).join(' and ');
     throw new DguardError(
       'config_invalid',
-      'two sources write under this name, taking turns: which one is meant?',
+      `two sources write under this name, ${newest}: which one is meant?`,
       {
         operation: 'find backup',
         subject: `${job}/${each}`,
-        hint: 'restore a backup by its id (`dguard show ID` says what its source is), or say same_source: true in the job',
+        hint: 'restore a backup by its id (`dguard show ID` says what its source is); give each its own defaults.namespace, or say same_source: true in the job',
       },
     );
   }

@@ -3,7 +3,7 @@ import { type DguardError, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
 import { isOutsideHistory } from './find.ts';
-import { type Group, groupNames, groupOf, isOfGroup } from './groups.ts';
+import { type Group, groupNames, groupOf, hostNameOf, isOfGroup } from './groups.ts';
 import { historyOf } from './history.ts';
 
 /** One group of backups at one destination, as a report of how old and how well proven its data is. */
@@ -46,6 +46,7 @@ export async function statusOf(
   runtime: Runtime,
 ): Promise<StatusRow[]> {
   const rows: StatusRow[] = [];
+  const hostName = hostNameOf(config, runtime.host);
   // Jobs share destinations, and each is read once.
   const catalogs = new Map<string, Promise<Catalog>>();
   const catalogOf = (name: string) => {
@@ -78,7 +79,7 @@ export async function statusOf(
     for (const datasource of new Set(places.flatMap(({ groups }) => groups))) {
       const group = groupOf(config, job, datasource);
       for (const place of places) {
-        rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now()));
+        rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now(), hostName));
       }
     }
   }
@@ -96,6 +97,7 @@ function rowOf(
   all: readonly CatalogEntry[],
   maxAgeMs: number | undefined,
   now: Date,
+  hostName: string,
 ): StatusRow {
   const base = { job: group.job, datasource: group.datasource, destination };
   if (place.error) {
@@ -111,7 +113,7 @@ function rowOf(
     return { ...base, ...nothing, state: 'unreachable', error: place.error };
   }
   const mine = place.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
-  const { lastGood, identity } = historyOf(mine, group, now);
+  const { lastGood, identity } = historyOf(mine, group, now, hostName);
   const good = mine.filter((entry) => entry.good && !isOutsideHistory(entry.manifest!));
   const before = good.find(
     ({ manifest }) => lastGood && manifest!.created_at < lastGood.created_at,

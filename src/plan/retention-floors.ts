@@ -3,9 +3,14 @@ import { formatDuration } from './duration.ts';
 import type { PolicyBackup, RetentionDecision } from './retention.ts';
 import { inRotation, isAhead, newestFirst, newestOf } from './retention-order.ts';
 
+/** A source that was backed up so recently may well be backed up again: monthly schedules are covered. */
+const OTHER_SOURCE_MS = 35 * 86_400_000;
+/** A host whose name changes with every run must not keep them all. */
+const MAX_OTHER_SOURCES = 3;
+
 /**
- * What stays whatever the policy says, on top of its decisions: the newest good backup, pinned ones, and
- * all that anything that stays refers to, however far. With keep_within also the youngest good backup older
+ * What stays whatever the policy says, on top of its decisions: the newest good backup, that of other sources which may
+ * still write under the same name, pinned ones, and all that anything that stays refers to, however far. With keep_within also the youngest good backup older
  * than the span (a rule's hold only), or the span's beginning could not be restored.
  */
 export function applyFloors(
@@ -25,6 +30,8 @@ export function applyFloors(
   const sorted = newestFirst(backups);
   const newest = newestGood(backups, now);
   if (newest) keep(newest.id, 'floor', 'the newest good backup');
+  for (const { id, source } of newestOfOthers(sorted, newest, now))
+    keep(id, 'floor', `the newest good backup of another source, ${source}, which may still write here`);
   for (const { id, pinned } of sorted) if (pinned) keep(id, 'floor', 'pinned');
 
   const span = policy.keep_within_ms;
@@ -54,6 +61,27 @@ export function newestGood(backups: readonly PolicyBackup[], now: Date): PolicyB
     good.find(({ tags }) => !tags.includes('safety')) ??
     good[0]
   );
+}
+
+/**
+ * Of the sources other than that of `newest` the newest good backup each, where it is young. Of two that write under one
+ * name without knowing of each other neither may remove the other's last one, and so the traces that there are two.
+ */
+function newestOfOthers(
+  sorted: readonly PolicyBackup[],
+  newest: PolicyBackup | undefined,
+  now: Date,
+): PolicyBackup[] {
+  const found = new Map<string, PolicyBackup>();
+  if (newest?.source === undefined) return [];
+  for (const backup of sorted) {
+    const { source, good, createdAt } = backup;
+    if (source === undefined || source === newest.source || found.has(source)) continue;
+    if (!good || !inRotation(backup, now) || now.getTime() - createdAt.getTime() > OTHER_SOURCE_MS) continue;
+    found.set(source, backup);
+    if (found.size === MAX_OTHER_SOURCES) break;
+  }
+  return [...found.values()];
 }
 
 /**

@@ -31,6 +31,8 @@ export interface PolicyBackup {
   /** Of a snapshot; undefined: it stays until it is deleted by name. */
   readonly expires?: Date | undefined;
   readonly tags: readonly string[];
+  /** What was backed up; undefined: whatever the others are of. */
+  readonly source?: string | undefined;
   /** Ids of the backups whose blocks it needs; ids that are not in the list are passed over. */
   readonly references: readonly string[];
   /** What it occupies at this destination. */

@@ -25,7 +25,7 @@ function write(folder: string, source: string, letter: string): void {
 
 function configure(folder: string, jobs: string, defaults = ''): void {
   const yaml = `version: 1
-defaults: { timezone: UTC, host: testhost${defaults} }
+defaults: { timezone: UTC${defaults.includes('host:') ? '' : ', host: testhost'}${defaults} }
 datasources:
   g: { type: files, source_path: g }
   h: { type: files, source_path: h }
@@ -75,6 +75,60 @@ describe('a job of several installations at one destination', () => {
     const unknown = await dguard(folder, 'restore', 'j', '--from', './store', '--to-path', 'out');
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toMatch(/several installations have a job j/);
+  });
+});
+
+describe('two hosts that write under one name, without namespaces', () => {
+  const job =
+    'j: { datasources: [g, h], destinations: store, retention: { keep_last: 1, auto_delete: true } }';
+  const as = (folder: string, host: string) => configure(folder, job, `, host: ${host}`);
+
+  it("neither is given the other's backup, nor removes its last one", async () => {
+    const folder = makeFolder();
+    for (const host of ['alpha', 'beta']) {
+      as(folder, host);
+      for (const source of ['g', 'h']) write(folder, source, host);
+      expect((await dguard(folder, 'backup', 'j')).code).toBe(0);
+    }
+    // The newest is of beta, and what beta has pruned was not alpha's only one.
+    expect((await dguard(folder, 'restore', 'j', '--to-path', 'of-beta')).code).toBe(0);
+    expect(read(folder, 'of-beta', 'g', 'data')).toBe('b');
+    const list = JSON.parse((await dguard(folder, 'list', '--json')).stdout) as {
+      backups: { host: string }[];
+    };
+    expect(list.backups.map(({ host }) => host)).toEqual(['beta', 'beta', 'alpha', 'alpha']);
+
+    as(folder, 'alpha');
+    for (const command of [
+      ['restore', 'j', '--overwrite'],
+      ['restore', 'j', '--to-path', 'of-alpha'],
+      ['rollback', 'j', '--yes'],
+    ]) {
+      const refused = await dguard(folder, ...command);
+      expect(refused.code, command.join(' ')).toBe(2);
+      expect(refused.stderr).toMatch(/two sources write under this name, beta:.* and alpha:.*: which one/);
+    }
+    // One datasource that is refused does not hide what is said of the other.
+    const prune = await dguard(folder, 'prune');
+    expect(prune.code).toBe(2);
+    expect(prune.stderr).toMatch(/prune store:j\/g: two sources.*prune store:j\/h: two sources/s);
+
+    // A backup is made all the same, and said to be: what failed is what should have followed it.
+    const backup = await dguard(folder, 'backup', 'j');
+    expect(backup.code).toBe(3);
+    expect(backup.stdout).toMatch(/g: completed: .*h: completed: /s);
+    expect(backup.stderr).toMatch(/error: prune store:j\/g: two sources/);
+  });
+
+  it('a host of another name each time is no second source', async () => {
+    const folder = makeFolder();
+    for (const host of ['one', 'two', 'three']) {
+      as(folder, host);
+      for (const source of ['g', 'h']) write(folder, source, host);
+      expect((await dguard(folder, 'backup', 'j')).code, host).toBe(0);
+    }
+    as(folder, 'four');
+    expect((await dguard(folder, 'restore', 'j', '--overwrite')).code).toBe(0);
   });
 });
 

@@ -142,6 +142,7 @@ describe('the check of a destination', () => {
         group: { namespace: '', job: 'prod', datasource: 'docs', formerly: [] },
         policy: job.retention,
         timeZone: 'UTC',
+        hostName: 'testhost',
         sameSource: false,
         ignoreClock: false,
         dryRun: false,

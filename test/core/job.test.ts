@@ -39,6 +39,25 @@ describe('auto_delete', () => {
   });
 });
 
+describe('a prune that fails after a completed backup', () => {
+  it('is an error beside the backup, which is there', async () => {
+    const world = await makeWorld({ job: auto });
+    world.write({ a: 'a' });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    const failing = withFaults(world.storage, {
+      operations: ['put'],
+      keys: (key) => key.includes('/deleting-'),
+      fault: { kind: 'throw', error: new DguardError('storage_failed', 'EIO') },
+    });
+    const [outcome] = (await world.backup({ storage: failing })).outcomes;
+    expect(outcome).toMatchObject({ status: 'completed', error: { code: 'storage_failed' } });
+    expect(outcome!.copies).toHaveLength(1);
+    const [newest] = (await world.catalog()).entries;
+    expect([newest!.manifest!.id, newest!.good]).toEqual([outcome!.manifest!.id, true]);
+  });
+});
+
 describe('locks of a job', () => {
   it('a group that another run of this host holds fails with 5, and is waited for', async () => {
     const world = await makeWorld();
@@ -208,6 +227,19 @@ describe('free space', () => {
     expect((await world.catalog()).entries.map(({ manifest }) => manifest!.id)).toEqual([
       outcomes[0]!.manifest!.id,
     ]);
+  });
+
+  it('is looked for again after a run that found none: otherwise none would ever be made', async () => {
+    const { world, storage } = await crowded('');
+    expect((await world.backup({ storage })).outcomes[0]!.error!.code).toBe('storage_full');
+    const policy = { keep_last: 1, auto_delete: true };
+    Object.assign(world.config.jobs['prod']!, {
+      retention: policy,
+      destinations: [{ name: 'store', retention: policy }],
+    });
+    world.at('2026-03-04T12:00:00Z');
+    expect((await world.catalog()).entries[0]!.state).toBe('failed');
+    expect((await world.backup({ storage })).outcomes[0]!.status).toBe('completed');
   });
 
   it('is not made after a failed run: what is left may be all there is', async () => {

@@ -113,6 +113,7 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
             group: { namespace: config.defaults.namespace, job: 'prod', datasource: 'docs', formerly: [] },
             policy: config.jobs['prod']!.retention,
             timeZone: 'UTC',
+            hostName: 'testhost',
             sameSource: false,
             ignoreClock: false,
             dryRun: false,

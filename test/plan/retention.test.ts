@@ -206,6 +206,45 @@ describe('what a kept one needs stays', () => {
   });
 });
 
+describe('several sources under one name', () => {
+  test('the newest good one of each that may still write stays: of three, for 35 days', () => {
+    const of = (source: string, at: string, facts = {}) => backupAt(at, { source, ...facts });
+    const backups = [
+      of('a', '2026-11-20'),
+      of('b', '2026-11-19', { good: false, state: 'verify failed' }),
+      of('b', '2026-11-18'),
+      of('b', '2026-11-17'),
+      of('c', '2026-11-16'),
+      of('old', '2026-10-16'),
+    ];
+    const { keep, reasons, holds } = plan({ keep_last: 1 }, backups);
+    expect(keep).toEqual(['2026-11-20', '2026-11-19', '2026-11-18', '2026-11-16']);
+    expect(reasons['2026-11-19']!.join()).not.toContain('another source');
+    expect(reasons['2026-11-18']).toEqual([
+      'the newest good backup of another source, b, which may still write here',
+    ]);
+    // No cap goes below it either.
+    expect(holds['2026-11-16']).toBe('floor');
+    expect(plan({ keep_last: 1, max_backups: 1 }, backups).keep).toEqual(keep);
+    // A host whose name changes with every run does not keep them all.
+    const many = Array.from({ length: 20 }, (_, i) =>
+      of(`host-${i}`, `2026-11-${20 - i}`.replace(/-(\d)$/, '-0$1')),
+    );
+    expect(plan({ keep_last: 1 }, many).keep).toEqual([
+      '2026-11-20',
+      '2026-11-19',
+      '2026-11-18',
+      '2026-11-17',
+    ]);
+    expect(
+      plan(
+        { keep_last: 1 },
+        backups.map((each) => ({ ...each, source: undefined })),
+      ).keep,
+    ).toEqual(['2026-11-20', '2026-11-19']);
+  });
+});
+
 describe('caps', () => {
   test('the oldest go first until the cap holds', () => {
     const { keep, reasons, unmet } = plan({ max_backups: 2 }, daily(5));

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
+import { hostNameOf } from '../../core/groups.ts';
 import { type ChosenRun, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import type { Context } from '../context.ts';
@@ -18,6 +19,7 @@ export function chooseRun(
   const run = newestGoodRun(entries, job, {
     now,
     config,
+    hostName: hostNameOf(config, context.runtime.host),
     ...(datasource ? { datasources: datasource } : {}),
     ...(moment ? { at: moment } : {}),
   });

@@ -1,5 +1,6 @@
-import { readCatalog } from '../../core/catalog.ts';
-import { groupLock, groupNames, groupOf } from '../../core/groups.ts';
+import type { JobConfig, RetentionPolicy } from '../../config/types/jobs.ts';
+import { type Destination, readCatalog } from '../../core/catalog.ts';
+import { groupLock, groupNames, groupOf, hostNameOf } from '../../core/groups.ts';
 import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
 import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
@@ -15,7 +16,7 @@ interface Options {
   readonly ignoreClock?: boolean;
 }
 
-/** Applies each job's retention at each of its destinations; one that fails does not keep the others from it. */
+/** Applies each job's retention at each of its destinations; a datasource that fails does not keep the others from it. */
 export async function pruneCommand(
   context: Context,
   names: readonly string[],
@@ -26,49 +27,57 @@ export async function pruneCommand(
   const waitMs = waitOf(options.waitLock);
   const outcomes: PruneOutcome[] = [];
   const failures: DguardError[] = [];
+  const pruneOne = async (
+    destination: Destination,
+    policy: RetentionPolicy,
+    job: JobConfig,
+    datasource: string,
+  ) => {
+    const lock = await takeLock(groupLock(config, job, datasource), `prune ${job.name}`, waitMs, runtime);
+    const dryRun = options.dryRun === true;
+    try {
+      const outcome = await pruneGroup(
+        {
+          destination,
+          group: groupOf(config, job, datasource),
+          policy,
+          timeZone: job.timezone,
+          hostName: hostNameOf(config, runtime.host),
+          sameSource: job.same_source,
+          ignoreClock: options.ignoreClock === true,
+          dryRun,
+        },
+        runtime,
+      );
+      outcomes.push(outcome);
+      const explain = dryRun || context.options.verbose === true;
+      if (!context.options.json) printPrune(context, outcome, { explain, dryRun });
+    } finally {
+      await lock.release();
+    }
+  };
   for (const job of chooseJobs(config, names, names.length === 0, 'prune')) {
     for (const { name, retention } of job.destinations) {
       if (options.destination !== undefined && options.destination !== name) continue;
-      try {
-        const destination = await openDestination(context, name);
-        const catalog = await readCatalog(destination, runtime.signal);
-        for (const datasource of groupNames(config, job, catalog)) {
-          const group = groupOf(config, job, datasource);
-          const lock = await takeLock(
-            groupLock(config, job, datasource),
-            `prune ${job.name}`,
-            waitMs,
-            runtime,
-          );
-          try {
-            const outcome = await pruneGroup(
-              {
-                destination,
-                group,
-                policy: retention,
-                timeZone: job.timezone,
-                sameSource: job.same_source,
-                ignoreClock: options.ignoreClock === true,
-                dryRun: options.dryRun === true,
-              },
-              runtime,
-            );
-            outcomes.push(outcome);
-            if (!context.options.json)
-              printPrune(context, outcome, {
-                explain: options.dryRun === true || context.options.verbose === true,
-                dryRun: options.dryRun === true,
-              });
-          } finally {
-            await lock.release();
-          }
+      let destination: Destination | undefined;
+      const attempt = async (work: () => Promise<void>) => {
+        try {
+          await work();
+        } catch (thrown) {
+          const error = toDguardError(thrown, 'storage_failed', { operation: 'prune', subject: name });
+          failures.push(error);
+          context.report(error, job.name);
         }
-        await destination.storage.close();
-      } catch (thrown) {
-        const error = toDguardError(thrown, 'storage_failed', { operation: 'prune', subject: name });
-        failures.push(error);
-        context.report(error, job.name);
-      }
+      };
+      await attempt(async () => {
+        destination = await openDestination(context, name);
+        const opened = destination;
+        for (const datasource of groupNames(config, job, await readCatalog(opened, runtime.signal))) {
+          if (runtime.signal.aborted && failures.length > 0) break; // it has been said
+          await attempt(() => pruneOne(opened, retention, job, datasource));
+        }
+      });
+      await destination?.storage.close();
     }
   }
   const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));

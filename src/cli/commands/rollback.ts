@@ -1,6 +1,7 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { copiesOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { hostNameOf } from '../../core/groups.ts';
 import { backupsOf, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
@@ -55,7 +56,13 @@ function before(
   const at = new Date(Math.min(...newest.map(({ manifest }) => Date.parse(manifest!.created_at))));
   try {
     const wanted = options.datasource === undefined ? {} : { datasources: options.datasource };
-    const run = newestGoodRun(older, job, { now, at, config, ...wanted });
+    const run = newestGoodRun(older, job, {
+      now,
+      at,
+      config,
+      hostName: hostNameOf(config, context.runtime.host),
+      ...wanted,
+    });
     sayOfRun(context, run, job);
     return [...run.copies];
   } catch (error) {

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import type { Config } from '../../config/types.ts';
-import { DguardError } from '../../errors.ts';
+import { DguardError, toDguardError } from '../../errors.ts';
 import { CLOCK_HINT, doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Destination } from '../catalog.ts';
-import { type Group, groupLock, groupOf } from '../groups.ts';
+import { type Group, groupLock, groupOf, hostNameOf } from '../groups.ts';
 import { historyOf } from '../history.ts';
 import { takeLock } from '../lock.ts';
 import { type PruneOutcome, pruneGroup } from '../prune/prune.ts';
@@ -64,7 +64,9 @@ export async function backUpGroup(
     );
     if (!options.ignoreClock) refuseWrongClock(history.manifests[0]?.created_at, name, runtime);
     const prune = (destination: string) => pruneOne(run, group, destinations, destination, pruned);
-    const lastFailed = ['suspect', 'failed'].includes(history.manifests[0]?.status ?? '');
+    // A run that found no room says nothing of the source: otherwise no later one would ever find any.
+    const last = history.manifests.find(({ error }) => error?.code !== 'storage_full');
+    const lastFailed = ['suspect', 'failed'].includes(last?.status ?? '');
     const outcome = await withRetries(
       {
         ...requestOf(run, work),
@@ -75,8 +77,14 @@ export async function backUpGroup(
       runtime,
     );
     const counts = outcome.status === 'completed' && outcome.manifest?.selection === undefined;
-    for (const { destination, error } of counts ? outcome.copies : []) if (!error) await prune(destination);
-    return outcome;
+    let failure: DguardError | undefined;
+    for (const { destination, error } of counts ? outcome.copies : []) {
+      if (error) continue;
+      await prune(destination).catch((thrown: unknown) => {
+        failure ??= toDguardError(thrown, 'storage_failed', { operation: 'prune', subject: destination });
+      });
+    }
+    return failure === undefined ? outcome : { ...outcome, error: failure };
   } catch (thrown) {
     const isLocked = (thrown as Partial<DguardError>).code === 'locked';
     const error = isLocked ? (thrown as DguardError) : failureOf(thrown, name);
@@ -111,7 +119,7 @@ function requestOf(
     only: options.only,
     exclude: options.exclude,
     namespace: config.defaults.namespace,
-    hostName: config.defaults.host ?? runtime.host.name,
+    hostName: hostNameOf(config, runtime.host),
     ownPaths: Object.values(config.destinations).flatMap((each) =>
       each.type === 'local' ? [resolve(each.path)] : [],
     ),
@@ -126,7 +134,7 @@ function requestOf(
 
 /** Removes what the job's retention removes at one destination. True: something went. */
 async function pruneOne(
-  { job, options, runtime }: JobRun,
+  { config, job, options, runtime }: JobRun,
   group: Group,
   destinations: readonly Destination[],
   name: string,
@@ -141,6 +149,7 @@ async function pruneOne(
       group,
       policy,
       timeZone: job.timezone,
+      hostName: hostNameOf(config, runtime.host),
       sameSource: job.same_source,
       ignoreClock: options.ignoreClock,
       dryRun: false,

@@ -52,6 +52,7 @@ export interface BackupOutcome {
   readonly manifest?: Manifest;
   readonly copies: readonly CopyOutcome[];
   readonly warnings: { count: number; first: readonly string[] };
+  /** Why it failed; of a backup that is there: why nothing could be pruned after it. */
   readonly error?: DguardError;
 }
 

@@ -16,6 +16,8 @@ export interface PruneRequest {
   readonly group: Group;
   readonly policy: RetentionPolicy;
   readonly timeZone: string;
+  /** What this host is called in manifests. */
+  readonly hostName: string;
   /** The job says that its identities are one source. */
   readonly sameSource: boolean;
   readonly ignoreClock: boolean;
@@ -51,7 +53,12 @@ export async function pruneGroup(request: PruneRequest, runtime: Runtime): Promi
   );
   refuse(request, catalog, runtime, subject);
 
-  const { decisions, unmet } = planRetention(policy, ofGroup.map(policyBackup), runtime.now(), timeZone);
+  const { decisions, unmet } = planRetention(
+    policy,
+    ofGroup.map((entry) => policyBackup(entry, request.sameSource)),
+    runtime.now(),
+    timeZone,
+  );
   const warnings = [...unmet];
   const unknown = unreadable(catalog, group);
   if (unknown.length > 0) {
@@ -117,7 +124,7 @@ function uniqueById(entries: readonly CatalogEntry[]): CatalogEntry[] {
 
 function refuse(request: PruneRequest, catalog: Catalog, runtime: Runtime, subject: string): void {
   const { group } = request;
-  const history = historyOf(catalog.entries, group, runtime.now());
+  const history = historyOf(catalog.entries, group, runtime.now(), request.hostName);
   if (history.identity === 'mixed' && !request.sameSource) {
     throw new DguardError(
       'config_invalid',
@@ -140,7 +147,7 @@ function refuse(request: PruneRequest, catalog: Catalog, runtime: Runtime, subje
   }
 }
 
-function policyBackup(entry: CatalogEntry): PolicyBackup {
+function policyBackup(entry: CatalogEntry, sameSource: boolean): PolicyBackup {
   const manifest = entry.manifest!;
   return {
     id: manifest.id,
@@ -152,6 +159,7 @@ function policyBackup(entry: CatalogEntry): PolicyBackup {
     pinned: entry.pinned,
     expires: manifest.expires === undefined ? undefined : new Date(manifest.expires),
     tags: manifest.tags,
+    source: sameSource ? undefined : manifest.source_identity,
     references: manifest.references.map(({ id }) => id),
     sizeBytes: entry.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
