@@ -17,6 +17,9 @@ export function isEntryKind(value: unknown): value is EntryKind {
   return (ENTRY_KINDS as readonly unknown[]).includes(value);
 }
 
+/** Names are byte strings. */
+export type EntryXattrs = readonly { readonly name: string; readonly value: Uint8Array }[];
+
 /**
  * One thing in a tree. Paths, link targets, owner names and xattr names are byte strings: JavaScript
  * strings whose char codes are the bytes (`Buffer.toString('latin1')`), so that names that are not UTF-8 survive.
@@ -43,7 +46,7 @@ export interface EntryRecord {
   /** Regular files with several names: a number shared by all of them (the first is kind `file`). */
   linkGroup?: number;
   /** Extended attributes, ACLs among them (`system.posix_acl_access`). */
-  xattrs?: readonly { name: string; value: Uint8Array }[];
+  xattrs?: EntryXattrs;
   device?: { major: number; minor: number };
   /** Holes at the source: a restore writes no runs of zeros. */
   sparse?: boolean;

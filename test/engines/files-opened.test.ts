@@ -44,7 +44,7 @@ function* runsOf(limit: number): Generator<OpenedRun> {
 function reader() {
   const warnings: Warning[] = [];
   const warn = (warning: Warning) => void warnings.push(warning);
-  const takeFile = createTakeFile({ xattrs, nowMs, warn });
+  const takeFile = createTakeFile({ nowMs, warn });
   return { warnings, items: (run: OpenedRun) => itemsOf(run, takeFile, warn) };
 }
 

@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import type { EntryRecord } from '../../archive/entry.ts';
+import type { EntryRecord, EntryXattrs } from '../../archive/entry.ts';
 import type { ContentRoom } from '../../archive/packed.ts';
 import type { LargeContent, TreeItem } from '../member.ts';
 import type { Warning } from '../types.ts';
@@ -18,6 +18,7 @@ const ARENA_BYTES = 1024 * 1024;
 export interface OpenedFile {
   readonly fd: number;
   readonly stat: FileStat;
+  readonly xattrs: EntryXattrs | undefined;
   readonly path: string;
   readonly entry: string;
   /** It is what the user named: that it cannot be read is an error. */
@@ -36,7 +37,7 @@ export interface OpenFileOptions {
 /** Reads files that are open, and knows which of them are further names of one that was read. */
 export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
   const { warn } = options;
-  const { newRecord, addXattrs, warnUnreadable } = recorder;
+  const { newRecord, warnUnreadable } = recorder;
   const openLarge = options.openLarge ?? ((...file) => largeContent(...file, warn));
   const links = new Map<string, { entry: string; size: bigint; mtimeNs: bigint; group: number }>();
   let arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
@@ -47,10 +48,11 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
   return takeFile;
 
   /** Reads and closes a file, unless it is large. Undefined where it cannot be read: a warning tells. */
-  function takeFile({ fd, stat, path, entry, isSource }: OpenedFile): TreeItem | undefined {
+  function takeFile(file: OpenedFile): TreeItem | undefined {
+    const { fd, path, isSource } = file;
     let keepOpen = false;
     try {
-      const item = readOpenFile(fd, stat, path, entry);
+      const item = readOpenFile(file);
       keepOpen = item.content !== undefined && 'finish' in item.content;
       return item;
     } catch (error) {
@@ -62,7 +64,7 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
     }
   }
 
-  function readOpenFile(fd: number, stat: FileStat, path: string, entry: string): TreeItem {
+  function readOpenFile({ fd, stat, xattrs, path, entry }: OpenedFile): TreeItem {
     const key = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined;
     if (key !== undefined) {
       const first = links.get(key);
@@ -78,7 +80,7 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
     const record = newRecord(stat, entry, 'file', size);
     if (key !== undefined) record.linkGroup = linkGroupOf(entry);
     if (stat.blocks * 512n < stat.size) record.sparse = true;
-    addXattrs(record, fd, stat.dev, path);
+    if (xattrs !== undefined) record.xattrs = xattrs;
     if (filesUntilClock === 0) {
       // Looking at the clock now and then only makes more files unsure, never fewer.
       filesUntilClock = 256;

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import type { EntryRecord } from '../../archive/entry.ts';
+import type { EntryRecord, EntryXattrs } from '../../archive/entry.ts';
 import type { TreeItem } from '../member.ts';
 import type { Warning } from '../types.ts';
 import type { OpenedFile } from './open-file.ts';
@@ -13,6 +13,8 @@ export interface OpenedRun {
   readonly stats: BigInt64Array;
   readonly paths: readonly string[];
   readonly entries: readonly string[];
+  /** Of the few files that have any, by their index. */
+  readonly xattrs: ReadonlyMap<number, EntryXattrs>;
   /** What is no open file, in order. */
   readonly others: readonly Other[];
 }
@@ -38,6 +40,7 @@ export function createRunMaker(limit: number) {
   let fds: number[] = [];
   let paths: string[] = [];
   let entries: string[] = [];
+  let xattrs = new Map<number, EntryXattrs>();
   let others: Other[] = [];
   return {
     get isFull() {
@@ -46,7 +49,7 @@ export function createRunMaker(limit: number) {
     get isEmpty() {
       return fds.length + others.length === 0;
     },
-    addFile({ fd, stat, path, entry, isSource }: OpenedFile): void {
+    addFile({ fd, stat, xattrs: found, path, entry, isSource }: OpenedFile): void {
       let at = fds.length * STAT_FIELDS;
       stats[at++] = stat.dev;
       stats[at++] = stat.ino;
@@ -61,6 +64,7 @@ export function createRunMaker(limit: number) {
       stats[at++] = stat.mtimeNs >> HIGH;
       stats[at++] = stat.ctimeNs >> HIGH;
       stats[at] = isSource ? 1n : 0n;
+      if (found !== undefined) xattrs.set(fds.length, found);
       fds.push(fd);
       paths.push(path);
       entries.push(entry);
@@ -70,22 +74,24 @@ export function createRunMaker(limit: number) {
     },
     /** What was gathered; the next run begins. */
     take(): OpenedRun {
-      const run = { fds, paths, entries, others, stats: stats.slice(0, fds.length * STAT_FIELDS) };
+      const run = { fds, paths, entries, xattrs, others, stats: stats.slice(0, fds.length * STAT_FIELDS) };
       fds = [];
       paths = [];
       entries = [];
+      xattrs = new Map();
       others = [];
       return run;
     },
   };
 }
 
-function fileOf({ fds, stats, paths, entries }: OpenedRun, index: number): OpenedFile {
+function fileOf({ fds, stats, paths, entries, xattrs }: OpenedRun, index: number): OpenedFile {
   const at = index * STAT_FIELDS;
   return {
     fd: fds[index]!,
     path: paths[index]!,
     entry: entries[index]!,
+    xattrs: xattrs.get(index),
     stat: {
       dev: stats[at]!,
       ino: stats[at + 1]!,

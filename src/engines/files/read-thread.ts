@@ -23,7 +23,6 @@ import {
   WAIT_MS,
   type WalkMessage,
 } from './walk-messages.ts';
-import { loadXattrs } from './xattrs.ts';
 
 /** Runs in a thread of its own: reads and packs the small files that `open-thread` opened. See `walker.ts`. */
 
@@ -36,7 +35,6 @@ let sent = 0;
 let received = 0;
 let warnings: Warning[] = [];
 
-const xattrs = await loadXattrs();
 try {
   read();
   send({ kind: 'end' });
@@ -84,7 +82,7 @@ function read(): void {
 function* openedItems(contentRoom: () => ContentRoom | undefined): Generator<TreeItem, void, undefined> {
   const warn = (warning: Warning) => void warnings.push(warning);
   const nowMs = () => clock[CLOCK]!;
-  const takeFile = createTakeFile({ xattrs, nowMs, openLarge: handOver, contentRoom, warn });
+  const takeFile = createTakeFile({ nowMs, openLarge: handOver, contentRoom, warn });
   for (;;) {
     const message = nextOpened();
     if (message === undefined || message.kind === 'end') return;

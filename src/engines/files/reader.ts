@@ -17,7 +17,8 @@ import {
 import { CHANGED } from './large-content.ts';
 import type { OpenedFile } from './open-file.ts';
 import type { Selection } from './patterns.ts';
-import type { Recorder } from './records.ts';
+import { type Recorder, xattrsOf } from './records.ts';
+import type { Xattrs } from './xattrs.ts';
 
 /** One source to walk. Byte strings. */
 export interface ReaderRoot {
@@ -38,6 +39,7 @@ export interface ReaderOptions<T> {
   /** Absolute paths (byte strings) that are not looked into. */
   readonly ownPaths: ReadonlySet<string>;
   readonly recorder: Recorder;
+  readonly xattrs: Xattrs | undefined;
   readonly warn: (warning: Warning) => void;
   /** Becomes what it returns, or nothing. Closes the file, or hands it on. */
   readonly takeFile: (file: OpenedFile) => T | undefined;
@@ -107,8 +109,8 @@ interface Met<T> {
 }
 
 function createReader<T>(options: ReaderOptions<T>) {
-  const { warn, takeFile, freeFiles } = options;
-  const { newRecord, addXattrs, warnUnreadable } = options.recorder;
+  const { warn, takeFile, freeFiles, xattrs } = options;
+  const { newRecord, warnUnreadable } = options.recorder;
   const ownFolders = new Set([...options.ownPaths].map(folderOf));
 
   return { open, visit };
@@ -169,7 +171,8 @@ function createReader<T>(options: ReaderOptions<T>) {
       }
       rootDevice = parent?.rootDevice ?? stat.dev;
       record = newRecord(stat, entry, 'directory', 0);
-      addXattrs(record, fd, stat.dev, path);
+      const found = xattrsOf(fd, stat.dev, path, xattrs, warn);
+      if (found !== undefined) record.xattrs = found;
       if (options.oneFileSystem && stat.dev !== rootDevice) {
         warn({ message: 'left out: another file system is mounted here', subject: path, partial: false });
       } else {
@@ -241,7 +244,15 @@ function createReader<T>(options: ReaderOptions<T>) {
       }
       return readOther(path, entry);
     }
-    const item = takeFile({ fd, stat, path, entry, isSource: parent === undefined });
+    const isSource = parent === undefined;
+    const item = takeFile({
+      fd,
+      stat,
+      xattrs: xattrsOf(fd, stat.dev, path, xattrs, warn),
+      path,
+      entry,
+      isSource,
+    });
     return item === undefined ? undefined : { item };
   }
 

@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import type { EntryKind, EntryRecord } from '../../archive/entry.ts';
+import type { EntryKind, EntryRecord, EntryXattrs } from '../../archive/entry.ts';
 import { errnoOf, errorText } from '../../errors.ts';
 import type { Warning } from '../types.ts';
 import type { Owners } from './owners.ts';
@@ -14,11 +14,10 @@ export type FileStat = Pick<
 /** What is recorded of entries, from what the system tells about them. */
 export function createRecorder(options: {
   readonly owners: Owners;
-  readonly xattrs: Xattrs | undefined;
   readonly warn: (warning: Warning) => void;
 }) {
-  const { owners, xattrs, warn } = options;
-  return { newRecord, addXattrs, warnUnreadable };
+  const { owners, warn } = options;
+  return { newRecord, warnUnreadable };
 
   function newRecord(stat: FileStat, path: string, kind: EntryKind, size: number): EntryRecord {
     const uid = Number(stat.uid);
@@ -42,23 +41,6 @@ export function createRecorder(options: {
     return record;
   }
 
-  function addXattrs(record: EntryRecord, fd: number, device: bigint, path: string): void {
-    if (xattrs === undefined) return;
-    try {
-      const found = xattrs.read(fd, device, path);
-      if (found === undefined) return;
-      if (encodedXattrBytes(found) > MAX_XATTR_BYTES) {
-        const message = `its extended attributes are not saved: more than ${MAX_XATTR_BYTES} bytes`;
-        warn({ message, subject: path, partial: true });
-        return;
-      }
-      record.xattrs = found;
-    } catch (error) {
-      const message = `its extended attributes cannot be read: ${errorText(error)}`;
-      warn({ message, subject: path, partial: true });
-    }
-  }
-
   function warnUnreadable(path: string, error: unknown): void {
     const code = errnoOf(error);
     const message =
@@ -72,3 +54,27 @@ export function createRecorder(options: {
 }
 
 export type Recorder = ReturnType<typeof createRecorder>;
+
+/**
+ * The attributes that an entry is to have: of what is open as `fd`, below a path that it was opened by. What
+ * cannot be read or is too much is a warning.
+ */
+export function xattrsOf(
+  fd: number,
+  device: bigint,
+  path: string,
+  xattrs: Xattrs | undefined,
+  warn: (warning: Warning) => void,
+): EntryXattrs | undefined {
+  if (xattrs === undefined) return undefined;
+  try {
+    const found = xattrs.read(fd, device, path);
+    if (found === undefined || encodedXattrBytes(found) <= MAX_XATTR_BYTES) return found;
+    const message = `its extended attributes are not saved: more than ${MAX_XATTR_BYTES} bytes`;
+    warn({ message, subject: path, partial: true });
+  } catch (error) {
+    const message = `its extended attributes cannot be read: ${errorText(error)}`;
+    warn({ message, subject: path, partial: true });
+  }
+  return undefined;
+}

@@ -43,7 +43,7 @@ export interface OpeningContext extends Pick<WalkContext, 'xattrs' | 'warn'> {
 }
 
 /** What reads files that were opened, in the order of the walk. */
-export function createTakeFile(context: WalkContext): (file: OpenedFile) => TreeItem | undefined {
+export function createTakeFile(context: OpenFileOptions): (file: OpenedFile) => TreeItem | undefined {
   return createFileReader(context, createRecorder({ ...context, owners: readOwners() }));
 }
 
@@ -57,6 +57,7 @@ function walkWith<T>(
     ...options,
     roots: roots.map((root) => ({ ...root, selection: compileSelection(root, includes, excludes) })),
     recorder: createRecorder({ ...context, owners: readOwners() }),
+    xattrs: context.xattrs,
     warn: context.warn,
     takeFile,
     ...(context.freeFiles && { freeFiles: context.freeFiles }),
