@@ -10,6 +10,7 @@ import { storedBudget } from './local/budget.ts';
 import { attempt, fileError, unlessMissing } from './local/errors.ts';
 import { isRealPath, makeFolder, removeEmptyFolders, syncFolder } from './local/folders.ts';
 import { sweepTemporary } from './local/leftovers.ts';
+import { linksText } from './local/links.ts';
 import { realAncestor } from './local/mount.ts';
 import { exists, publishDurably, removeTemp, taken } from './local/publish.ts';
 import { localRoot } from './local/root.ts';
@@ -53,6 +54,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   const budget = limitBytes === undefined ? undefined : storedBudget(limitBytes, () => storedBytes(), path);
   const place = localRoot(path, options.must_be_mounted, context.name);
   const settledFolders = new Set<string>();
+  let hasSaidLinks = false;
 
   async function put(
     key: string,
@@ -128,8 +130,14 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     if (root === undefined) return; // nothing was ever put here
     try {
       const before = await stat(root);
+      const links = new Set<string>();
       if (await isRealPath(join(root, prefix.slice(0, -1)))) {
-        for await (const batch of walkBatches({ root, prefix, ...listOptions })) {
+        for await (const batch of walkBatches({
+          root,
+          prefix,
+          ...listOptions,
+          onLink: (key) => links.add(key),
+        })) {
           for (const object of batch) {
             if (signal) throwIfAborted(signal);
             yield object;
@@ -140,6 +148,9 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
       const after = await stat(root);
       if (before.dev !== after.dev || before.ino !== after.ino)
         throw place.gone('it changed while it was listed');
+      const text = hasSaidLinks || links.size === 0 ? undefined : await linksText(root, links);
+      if (text !== undefined) context.warn(text);
+      hasSaidLinks ||= text !== undefined;
     } catch (error) {
       throw errnoOf(error) === 'ENOENT' ? place.gone('it vanished', error) : fileError(error, 'list', path);
     }

@@ -150,6 +150,19 @@ describe('what is not an object is not listed, read, written or deleted', () => 
     expect(readdirSync(outside(), { recursive: true })).toEqual(['secret']);
   });
 
+  test('is said once, where it leads to a folder: whoever moved one there sees no backup of it', async () => {
+    const said: string[] = [];
+    const storage = localStorage({ path: root }, { name: 'nas', warn: (message) => void said.push(message) });
+    symlinkSync(join(outside(), 'secret'), join(root, 'a/file'));
+    symlinkSync(join(outside(), 'nowhere'), join(root, 'a/dangling'));
+    await keys(storage);
+    expect(said).toEqual([]);
+    symlinkSync(outside(), join(root, 'a/folder'));
+    await keys(storage);
+    await keys(storage);
+    expect(said).toEqual([expect.stringMatching(/behind a link are not seen: a\/folder \(/)]);
+  });
+
   test('a pipe does not hang a read', async () => {
     execFileSync('mkfifo', [join(root, 'a/pipe')]);
     expect(await keys()).toEqual([]);

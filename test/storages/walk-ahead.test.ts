@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
@@ -20,6 +20,8 @@ beforeAll(() => {
   for (let i = 0; i < 900; i++) for (const name of ['data', 'manifest.json', 'x-1']) write(`m/f${i}/${name}`);
   write('m/large/manifest.json', 'x'.repeat(70_000));
   write('top');
+  // One is met here, one by the thread.
+  for (const folder of ['a', 'z']) symlinkSync('..', join(root, folder, 'link'));
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
@@ -66,9 +68,13 @@ describe('a walk', () => {
   ])('finds the same with %s', async (_, thread) => {
     const all = here('');
     expect(all.length).toBeGreaterThan(2_500);
+    const links = new Set<string>();
+    const batches = walkBatches({ root, prefix: '', onLink: (key) => links.add(key) }, thread);
+    for await (const _ of batches);
+    expect([...links]).toEqual(['a/link', 'z/link']);
     expect(await ahead('', thread)).toEqual(all);
     expect(await ahead('m/', thread)).toEqual(here('m/'));
-    expect(threads).toEqual({ walked: thread === THREAD ? 2 : 0, running: 0 });
+    expect(threads).toEqual({ walked: thread === THREAD ? 3 : 0, running: 0 });
   });
 
   it('hands along what is read next, and of nothing else', async () => {

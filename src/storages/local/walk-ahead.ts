@@ -8,6 +8,8 @@ import { walkObjects } from './walk.ts';
 export interface Walk extends ListOptions {
   readonly root: string;
   readonly prefix: string;
+  /** Told of the key of each link that is passed over, maybe more than once. */
+  readonly onLink?: (key: string) => void;
 }
 
 /** What is left of a walk, for the thread: everything after this key. */
@@ -29,7 +31,7 @@ export type WalkedMessage =
       readonly bytes: Uint8Array;
       readonly read: readonly { readonly at: number; readonly end: number }[];
     }
-  | { readonly kind: 'end' }
+  | { readonly kind: 'end'; readonly links: readonly string[] }
   | { readonly kind: 'error'; readonly message: string; readonly errno: string | undefined };
 
 /** Entries between two turns of the event loop: a few milliseconds of work. */
@@ -46,24 +48,25 @@ export async function* walkBatches(
   walk: Walk,
   thread = threadFile('storages/local/walk-thread'),
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
-  const { root, prefix, readNext, signal } = walk;
-  yield* walkInTurns({ root, prefix, after: '', readNext }, thread, signal);
+  const { root, prefix, readNext, signal, onLink = () => {} } = walk;
+  yield* walkInTurns({ root, prefix, after: '', readNext }, thread, signal, onLink);
 }
 
 async function* walkInTurns(
   rest: WalkRest,
   thread: URL | undefined,
   signal: AbortSignal | undefined,
+  onLink: (key: string) => void,
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
   let batch: StoredObject[] = [];
   let entries = 0;
-  for (const object of walkObjects(rest.root, rest.prefix, rest.after)) {
+  for (const object of walkObjects(rest.root, rest.prefix, rest.after, onLink)) {
     if (object) batch.push(object);
     if (++entries % ENTRIES_PER_TURN !== 0) continue;
     const after = batch.at(-1)?.key;
     yield batch;
     if (thread && after !== undefined && entries >= TURNS_HERE * ENTRIES_PER_TURN)
-      return yield* walkInThread({ ...rest, after }, thread, signal);
+      return yield* walkInThread({ ...rest, after }, thread, signal, onLink);
     batch = [];
     await setImmediate();
     if (signal) throwIfAborted(signal);
@@ -75,6 +78,7 @@ async function* walkInThread(
   rest: WalkRest,
   file: URL,
   signal: AbortSignal | undefined,
+  onLink: (key: string) => void,
 ): AsyncGenerator<readonly StoredObject[], void, undefined> {
   const { Worker } = await import('node:worker_threads');
   const messages: WalkedMessage[] = [];
@@ -98,7 +102,7 @@ async function* walkInThread(
     for (;;) {
       if (signal) throwIfAborted(signal);
       const message = messages.shift();
-      if (message?.kind === 'end') return;
+      if (message?.kind === 'end') return message.links.forEach(onLink);
       if (message?.kind === 'error') throw Object.assign(new Error(message.message), { code: message.errno });
       if (message) {
         yield objectsOf(message);
@@ -116,7 +120,7 @@ async function* walkInThread(
     await thread.terminate();
   }
   // The system refused it, or ended it.
-  yield* walkInTurns({ ...rest, after }, undefined, signal);
+  yield* walkInTurns({ ...rest, after }, undefined, signal, onLink);
 }
 
 function objectsOf(message: WalkedMessage & { readonly kind: 'objects' }): StoredObject[] {

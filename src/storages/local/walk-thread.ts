@@ -17,8 +17,9 @@ let times: number[] = [];
 let read: { at: number; end: number }[] = [];
 let chunks: Buffer[] = [];
 let end = 0;
+const links: string[] = [];
 try {
-  for (const object of walkObjects(root, prefix, after)) {
+  for (const object of walkObjects(root, prefix, after, (key) => links.push(key))) {
     if (!object) continue;
     const { key } = object;
     const bytes =
@@ -34,7 +35,7 @@ try {
     if (keys.length === OBJECTS) flush();
   }
   flush();
-  send({ kind: 'end' });
+  send({ kind: 'end', links });
 } catch (error) {
   send({ kind: 'error', message: errorText(error), errno: errnoOf(error) });
 }

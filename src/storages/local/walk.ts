@@ -21,14 +21,15 @@ interface Entry {
  * regular files whose key follows the grammar; links are not followed. What vanishes between two looks is
  * left out; any other trouble throws. Yields undefined for an entry that is no object. Synchronous calls are several times
  * faster here than promises: the caller lets the event loop turn from time to time. `after`: only what
- * comes after that key.
+ * comes after that key. `onLink` is told of links that are passed over; of the same one maybe again after a resume.
  */
 export function* walkObjects(
   root: string,
   prefix: string,
   after = '',
+  onLink: (key: string) => void = () => {},
 ): Generator<StoredObject | undefined, void, undefined> {
-  const levels: Level[] = [readLevel(root, prefix, after)];
+  const levels: Level[] = [readLevel(root, prefix, after, onLink)];
   for (;;) {
     const level = levels.at(-1);
     if (level === undefined) return;
@@ -36,7 +37,7 @@ export function* walkObjects(
     if (entry === undefined) {
       levels.pop();
     } else if (entry.isFolder) {
-      levels.push(readLevel(root, level.prefix + entry.sortName, after));
+      levels.push(readLevel(root, level.prefix + entry.sortName, after, onLink));
       yield undefined;
     } else {
       yield objectAt(root, level.prefix + entry.name);
@@ -44,15 +45,15 @@ export function* walkObjects(
   }
 }
 
-function readLevel(root: string, prefix: string, after: string): Level {
-  const entries = readEntries(`${root}/${prefix}`);
+function readLevel(root: string, prefix: string, after: string, onLink: (key: string) => void): Level {
+  const entries = readEntries(`${root}/${prefix}`, (name) => onLink(prefix + name));
   // A folder on the way to that key holds what comes after it, and comes before it itself.
   const isLeft = ({ sortName, isFolder }: Entry) =>
     prefix + sortName > after || (isFolder && after.startsWith(prefix + sortName));
   return { prefix, entries: after.startsWith(prefix) ? entries.filter(isLeft) : entries, next: 0 };
 }
 
-function readEntries(folder: string): Entry[] {
+function readEntries(folder: string, onLink: (name: string) => void): Entry[] {
   let found: Dirent[];
   try {
     found = readdirSync(folder, { withFileTypes: true });
@@ -65,6 +66,7 @@ function readEntries(folder: string): Entry[] {
   for (const entry of found) {
     const { name } = entry;
     const isFolder = entry.isDirectory();
+    if (entry.isSymbolicLink() && isKeyPart(name)) onLink(name);
     if (!isKeyPart(name) || !(isFolder || entry.isFile())) continue;
     entries.push({ name, isFolder, sortName: isFolder ? `${name}/` : name });
   }
