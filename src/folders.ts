@@ -4,19 +4,22 @@ import { dirname } from 'node:path';
 
 /**
  * Makes a folder and what is missing above it, mode 0700; one that is there stays as it is. Not by mkdir's own
- * `recursive`: where no folder can be made (/proc) Node tries for ever, and nothing ends it. Errors: those of mkdir.
+ * `recursive`: where no folder can be made (/proc) Node tries for ever, and nothing ends it. Returns what it made, the outermost first. Errors: those of mkdir.
  */
-export function makeFolders(path: string): void {
+export function makeFolders(path: string): string[] {
   const missing: string[] = [];
+  const made: string[] = [];
   for (let folder = path; !isFolder(folder); folder = dirname(folder)) missing.unshift(folder);
   for (const folder of missing) {
     try {
       mkdirSync(folder, { mode: 0o700 });
+      made.push(folder);
     } catch (error) {
       // Another process was faster.
       if (!isFolder(folder)) throw error;
     }
   }
+  return made;
 }
 
 function isFolder(path: string): boolean {

@@ -108,7 +108,9 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
     }
   }
   const before = at ? `, of ${at.toISOString()} or before` : '';
-  const newest = passedOver[0] === undefined ? '' : `in ${passedOver[0]}; `;
+  const ahead = all.find(({ entry }) => isFromTheFuture(new Date(entry.manifest!.created_at), now));
+  const newest =
+    passedOver[0] !== undefined ? `in ${passedOver[0]}; ` : ahead ? `${aheadOf(ahead, now)}; ` : '';
   const message = `job ${job} has no run in which all wanted datasources are good${before}`;
   throw new DguardError('nothing_there', message, {
     operation: 'find backup',
@@ -116,6 +118,9 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
     hint: `${newest}\`dguard list ${job}\` shows what there is; --datasource picks one, an id names any`,
   });
 }
+
+const aheadOf = ({ entry: { manifest } }: JobBackup, now: Date): string =>
+  `that of ${manifest!.created_at} is dated ahead of this host's clock, which says ${now.toISOString()}`;
 
 /** By run, newest first. */
 function runsOf(backups: readonly JobBackup[]): JobBackup[][] {

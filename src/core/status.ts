@@ -1,5 +1,6 @@
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
+import { isFromTheFuture } from '../plan/clock.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
 import { isOutsideHistory } from './find.ts';
@@ -30,6 +31,8 @@ export interface StatusRow {
   /** No backup at all is there, of whatever job: a disk that is not mounted looks so. */
   readonly destinationEmpty: boolean;
   readonly unfinished: number;
+  /** Backups that are dated so far ahead of now that they count for nothing. */
+  readonly datedAhead: number;
   /** Two sources write under this name. */
   readonly mixedSources: boolean;
   readonly error?: DguardError;
@@ -108,13 +111,16 @@ function rowOf(
       troubled: [],
       destinationEmpty: false,
       unfinished: 0,
+      datedAhead: 0,
       mixedSources: false,
     };
     return { ...base, ...nothing, state: 'unreachable', error: place.error };
   }
   const mine = place.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
   const { lastGood, identity } = historyOf(mine, group, now, hostName);
-  const good = mine.filter((entry) => entry.good && !isOutsideHistory(entry.manifest!));
+  const good = mine.filter(
+    (entry) => entry.good && !isOutsideHistory(entry.manifest!) && !isAhead(entry, now),
+  );
   const before = good.find(
     ({ manifest }) => lastGood && manifest!.created_at < lastGood.created_at,
   )?.manifest;
@@ -165,9 +171,13 @@ function rowOf(
       .map(({ manifest, state, folder }) => ({ id: manifest?.id ?? folder, state })),
     destinationEmpty: place.entries.length === 0,
     unfinished: place.unfinished,
+    datedAhead: mine.filter((entry) => isAhead(entry, now)).length,
     mixedSources: identity === 'mixed',
   };
 }
+
+const isAhead = ({ manifest }: CatalogEntry, now: Date): boolean =>
+  manifest !== undefined && isFromTheFuture(new Date(manifest.created_at), now);
 
 /** Of a manifest that cannot be read only its place tells whose it is. */
 function isDamagedOf({ manifest, folder }: CatalogEntry, { job, datasource }: Group): boolean {

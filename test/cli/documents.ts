@@ -125,6 +125,7 @@ const statusRow = z.strictObject({
   missing: z.array(z.string()),
   troubled: z.array(z.strictObject({ id: z.string(), state: z.string() })),
   unfinished: count,
+  dated_ahead: z.number(),
   mixed_sources: z.boolean(),
 });
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { dguard, workspace } from './support.ts';
+import { dguard, runDguard, workspace } from './support.ts';
 
 /** Which backups a job's name means: its installation's, of the datasources that it has, old names included. */
 
@@ -219,5 +219,35 @@ describe('formerly', () => {
     const { code, stderr } = await dguard(folder, 'config', 'validate');
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
+  });
+});
+
+describe('a backup that is dated ahead', () => {
+  it('is shown as what it is by all, and never the one that is proven', async () => {
+    const folder = makeFolder();
+    write(folder, 'g', 'a');
+    configure(folder, 'j: { datasources: g, destinations: store }');
+    await dguard(folder, 'backup', 'j');
+    const clock = join(folder, 'clock.cjs');
+    const tomorrow = `const now = Date.now;
+globalThis.Date = class extends Date {
+  constructor(...given) { given.length > 0 ? super(...given) : super(now() + 86_400_000); }
+  static now() { return now() + 86_400_000; }
+};`;
+    writeFileSync(clock, tomorrow);
+    const env = { NODE_OPTIONS: `--require ${clock}` };
+    expect((await runDguard(['backup', 'j'], { cwd: folder, env })).code).toBe(0);
+    const list = await dguard(folder, 'list');
+    const [ahead, now] = list.stdout.match(/full-\S+/g)!;
+    expect(list.stdout.match(/dated ahead/g)).toHaveLength(1);
+    const verify = await dguard(folder, 'verify', 'j');
+    expect(verify.stdout).toContain(now);
+    expect(verify.stdout).not.toContain(ahead);
+    const status = await dguard(folder, 'status', '--json');
+    const [row] = (JSON.parse(status.stdout) as { rows: Record<string, unknown>[] }).rows;
+    expect(row).toMatchObject({ dated_ahead: 1, last_good: { id: now }, last_proof: { id: now } });
+    const doctor = await dguard(folder, 'doctor', 'store');
+    expect(doctor.code).toBe(1);
+    expect(doctor.stdout).toMatch(/PROBLEM .*the clock says .*1 dated ahead count for nothing/);
   });
 });

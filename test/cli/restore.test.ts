@@ -102,6 +102,13 @@ describe('a restore in place', () => {
     expect((await dguard(root, 'restore', '--undo', 'whole')).code).toBe(6);
   });
 
+  it('is looked at by a dry run as it would be done, and nothing of it is left', async () => {
+    await ok('backup', 'whole');
+    const shown = await ok('restore', 'whole', '--to-path', at('new/deep'), '--dry-run');
+    expect(shown).toContain(`name it ${at('new/deep/app.db')}`);
+    expect(existsSync(at('new'))).toBe(false);
+  });
+
   it('of a source with exclude patterns leaves every excluded file in place', async () => {
     await ok('backup', 'part');
     change();

@@ -142,6 +142,12 @@ describe('clock', () => {
     expect(entries).toHaveLength(2);
     const [chosen] = newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies;
     expect(chosen!.manifest!.created_at).toBe('2026-03-01T10:59:00.000Z');
+    // Where nothing else is there, it is said why.
+    expect(() => newestGoodRun(entries.slice(0, 1), 'prod', { now: world.runtime.now() })).toThrow(
+      expect.objectContaining({
+        hint: expect.stringMatching(/^that of 2026-03-01T12:00.* is dated ahead of/),
+      }),
+    );
   });
 });
 

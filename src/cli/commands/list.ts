@@ -7,6 +7,7 @@ import { loadCommands, recoverCommands } from '../../core/recover.ts';
 import type { VerifyResult } from '../../core/verified.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
+import { isFromTheFuture } from '../../plan/clock.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { tableText } from '../render/table.ts';
@@ -109,12 +110,13 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
   const shared = entries.some(({ manifest }) => manifest?.namespace !== undefined);
   const of = shared ? ['namespace', 'job'] : ['job'];
   const head = ['created (UTC)', ...of, 'datasource', 'status', 'size', 'stored', 'verified', 'at', 'id'];
+  const now = context.runtime.now();
   const rows = entries.map(({ manifest, state, destination, folder, verified, proof, accepted, pinned }) => [
     manifest ? manifest.created_at.slice(0, 19).replace('T', ' ') : '?',
     ...(shared ? [plainText(manifest === undefined ? '?' : (manifest.namespace ?? '-'))] : []),
     plainText(manifest?.job ?? '?'),
     plainText(manifest?.datasource.name ?? '?'),
-    `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}`,
+    `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}${manifest && isFromTheFuture(new Date(manifest.created_at), now) ? ', dated ahead' : ''}`,
     manifest ? sizeText(manifest.size_bytes) : '?',
     manifest ? sizeText(manifest.stored_size_bytes) : '?',
     resultText(proof ?? verified),

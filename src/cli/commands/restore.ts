@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import type { Config } from '../../config/types.ts';
@@ -94,9 +94,8 @@ export async function restoreAll(
     if (!copy.manifest) throw copy.error;
     return { copy, manifest: copy.manifest, ...placeFor(copy, copies.length, config, options) };
   });
-  if (options.toPath !== undefined && copies.length > 1 && !options.dryRun) {
-    makeFolders(resolve(options.toPath));
-  }
+  // A dry run looks at the very places, and leaves none of them.
+  const made = options.toPath !== undefined && copies.length > 1 ? makeFolders(resolve(options.toPath)) : [];
   const pieces = work.map(({ copy, manifest, ...place }): Piece => {
     const { id, job, created_at } = manifest;
     const present = presentNames(config, manifest);
@@ -129,7 +128,11 @@ export async function restoreAll(
       json: (outcome) => restoredJson(manifest, outcome),
     };
   });
-  return restoreEach(context, command, pieces, options);
+  try {
+    return await restoreEach(context, command, pieces, options);
+  } finally {
+    for (const folder of options.dryRun ? made.reverse() : []) rmdirSync(folder);
+  }
 }
 
 /** As the configuration has it for a job. */

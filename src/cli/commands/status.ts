@@ -124,6 +124,10 @@ function printTroubles(context: Context, row: StatusRow): void {
   }
   if (row.unfinished > 0)
     context.print(`${where}: ${row.unfinished} runs never ended (dguard prune sweeps them)`);
+  if (row.datedAhead > 0)
+    context.print(
+      `${where}: ${row.datedAhead} backups are dated ahead of this host's clock: they count for nothing, and backup and prune refuse (dguard list; dguard doctor)`,
+    );
   if (row.mixedSources)
     context.print(`${where}: two sources write under one name; nothing is pruned until that is settled`);
 }
@@ -148,6 +152,7 @@ function rowJson(row: StatusRow): object {
     missing: row.missing,
     troubled: row.troubled,
     unfinished: row.unfinished,
+    dated_ahead: row.datedAhead,
     mixed_sources: row.mixedSources,
   };
 }

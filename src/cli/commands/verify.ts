@@ -16,6 +16,7 @@ import type { VerifyLevel } from '../../core/verified.ts';
 import { type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
+import { isFromTheFuture } from '../../plan/clock.ts';
 import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
@@ -46,7 +47,7 @@ export async function verifyCommand(
   const unlisted = errors.map(listingFailure);
   const statuses = unlisted.map(({ exitStatus }) => exitStatus);
   const config = await context.configOrNone(true);
-  const chosen = choose(entries, name, options, config);
+  const chosen = choose(entries, name, options, config, context.runtime.now());
   if (chosen.length === 0 && errors.length === 0) {
     const isJob = entries.some(({ manifest }) => manifest?.job === name);
     if (name !== undefined && !isJob && !(await isConfiguredJob(context, name)))
@@ -97,6 +98,7 @@ function choose(
   name: string | undefined,
   options: Options,
   config: Config | undefined,
+  now: Date,
 ): CatalogEntry[] {
   const candidates = entries.filter(({ manifest }) => manifest?.status !== 'failed');
   const known = new Set(
@@ -111,8 +113,12 @@ function choose(
   if (options.sample !== undefined) return sampleOf(ofJob, options.sample);
   if (options.all) return ofJob;
   const seen = new Map<string, number>();
-  // The newest is what a restore of the job takes: no selection, no safety backup.
-  const taken = ofJob.filter(({ manifest }) => manifest === undefined || !isOutsideHistory(manifest));
+  // The newest is what a restore of the job takes: no selection, no safety backup, none that is dated ahead.
+  const taken = ofJob.filter(
+    ({ manifest }) =>
+      manifest === undefined ||
+      !(isOutsideHistory(manifest) || isFromTheFuture(new Date(manifest.created_at), now)),
+  );
   return (taken.length > 0 ? taken : ofJob).filter(({ manifest, destination, folder }) => {
     const group = `${destination.name}\n${manifest ? groupText(manifest, config) : folder}`;
     const count = seen.get(group) ?? 0;

@@ -120,7 +120,7 @@ function warnOfIdentity({ history, job }: BackupRequest, identity: string, warni
   const mixed = history.identities.includes(identity);
   const message = mixed
     ? `the source is ${identity} again, after ${before}: two sources write under one name; until their namespaces differ (defaults.namespace), or the job says same_source: true, prune and restore by job refuse`
-    : `the source is another than before: ${identity}, not ${before}; this is a full backup (where that one is backed up as well, give each its own defaults.namespace)`;
+    : `the source is another than before: ${identity}, not ${before}; this is a full backup (where that one is backed up as well, give each its own defaults.namespace; where only this host's name changes, say defaults.host)`;
   warnings.add({ message, partial: false });
 }
 

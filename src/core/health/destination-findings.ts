@@ -1,7 +1,7 @@
 import type { Config } from '../../config/types.ts';
 import type { Finding } from '../../engines/health.ts';
 import { abortError, errorText } from '../../errors.ts';
-import { CLOCK_TOLERANCE_MS } from '../../plan/clock.ts';
+import { CLOCK_TOLERANCE_MS, doubtClock, isFromTheFuture } from '../../plan/clock.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import type { Runtime } from '../../runtime.ts';
 import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
@@ -39,7 +39,7 @@ export async function diagnoseDestination(
     const text = `it cannot be used: ${message}${hint === undefined ? '' : ` (${hint})`}`;
     return { findings: [{ severity, topic: 'connection', message: text }] };
   }
-  const findings = [...clockFindings(health.clockAheadMs ?? 0)];
+  const findings = clockFindings(health.clockAheadMs ?? 0);
   let catalog: Catalog;
   try {
     catalog = await withTimeLimit(name, limitMs, runtime, async (limited) =>
@@ -54,6 +54,7 @@ export async function diagnoseDestination(
     catalog,
     findings: [
       ...findings,
+      ...aheadFindings(catalog, runtime),
       ...spaceFindings(config, health, catalog, runtime),
       ...leftoverFindings(catalog, runtime),
     ],
@@ -72,6 +73,19 @@ function clockFindings(aheadMs: number): Finding[] {
       fix: { by: 'shell', lines: ['timedatectl set-ntp true'] },
     },
   ];
+}
+
+/** Backups of a clock that was wrong, or ours is: their jobs neither back up nor prune. */
+function aheadFindings({ entries }: Catalog, runtime: Runtime): Finding[] {
+  const now = runtime.now();
+  const ahead = entries.filter(
+    ({ manifest }) => manifest && isFromTheFuture(new Date(manifest.created_at), now),
+  );
+  const newest = ahead[0]?.manifest;
+  if (!newest) return [];
+  const message = `${doubtClock(now, new Date(newest.created_at))}: ${ahead.length} dated ahead count for nothing, and backup and prune of their jobs refuse; was the clock wrong when they were made, delete them (dguard list, dguard delete ID)`;
+  const fix = { by: 'shell', lines: ['timedatectl set-ntp true'] } as const;
+  return [{ severity: 'problem', topic: 'clock', subject: newest.id, message, fix }];
 }
 
 /** Free space against what the next run of each job needs here, by its last good backups. */
