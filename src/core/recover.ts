@@ -50,9 +50,10 @@ function placeOf({ name, member }: ManifestArtifact): { folder: string; file: st
   const slash = member.lastIndexOf('/');
   if (slash < 0 || !isSafeEntryPath(fromText(member)))
     return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
-  return { folder: `mkdir -p ${quoted(member.slice(0, slash))} && `, file: quoted(member) };
+  return { folder: `mkdir -p ${shellWord(member.slice(0, slash))} && `, file: shellWord(member) };
 }
 
-function quoted(text: string): string {
+/** A word of a command that a person types: quoted where a shell would read it otherwise. */
+export function shellWord(text: string): string {
   return /^[\w./+%@=:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

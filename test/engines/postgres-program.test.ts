@@ -37,6 +37,7 @@ describeWithPostgres(17, 'postgres: through the whole program', (server) => {
 defaults: { temp_dir: ${folder}/temp }
 datasources:
   app: { ${base}, username: ${user}, password_file: ${folder}/password, database: app }
+  all: { ${base}, username: ${user}, password_file: ${folder}/password, database: all }
   every: { ${base}, username: reader, password_file: ${folder}/reader, database: all }
   wrong: { ${base}, username: ${user}, password_file: ${folder}/wrong, database: app }
   stage: { ${base}, username: ${user}, password_file: ${folder}/password, database: stage }
@@ -46,6 +47,7 @@ jobs:
   app: { datasources: [app], destinations: [nas], options: { compression: zstd } }
   parallel: { datasources: [app], destinations: [nas], options: { parallel_jobs: 2 } }
   rows: { datasources: [app], destinations: [nas], options: { format: jsonl } }
+  all: { datasources: [all], destinations: [nas] }
   every: { datasources: [every], destinations: [nas] }
   wrong: { datasources: [wrong], destinations: [nas] }
 `,
@@ -107,9 +109,35 @@ jobs:
     const outcome = await run('backup', 'every', '--json');
     expect(outcome.code, outcome.stdout + outcome.stderr).toBe(3);
     expect(outcome.stdout + outcome.stderr).toContain('closed');
+    expect(outcome.stderr).toContain('GRANT CONNECT ON DATABASE');
     const listed = (await run('list', 'every')).stdout;
     expect(listed).toContain('every.app');
     expect(listed).toContain('every.postgres');
+  });
+
+  it('the command that is printed takes a restore of one of `all` back, whatever it is called', async () => {
+    const words = (line: string) =>
+      [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
+    const odd = '--a b*.c$';
+    await bench.sql('postgres', `CREATE DATABASE "${odd}" TEMPLATE app`);
+    expect((await run('backup', 'all')).code).toBe(0);
+    for (const more of [[], ['--to', 'all']]) {
+      const restored = await run('restore', 'all', '--datasource', `all.${odd}`, '--overwrite', ...more);
+      expect(restored, restored.stderr).toMatchObject({ code: 0 });
+      await bench.sql(odd, 'TRUNCATE t');
+      const [, command] = /to take it back: dguard (.*)$/m.exec(restored.stdout)!;
+      const undone = await run(...words(command!));
+      expect(undone, undone.stderr).toMatchObject({ code: 0 });
+      expect(undone.stdout).toContain(`all.${odd}: ${odd} is what it was`);
+      expect(await rows(odd)).toBe(300_000);
+    }
+    const listed = (await run('list', 'all')).stdout.split('\n').find((line) => line.includes(odd))!;
+    expect(await run('restore', '--undo', listed.match(/full-\S+/)![0])).toMatchObject({ code: 0 });
+    expect(await rows(odd)).toBe(0);
+    expect((await run('restore', '--undo', 'all', '--datasource', 'all.none')).code).toBe(6);
+    expect((await run('restore', '--undo', 'all', '--datasource', 'alle')).code).toBe(2);
+    expect((await run('restore', '--drop-undo', 'all', '--yes')).code).toBe(0);
+    await bench.sql('postgres', `DROP DATABASE "${odd}"`);
   });
 
   it('a wrong password fails the run, is not repeated, and leaves only a failed manifest', async () => {

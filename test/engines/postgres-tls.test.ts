@@ -11,6 +11,8 @@ import { type Bench, backUp, makeBench } from './support-postgres.ts';
 describeWithCommands(['openssl', 'chown'], 'postgres: TLS', () =>
   describeWithPostgres(17, 'a server of its own authority', (server) => {
     let bench: Bench;
+    /** What a server without TLS says. */
+    let without: { is: string; message: string };
     const path = (name: string) => join(bench.folder, name);
     const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
 
@@ -44,10 +46,14 @@ describeWithCommands(['openssl', 'chown'], 'postgres: TLS', () =>
         execFileSync('chown', [server().user, path(name)]);
       await bench.database('app', 'CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)');
       await bench.database('guarded', 'CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)');
+      await bench.database('clear', 'CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)');
+      without = await status({ ssl: 'require' });
       const [hba] = await bench.sql('postgres', 'SHOW hba_file');
       writeFileSync(
         hba!['hba_file'] as string,
-        `hostssl guarded all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
+        `hostssl clear all 127.0.0.1/32 reject
+hostnossl clear all 127.0.0.1/32 scram-sha-256
+hostssl guarded all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
 hostssl all all 127.0.0.1/32 scram-sha-256\n`,
       );
       for (const [setting, value] of [
@@ -91,7 +97,8 @@ hostssl all all 127.0.0.1/32 scram-sha-256\n`,
       // The system's authorities do not know ours.
       expect(await status({ host: 'localhost', ssl: 'verify-full' })).toMatchObject({ is: 'error' });
       const missing = await errorOf(backUp(app({ ssl: 'verify-ca', ssl_ca: path('nothing.pem') })));
-      expect(missing.message).toContain('nothing.pem');
+      expect(missing).toMatchObject({ code: 'config_invalid', exitStatus: 2 });
+      expect(missing.message).toMatch(/ssl_ca cannot be read: .*nothing\.pem/);
     });
 
     it('require encrypts without asking who it is; a server that insists refuses what is in clear', async () => {
@@ -102,9 +109,19 @@ hostssl all all 127.0.0.1/32 scram-sha-256\n`,
       expect(clear.message).toContain('no encryption');
     });
 
+    it('prefer does without where TLS is refused, as libpq does; whoever asks for TLS is told', async () => {
+      const clear = bench.source('clear', { ssl: 'prefer' });
+      expect((await backUp(clear)).facts.rows).toBe(2);
+      expect(await status({ ssl: 'require' }, 'clear')).toMatchObject({ is: 'auth_failed' });
+      expect(without.is).toBe('error');
+      expect(without.message).toContain('does not support SSL connections; turn TLS on at the server');
+    });
+
     it('a client certificate gets in where one is asked for', async () => {
       const base = { host: 'localhost', ssl: 'verify-full', ssl_ca: path('ca.pem') } as const;
-      expect(await status(base, 'guarded')).not.toMatchObject({ is: 'ok' });
+      const refused = await status(base, 'guarded');
+      expect(refused.is).toBe('auth_failed');
+      expect(refused.message).toContain('ssl_cert');
       const options = { ...base, ssl_cert: path('client.pem'), ssl_key: path('client.key') };
       expect((await backUp(bench.source('guarded', options))).facts.rows).toBe(2);
     });

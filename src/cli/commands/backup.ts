@@ -1,6 +1,7 @@
 import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
 import type { BackupOutcome } from '../../core/backup/run.ts';
+import { shellWord } from '../../core/recover.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import { type Context, openDestination } from '../context.ts';
@@ -158,7 +159,7 @@ function printOutcome(context: Context, outcome: BackupOutcome): void {
     manifest.facts?.rows === undefined
       ? ''
       : `, ${manifest.facts.tables_count} tables, ${manifest.facts.rows} rows`;
-  context.print(`${outcome.datasource}: ${outcome.status}: ${manifest.id}`);
+  context.print(plainText(`${outcome.datasource}: ${outcome.status}: ${manifest.id}`));
   for (const doubt of manifest.doubts ?? []) context.print(`  SUSPECT: ${doubt}`);
   if (manifest.status === 'suspect') context.print(`  if that is right: dguard accept ${manifest.id}`);
   context.print(
@@ -173,8 +174,8 @@ function printOutcome(context: Context, outcome: BackupOutcome): void {
     context.print(`  ${outcome.warnings.count} warnings (see \`dguard show ${manifest.id}\`)`);
   const place =
     manifest.database === undefined
-      ? `--to-path ./restored/${outcome.datasource}`
-      : `--to-database ${manifest.database}_restored`;
-  const config = context.options.config === undefined ? '' : ` -c ${context.options.config}`;
-  context.print(`  restore: dguard restore ${manifest.id}${config} ${place}`);
+      ? `--to-path ${shellWord(`./restored/${outcome.datasource}`)}`
+      : `--to-database ${shellWord(`${manifest.database}_restored`)}`;
+  const config = context.options.config === undefined ? '' : ` -c ${shellWord(context.options.config)}`;
+  context.print(plainText(`  restore: dguard restore ${manifest.id}${config} ${place}`));
 }

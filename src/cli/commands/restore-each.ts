@@ -71,12 +71,11 @@ function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean
   for (const step of outcome.plan ?? []) context.print(`would: ${step}`);
   if (dryRun) return;
   const files = outcome.filesCount === undefined ? '' : `, ${outcome.filesCount} files`;
-  context.print(
-    `${piece.name}: restored ${piece.what} to ${outcome.target} (${sizeText(outcome.sizeBytes)}${files}${tablesText(outcome)})`,
-  );
+  const size = `${sizeText(outcome.sizeBytes)}${files}${tablesText(outcome)}`;
+  context.print(plainText(`${piece.name}: restored ${piece.what} to ${outcome.target} (${size})`));
   if (outcome.undo) {
-    context.print(`  what was there before is kept: ${outcome.undo}`);
-    context.print(`  to take it back: ${piece.undoCommand}`);
+    context.print(plainText(`  what was there before is kept: ${outcome.undo}`));
+    context.print(plainText(`  to take it back: ${piece.undoCommand}`));
   }
   if (outcome.safety) {
     context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);

@@ -1,4 +1,6 @@
-import { copiesOf, readCatalogs, unknownBackup } from '../../core/find.ts';
+import type { Config } from '../../config/types.ts';
+import { copiesOf, datasourceOf, readCatalogs, unknownBackup } from '../../core/find.ts';
+import { hasSeveral } from '../../core/groups.ts';
 import { dropUndo, listUndo, type RestoreTarget, recoverTarget, undoTarget } from '../../core/target.ts';
 import type { UndoCopy } from '../../engines/swaps.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
@@ -10,6 +12,15 @@ import { configuredDatasource, type RestoreCommandOptions, targetOf } from './re
 
 type Options = RestoreCommandOptions;
 type Named = RestoreTarget & { readonly name: string };
+
+/** What is restored under a name. */
+interface Known {
+  readonly name: string;
+  readonly type: string;
+  /** The datasource that holds `database` among others, of which each has backups of its own. */
+  readonly of?: string;
+  readonly database?: string;
+}
 
 /** `restore --undo`, `--recover` and `--drop-undo`: they need the target alone, no backup. */
 export async function targetCommand(
@@ -100,10 +111,13 @@ async function targetsOf(context: Context, name: string | undefined, options: Op
   const job = config?.jobs[name];
   const all =
     job === undefined
-      ? await datasourcesOf(context, name, from)
-      : job.datasources.map((each) => ({ name: each, type: config!.datasources[each]!.type }));
+      ? await datasourcesOf(context, name, from, config)
+      : job.datasources.map((each): Known => ({ name: each, type: config!.datasources[each]!.type }));
   const wanted = options.datasource ?? [];
-  const chosen = all.filter((each) => wanted.length === 0 || wanted.includes(each.name));
+  const chosen =
+    wanted.length === 0
+      ? all
+      : [...all, ...oneOfSeveral(config, all, wanted)].filter((each) => wanted.includes(each.name));
   if (chosen.length === 0) {
     throw new DguardError('unknown_name', `${name} has no datasource ${wanted.join(', ')}`, {
       operation: 'restore',
@@ -112,23 +126,40 @@ async function targetsOf(context: Context, name: string | undefined, options: Op
     });
   }
   return chosen.map((each) => {
-    const datasource = config?.datasources[options.to ?? each.name];
+    const place = options.to ?? each.of ?? each.name;
+    const datasource = config?.datasources[place];
+    // A datasource of one database says itself where it is.
+    const isNamed = each.database !== undefined && config !== undefined && hasSeveral(config, place);
+    const toDatabase = options.toDatabase ?? (isNamed ? each.database : undefined);
     const type = datasource?.type ?? each.type;
     const toPath = targetOf(options.toPath, { name: each.name, type }, chosen.length);
     if (datasource === undefined && toPath === undefined) {
-      throw new DguardError('usage', `which target? ${options.to ?? each.name} is not configured here`, {
+      throw new DguardError('usage', `which target? ${place} is not configured here`, {
         operation: 'restore',
         subject: name,
         hint: 'name the place that was restored to: --to-path DIR',
       });
     }
     return {
-      ...each,
+      name: each.name,
       type,
       ...(datasource === undefined ? {} : { datasource }),
       ...(toPath === undefined ? {} : { toPath }),
-      ...(options.toDatabase === undefined ? {} : { toDatabase: options.toDatabase }),
+      ...(toDatabase === undefined ? {} : { toDatabase }),
     };
+  });
+}
+
+/** Names of single databases of the datasources that hold several: as their backups are called. */
+function oneOfSeveral(
+  config: Config | undefined,
+  all: readonly Known[],
+  wanted: readonly string[],
+): readonly Known[] {
+  return wanted.flatMap((name): Known[] => {
+    if (config === undefined || all.some((each) => each.name === name)) return [];
+    const of = all.find((each) => name.startsWith(`${each.name}.`) && hasSeveral(config, each.name));
+    return of ? [{ name, type: of.type, of: of.name, database: name.slice(of.name.length + 1) }] : [];
   });
 }
 
@@ -156,11 +187,19 @@ async function datasourcesOf(
   context: Context,
   name: string,
   from: string | undefined,
-): Promise<{ name: string; type: string }[]> {
+  config: Config | undefined,
+): Promise<Known[]> {
   const { entries } = await readCatalogs(await openDestinations(context, from), context.runtime.signal);
   const found = [...entries.filter(({ manifest }) => manifest?.job === name), ...copiesOf(entries, name)];
   const byName = new Map(
-    found.flatMap(({ manifest }) => (manifest ? [[manifest.datasource.name, manifest.datasource]] : [])),
+    found.flatMap(({ manifest }) => {
+      if (!manifest) return [];
+      const { name: of, type } = manifest.datasource;
+      const configured = datasourceOf(config, manifest)?.name;
+      const { database } = manifest;
+      const isOne = configured !== undefined && database !== undefined && of === `${configured}.${database}`;
+      return [[of, { name: of, type, ...(isOne ? { of: configured, database } : {}) }]];
+    }),
   );
   if (byName.size > 0) return [...byName.values()];
   throw unknownBackup(entries, name, 'restore');

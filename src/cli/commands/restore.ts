@@ -5,6 +5,7 @@ import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
 import { datasourceOf, isOneDatabase, jobOf, pickCopy, presentNames, readCatalogs } from '../../core/find.ts';
 import { backupsOf } from '../../core/job-runs.ts';
+import { shellWord } from '../../core/recover.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
 import { DguardError } from '../../errors.ts';
@@ -263,10 +264,12 @@ export function undoCommand(
   of: { readonly job: string; readonly datasource: string } | undefined,
   options: Options,
 ): string {
-  const name = of === undefined ? '' : ` ${of.job} --datasource ${of.datasource}`;
-  const place = options.toPath === undefined ? '' : ` --to-path '${resolve(options.toPath)}'`;
-  const to = options.to === undefined ? '' : ` --to ${options.to}`;
-  const database = options.toDatabase === undefined ? '' : ` --to-database '${options.toDatabase}'`;
+  const option = (name: string, value: string | undefined) =>
+    value === undefined ? '' : ` --${name} ${shellWord(value)}`;
+  const name = of === undefined ? '' : ` ${shellWord(of.job)}${option('datasource', of.datasource)}`;
+  const place = option('to-path', options.toPath === undefined ? undefined : resolve(options.toPath));
+  const to = option('to', options.to);
+  const database = option('to-database', options.toDatabase);
   return `dguard restore --undo${name}${to}${place}${database}`;
 }
 

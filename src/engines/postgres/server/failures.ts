@@ -41,8 +41,12 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
-/** What OpenSSL and Node say of a certificate that is not believed. */
+/** What the server, OpenSSL and Node say of TLS that is not there, and of a certificate that is not believed. */
 function tlsHint(text: string): string {
+  if (/does not support SSL/i.test(text))
+    return 'turn TLS on at the server (ssl = on), or do without it: ssl: disable';
+  if (/valid client certificate/.test(text))
+    return 'the server wants a client certificate: ssl_cert, ssl_key';
   if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
     return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
   if (
@@ -71,7 +75,7 @@ export function serverError(
   if (error instanceof DguardError) return error;
   const kind = failureKind(error);
   const state = sqlState(error);
-  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state);
+  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state, detailOf(error));
   // Several addresses of one host fail with an empty text of their own.
   const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
   return new DguardError(code, inner || errorText(error), {
@@ -82,8 +86,16 @@ export function serverError(
   });
 }
 
-function stateHint(state: string | undefined): string {
+/** The second line of what the server said: whether it is about connecting only this says. */
+function detailOf(error: unknown): string {
+  const { detail } = error as { detail?: unknown };
+  return typeof detail === 'string' ? detail : errorText(error);
+}
+
+function stateHint(state: string | undefined, detail: string): string {
   if (state === '3D000') return 'list the databases: psql -l';
+  if (state === '42501' && /\bCONNECT\b/.test(detail))
+    return 'let the role into the database: GRANT CONNECT ON DATABASE … TO the role';
   if (state === '42501') return 'grant the role what it lacks: GRANT pg_read_all_data TO the role';
   if (state === '57P03') return 'the server is starting up or shutting down: try again later';
   if (state === '55P03')

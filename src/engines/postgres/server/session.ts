@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { ClientConfig } from 'pg';
-import { abortError, errorText } from '../../../errors.ts';
+import { abortError, DguardError, errorText } from '../../../errors.ts';
 import type { Connection } from './connection.ts';
 import { CONNECT_TIMEOUT_S, WITHOUT_LIMITS } from './connection.ts';
+import { sqlState } from './failures.ts';
 
 /** One connection to one database. Statements run one after the other, in the order of the calls. */
 export interface Session {
@@ -41,6 +42,9 @@ interface ParameterStatus {
   readonly parameterName: string;
   readonly parameterValue: string;
 }
+
+/** SQLSTATE invalid_authorization_specification: no line of pg_hba.conf is about such a connection. */
+const NOT_LET_IN = '28000';
 
 /** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
 export async function openDriverSession(
@@ -84,9 +88,12 @@ export async function openDriverSession(
   };
   const ssl = await sslOptions(connection);
   const client = await connect(ssl).catch((error: unknown) => {
-    const refused = /does not support SSL/i.test(errorText(error));
-    if (connection.ssl === 'prefer' && refused) return connect(false);
-    throw error;
+    // As libpq does: who is let in only without TLS (`hostnossl`) is, unless TLS was asked for.
+    const refused = /does not support SSL/i.test(errorText(error)) || sqlState(error) === NOT_LET_IN;
+    if (connection.ssl !== 'prefer' || ssl === false || !refused) throw error;
+    return connect(false).catch((second: unknown) => {
+      throw sqlState(second) === NOT_LET_IN ? error : second;
+    });
   });
   const destroy = () => void (client as unknown as Wired).connection.stream.destroy();
   signal.addEventListener('abort', destroy, { once: true });
@@ -131,10 +138,11 @@ export async function inTransaction(session: Session, statements: readonly strin
 /** libpq's modes in the driver's terms; `require` with an authority checks it, as libpq does. */
 async function sslOptions(connection: Connection): Promise<ClientConfig['ssl']> {
   if (connection.ssl === 'disable' || connection.host?.startsWith('/')) return false;
-  const read = async (path: string | undefined) => (path === undefined ? undefined : await readFile(path));
-  const [ca, cert, key] = await Promise.all(
-    [connection.sslCa, connection.sslCert, connection.sslKey].map(read),
-  );
+  const [ca, cert, key] = await Promise.all([
+    readKeyFile('ssl_ca', connection.sslCa),
+    readKeyFile('ssl_cert', connection.sslCert),
+    readKeyFile('ssl_key', connection.sslKey),
+  ]);
   const checks = connection.ssl.startsWith('verify') || (connection.ssl === 'require' && ca !== undefined);
   return {
     rejectUnauthorized: checks,
@@ -143,4 +151,17 @@ async function sslOptions(connection: Connection): Promise<ClientConfig['ssl']> 
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   };
+}
+
+async function readKeyFile(option: string, path: string | undefined): Promise<Buffer | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new DguardError('config_invalid', `${option} cannot be read: ${errorText(error)}`, {
+      operation: 'connect',
+      subject: path,
+      cause: error,
+    });
+  }
 }
