@@ -77,6 +77,24 @@ describe('content gate', () => {
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
   });
 
+  it('measures a source with patterns against itself, and not against what other patterns held', async () => {
+    const world = await makeWorld();
+    const docs = world.config.datasources['docs'] as { exclude_patterns: readonly string[] };
+    docs.exclude_patterns = ['*.log'];
+    world.write({ a: full, b: full, c: full, 'x.log': full });
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+    world.at('2026-03-02T12:00:00Z');
+    docs.exclude_patterns = ['*.log', 'b', 'c'];
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+    docs.exclude_patterns = ['*.log'];
+    world.at('2026-03-03T12:00:00Z');
+    expect((await world.backup()).outcomes[0]!.status).toBe('completed');
+    for (const name of ['b', 'c']) rmSync(join(world.source, name));
+    world.at('2026-03-04T12:00:00Z');
+    const [outcome] = (await world.backup()).outcomes;
+    expect(outcome).toMatchObject({ status: 'suspect', manifest: { patterns: { exclude: ['*.log'] } } });
+  });
+
   it('does not measure a selection against the whole, nor the whole against a selection', async () => {
     const world = await makeWorld();
     world.write({ a: full, b: full, c: full });

@@ -163,7 +163,7 @@ export async function showCommand(
       .filter((entry) => entry.manifest?.id === manifest.id)
       .map(
         (entry) =>
-          `    ${entry.destination.name}: ${entry.folder} (${entry.state}${entry.verified ? `, ${entry.verified.level} ${entry.verified.result} ${entry.verified.checked_at}` : ''})`,
+          `    ${entry.destination.name}: ${entry.folder} (${stateText(entry)}${entry.verified ? `, ${entry.verified.level} ${entry.verified.result} ${entry.verified.checked_at}` : ''})`,
       ),
     '  artifacts:',
     ...(Array.isArray(manifest.artifacts)

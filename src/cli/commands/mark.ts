@@ -1,4 +1,4 @@
-import { copiesOf, readCatalogs } from '../../core/find.ts';
+import { copiesOf, readCatalogs, unknownBackup } from '../../core/find.ts';
 import { type MarkKind, putMark } from '../../core/marks.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -30,13 +30,7 @@ async function mark(
   const copies = copiesOf(entries, id);
   const [first] = copies;
   if (!first && errors.length > 0) throw errors[0]!.error;
-  if (!first) {
-    throw new DguardError('unknown_name', `there is no backup ${id}`, {
-      operation: command,
-      subject: id,
-      hint: '`dguard list` shows what there is',
-    });
-  }
+  if (!first) throw unknownBackup(entries, id, command);
   if (!first.manifest) throw first.error;
   if (kind === 'accepted' && first.manifest.status !== 'suspect') {
     throw new DguardError('usage', `it is ${first.manifest.status}, not suspect: there is no doubt to end`, {

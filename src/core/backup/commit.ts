@@ -77,8 +77,7 @@ function doubtsOf(
   if (only.length + exclude.length > 0) return [];
   const now: GateFacts = { bytes, files: facts.files_count, tables: facts.tables_count, rows: facts.rows };
   // What another selection of the same source holds says nothing about this one.
-  const comparable = (manifest: Manifest) =>
-    JSON.stringify(manifest.patterns ?? null) === JSON.stringify(patterns ?? null);
+  const comparable = (manifest: Manifest) => patternsText(manifest.patterns) === patternsText(patterns);
   const { lastGood } = history;
   const doubts = judgeContent(
     now,
@@ -88,6 +87,10 @@ function doubtsOf(
   const alike = history.suspects.filter(comparable).map(gateFacts);
   return doubts.length > 0 && endsDoubt(now, alike, job.gate) ? [] : doubts;
 }
+
+/** The fields by name: a manifest that was read has them in another order than one that is being made. */
+const patternsText = (patterns: Manifest['patterns']): string =>
+  patterns === undefined ? '' : JSON.stringify([patterns.include, patterns.exclude]);
 
 function gateFacts({ size_bytes, facts }: Manifest): GateFacts {
   return { bytes: size_bytes, files: facts?.files_count, tables: facts?.tables_count, rows: facts?.rows };
