@@ -1,5 +1,6 @@
 import { DguardError } from '../errors.ts';
 import { canonicalJson, integritySha256, isCanonical, textIntegritySha256 } from './canonical.ts';
+import { isPlainCanonical } from './plain.ts';
 import { manifestIssues } from './schema.ts';
 import type { Manifest, ManifestDraft } from './types.ts';
 
@@ -48,7 +49,9 @@ export function parseManifest(bytes: Uint8Array, subject: string): Manifest {
       hint: 'use a newer dguard',
     });
   }
-  if (!isCanonicalText(value, text)) throw refuse('its bytes are not the canonical form of what they say');
+  if (!isPlainCanonical(bytes) && !isCanonicalText(value, text)) {
+    throw refuse('its bytes are not the canonical form of what they say');
+  }
   const issues = manifestIssues(value);
   if (issues) {
     const [issue] = issues;
