@@ -2,6 +2,7 @@ import type { BlockLine } from '../blocks.ts';
 import { type ContentEntry, type EntryRecord, isEntryKind, type Slice } from '../entry.ts';
 import { corrupt, MAX_BLOCK_BYTES } from '../format.ts';
 import { fromText } from '../paths.ts';
+import { parsePlainFile } from './plain-line.ts';
 
 /** An entry line as read back: an entry, or the continuation of the one before it. */
 export type ParsedLine =
@@ -10,6 +11,8 @@ export type ParsedLine =
 
 /** Reads one entry line as hostile input. Errors: `corrupt` naming `subject`. */
 export function parseEntryLine(text: string, subject: string): ParsedLine {
+  const plain = parsePlainFile(text);
+  if (plain !== undefined) return { entry: plain };
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
