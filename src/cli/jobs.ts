@@ -3,11 +3,14 @@ import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import { parseDuration } from '../plan/duration.ts';
 
-export function waitOf(text: string | undefined): number {
+/** The milliseconds of `option`'s value; 0 where it is not given. Errors: usage. */
+export function waitOf(text: string | undefined, option: string): number {
   if (text === undefined) return 0;
   const waitMs = parseDuration(text);
   if (waitMs !== undefined) return waitMs;
-  throw new DguardError('usage', `${text} is no duration`, { hint: 'write 90s, 30m, 2h or 1d12h' });
+  throw new DguardError('usage', `${option}: ${text} is no duration`, {
+    hint: 'write 90s, 30m, 2h or 1d12h',
+  });
 }
 
 /** The jobs of these names, or all; `operation` is the command. Errors: usage, unknown_name. */
@@ -26,7 +29,7 @@ export function chooseJobs(
     });
   }
   return names.map((name) => {
-    const job = config.jobs[name];
+    const job = Object.hasOwn(config.jobs, name) ? config.jobs[name] : undefined;
     if (job) return job;
     throw new DguardError('unknown_name', `the configuration has no job ${name}`, {
       operation,

@@ -85,9 +85,30 @@ function add(
   for (const option of definition.options ?? []) command.addOption(optionOf(option));
   if (definition.load) {
     // Commander hands over the arguments, the options and itself.
-    command.action((...words: unknown[]) => options.run(definition, name, globals(), words.slice(0, -1)));
+    command.action((...words: unknown[]) => {
+      refuseEmpty(command);
+      return options.run(definition, name, globals(), words.slice(0, -1));
+    });
   }
   for (const child of definition.commands ?? []) add(command, child, `${name} `, globals, options);
+}
+
+/** What a script hands over from a variable that is not set: `--to-path ''` would be the folder one is in. */
+function refuseEmpty(command: Command): void {
+  const isEmpty = (value: unknown) => value === '' || (Array.isArray(value) && value.includes(''));
+  const given = [command, command.parent!, command.parent?.parent].flatMap((each) =>
+    (each?.options ?? []).map((option) => ({
+      text: option.flags,
+      value: each!.opts()[option.attributeName()],
+    })),
+  );
+  const words = command.registeredArguments.map((argument, at) => ({
+    text: argument.name(),
+    value: command.processedArgs[at],
+  }));
+  for (const { text, value } of [...given, ...words]) {
+    if (isEmpty(value)) command.error(`error: '${text}' is given and empty`);
+  }
 }
 
 function finishCommand(

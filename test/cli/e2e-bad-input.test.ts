@@ -124,6 +124,9 @@ describe('a name that nobody knows: exit 2', () => {
     ['an id to verify', ['verify', 'nothing'], [/nothing/, /dguard list/]],
     ['an id to delete', ['delete', 'nothing', '--yes'], [/nothing/, /dguard list/]],
     ['a job to list', ['list', 'nothing'], [/nothing/]],
+    ['a job to roll back', ['rollback', 'nothing', '--yes'], [/knows a job nothing/, /dguard list/]],
+    ['a destination to prune', ['prune', '--destination', 'there'], [/there/, /destinations: here/]],
+    ['a job that every object has', ['backup', 'constructor'], [/no job constructor/]],
   ] as const)('%s', async (_, args, parts) => {
     await refused(space.run(...args), 2, ...parts);
   });
@@ -157,6 +160,42 @@ describe('a name that nobody knows: exit 2', () => {
 
   it('a time that is none', async () => {
     await refused(space.run('restore', 'j', '--at', 'yesteryear', '--to-path', './x'), 2, /yesteryear/);
+  });
+});
+
+describe('what is given and says nothing, or two things', () => {
+  it.each([
+    ['backup', 'j', '--only='],
+    ['backup', ''],
+    ['list', '--datasource='],
+    ['-c', '', 'list'],
+    ['--log-dir=', 'list'],
+    ['restore', 'j', '--to-path='],
+    ['restore', 'j', '--to-path', 'out', '--only='],
+    ['config', 'validate', '-c', ''],
+  ])('is refused where it is empty, as from a variable that is not set: %j %j %j', async (...args) => {
+    await refused(space.run(...args), 2, /is given and empty/);
+    expect(fs.existsSync(space.path('out'))).toBe(false);
+    const json = await space.run('--json', ...args);
+    expect(json.code).toBe(2);
+    expect(JSON.parse(json.stdout)).toMatchObject({ exit_code: 2, errors: [{ code: 'usage' }] });
+  });
+
+  it('nothing is restored where it is not clear to where', async () => {
+    const live = fs.readFileSync(space.path('tree/file'), 'utf8');
+    fs.writeFileSync(space.path('tree/new'), 'mine');
+    const restore = (...args: string[]) => space.run('restore', 'j', '--overwrite', ...args);
+    await refused(restore('--to-database', 'other'), 2, /--to-database names a database.*tree is files/);
+    await refused(restore('--to', 'tree', '--to-path', 'out'), 2, /--to and --to-path each name a place/);
+    await refused(restore('--to-path', 'tree/file/below'), 1, /lies below a file/);
+    expect(fs.readFileSync(space.path('tree/file'), 'utf8')).toBe(live);
+    expect(fs.readFileSync(space.path('tree/new'), 'utf8')).toBe('mine');
+    fs.rmSync(space.path('tree/new'));
+  });
+
+  it('a duration that is none is named with its option', async () => {
+    await refused(space.run('backup', 'j', '--wait-lock', '5x'), 2, /--wait-lock: 5x is no duration/);
+    await refused(space.run('status', '--max-age', '0s'), 2, /--max-age: 0s is no duration/);
   });
 });
 

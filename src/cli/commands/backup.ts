@@ -35,7 +35,7 @@ export async function backupCommand(
     tags: options.tag ?? [],
     only: options.only ?? [],
     exclude: options.exclude ?? [],
-    waitLockMs: waitOf(options.waitLock),
+    waitLockMs: waitOf(options.waitLock, '--wait-lock'),
     ignoreClock: options.ignoreClock === true,
     openDestination: (name) => openDestination(context, name),
   };

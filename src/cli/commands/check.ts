@@ -28,7 +28,7 @@ export async function checkCommand(
   const config = await context.config();
   const { runtime } = context;
   const chosen = chooseNames(config, names, 'check');
-  const limitMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : waitOf(options.timeout);
+  const limitMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : waitOf(options.timeout, '--timeout');
   const open = (name: string) => openDestination(context, name);
   const [datasources, destinations] = await Promise.all([
     inParallel(chosen.datasources, AT_ONCE, (name) => checkDatasource(config, name, limitMs, runtime)),

@@ -24,7 +24,7 @@ export async function doctorCommand(
   const loaded = await context.loaded();
   const { config, path } = loaded;
   const chosen = chooseNames(config, names, 'doctor');
-  const limitMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : waitOf(options.timeout);
+  const limitMs = options.timeout === undefined ? DEFAULT_TIMEOUT_MS : waitOf(options.timeout, '--timeout');
   const open = (name: string) => openDestination(context, name);
   const found = [
     ...(await diagnoseConfig(loaded)).map(

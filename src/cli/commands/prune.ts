@@ -3,7 +3,7 @@ import { type Destination, readCatalog } from '../../core/catalog.ts';
 import { groupLock, groupNames, groupOf, hostNameOf } from '../../core/groups.ts';
 import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
-import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
+import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestination } from '../context.ts';
 import { chooseJobs, waitOf } from '../jobs.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -24,7 +24,7 @@ export async function pruneCommand(
 ): Promise<number> {
   const config = await context.config();
   const { runtime } = context;
-  const waitMs = waitOf(options.waitLock);
+  const waitMs = waitOf(options.waitLock, '--wait-lock');
   const outcomes: PruneOutcome[] = [];
   const failures: DguardError[] = [];
   const pruneOne = async (
@@ -56,7 +56,9 @@ export async function pruneCommand(
       await lock.release();
     }
   };
-  for (const job of chooseJobs(config, names, names.length === 0, 'prune')) {
+  const jobs = chooseJobs(config, names, names.length === 0, 'prune');
+  if (options.destination !== undefined) refuseOther(jobs, options.destination);
+  for (const job of jobs) {
     for (const { name, retention } of job.destinations) {
       if (options.destination !== undefined && options.destination !== name) continue;
       let destination: Destination | undefined;
@@ -95,4 +97,18 @@ export async function pruneCommand(
     context.print('nothing to remove');
   }
   return status;
+}
+
+function refuseOther(jobs: readonly JobConfig[], destination: string): void {
+  const known = new Set(jobs.flatMap((job) => job.destinations.map(({ name }) => name)));
+  if (known.has(destination)) return;
+  const message =
+    jobs.length === 1
+      ? `job ${jobs[0]!.name} has no destination ${destination}`
+      : `no job has a destination ${destination}`;
+  throw new DguardError('unknown_name', message, {
+    operation: 'prune',
+    subject: destination,
+    hint: `destinations: ${[...known].join(', ')}`,
+  });
 }

@@ -202,6 +202,22 @@ function placeFor(
       ? datasourceOf(config, copy.manifest!)
       : configuredDatasource(config, options.to, of.type, id);
   const toPath = targetOf(options.toPath, { name, type: datasource?.type ?? of.type }, count);
+  const type = datasource?.type ?? of.type;
+  if (options.toDatabase !== undefined && ['files', 'sqlite'].includes(type)) {
+    throw new DguardError('usage', `--to-database names a database of a server, and ${name} is ${type}`, {
+      operation: 'restore',
+      subject: id,
+      hint: 'say where: --to-path PATH',
+    });
+  }
+  // A backup of a server's tables may become an SQLite database at any path; otherwise both say where.
+  if (options.to !== undefined && options.toPath !== undefined && type === of.type) {
+    throw new DguardError('usage', 'where to? --to and --to-path each name a place', {
+      operation: 'restore',
+      subject: id,
+      hint: 'give one of them',
+    });
+  }
   if (toPath === undefined && !datasource) {
     throw new DguardError('usage', `where to? ${name} is not configured here`, {
       operation: 'restore',

@@ -1,13 +1,13 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { copiesOf, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
 import { hostNameOf } from '../../core/groups.ts';
 import { backupsOf, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
-import { chooseRun, sayOfRun } from './job-run.ts';
+import { chooseRun, noBackupYet, sayOfRun } from './job-run.ts';
 import { type RestoreCommandOptions, restoreAll } from './restore.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
@@ -21,6 +21,18 @@ export async function rollbackCommand(
   const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
   if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
   const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
+  if (backupsOf(entries, job, config).length === 0) {
+    if (jobOf(config, job)) throw noBackupYet(entries, job);
+    throw new DguardError(
+      'unknown_name',
+      `neither the configuration nor any destination knows a job ${job}`,
+      {
+        operation: 'rollback',
+        subject: job,
+        hint: '`dguard list` shows what there is',
+      },
+    );
+  }
   const copies =
     version === undefined
       ? before(context, entries, job, options, config)

@@ -22,7 +22,7 @@ export async function statusCommand(
 ): Promise<number> {
   const config = await context.config();
   const jobs = chooseJobs(config, names, names.length === 0, 'status').map(({ name }) => name);
-  const maxAgeMs = options.maxAge === undefined ? undefined : waitOf(options.maxAge);
+  const maxAgeMs = options.maxAge === undefined ? undefined : waitOf(options.maxAge, '--max-age');
   const open = (name: string) => openDestination(context, name);
   const rows = await statusOf(config, jobs, maxAgeMs, open, context.runtime);
   const status = combineExitStatus(rows.map((row) => exitOf(row, maxAgeMs !== undefined)));

@@ -108,6 +108,10 @@ function existingPath(given: string): string {
   try {
     return fromBytes(realpathSync.native(fsPath(path), { encoding: 'buffer' }));
   } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') {
+      const hint = 'name another path: --to-path DIR';
+      throw refused(path, 'lies below a file, where a folder is needed', hint, error);
+    }
     if (errnoOf(error) !== 'ENOENT') throw refused(path, errorText(error), undefined, error);
     if (lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined) {
       throw refused(path, 'is a link that leads nowhere');
