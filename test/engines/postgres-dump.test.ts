@@ -352,6 +352,7 @@ describeWithEachPostgres('postgres: dump', (server) => {
     );
     expect(error).toMatchObject({ code: 'source_failed' });
     expect(error.hint).toContain('somebody holds a table exclusively');
+    expect(error.message).toMatch(/due to lock timeout: held are public\.t by pid \d+ \(/);
     await held;
     const slow = bench.source('big', { statement_timeout_ms: 20 });
     const stopped = await errorOf(backUp(slow));

@@ -458,6 +458,24 @@ describeWithEachPostgres('postgres: restore', (server) => {
     await bench.sql('postgres', 'DROP ROLE modest');
   });
 
+  it("a connection of pg_restore that waits for another one is not closed by the role's idle_session_timeout", async () => {
+    await bench.database(
+      'waits',
+      `CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_catalog.pg_sleep(2); RETURN true; END $$;
+      CREATE TABLE quick (n int); INSERT INTO quick VALUES (1);
+      CREATE TABLE long (n int CHECK (slow(n))); INSERT INTO long VALUES (1);
+      CREATE INDEX ON long (n); CREATE INDEX ON long ((n + 1))`,
+    );
+    await bench.sql(
+      'postgres',
+      "CREATE ROLE lazy SUPERUSER LOGIN PASSWORD 'pw'; ALTER ROLE lazy SET idle_session_timeout = 700",
+    );
+    const source = bench.source('waits', { username: 'lazy', password: new Secret('pw') });
+    const backup = await backUp(source, { parallelJobs: 2 });
+    const request = bench.request('waits', { source, scratch: true, parallelJobs: 2 });
+    expect((await postgresEngine.restore(backup, request)).tables).toHaveLength(2);
+  });
+
   it('a target that is not a database is refused', async () => {
     expect(await errorOf(restore({ toPath: '/tmp/x' }))).toMatchObject({ code: 'unsupported' });
     const { source: _, ...nowhere } = bench.request('app');

@@ -7,12 +7,13 @@ import type { PostgresOptions } from '../options.ts';
 import { tablesWithoutRows } from '../select.ts';
 import { countLargeObjects, countRows, estimateRows, listTables, type TableInfo } from '../server/catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from '../server/database.ts';
-import { serverError, sqlState } from '../server/failures.ts';
+import { serverError } from '../server/failures.ts';
 import { schemaHash } from '../server/schema-hash.ts';
 import { openServer, type Server } from '../server/server.ts';
-import { identifier, type Session } from '../server/session.ts';
+import type { Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
 import type { DataBlock } from './archive-offsets.ts';
+import { beginLocked } from './begin-locked.ts';
 import { beginDump } from './members.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
@@ -167,29 +168,6 @@ export async function dumpDatabase(
 
 async function* inOrder(members: readonly Member[]): AsyncGenerator<Member> {
   yield* members;
-}
-
-/**
- * Begins the transaction that the snapshot is of, with every table locked against changes of its definition
- * before the snapshot is taken. A table truncated or rewritten after the snapshot, and before pg_dump had
- * locked it, would read as empty: the one case in which a snapshot does not show what was.
- */
-async function beginLocked(session: Session, lockTimeoutMs: number): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const tables = await listTables(session);
-    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    await session.run(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
-    try {
-      if (tables.length === 0) return;
-      const names = tables.map(({ schema, table }) => `ONLY ${identifier(schema)}.${identifier(table)}`);
-      await session.run(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`);
-      return;
-    } catch (error) {
-      await session.run('ROLLBACK').catch(() => {});
-      // Dropped since it was listed: then it is none of this backup's.
-      if (!['42P01', '3F000'].includes(sqlState(error) ?? '') || attempt === 5) throw error;
-    }
-  }
 }
 
 /** The database of a source that names just one. */

@@ -49,7 +49,8 @@ export async function load(
     tools: work.tools,
     database,
     flags: [...work.fit.flags, ...flags],
-    settings,
+    // pg_restore's other connections wait while one makes a large index; it turns off the other limits of a role itself.
+    settings: work.version.major < 14 ? settings : [...settings, 'idle_session_timeout=0'],
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
     known: work.facts.large_data,
