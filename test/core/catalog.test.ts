@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { type Catalog, readCatalog } from '../../src/core/catalog.ts';
-import { MAX_MANIFEST_BYTES } from '../../src/manifest/parse.ts';
+import { MAX_MANIFEST_BYTES, sealManifest } from '../../src/manifest/parse.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { readObject } from '../../src/storages/read.ts';
 import type { Storage } from '../../src/storages/types.ts';
@@ -84,4 +84,36 @@ it('judges a manifest that the listing handed along as one that it reads', async
   rot.key = `${folder}/manifest.json`;
   const { entries } = await catalogOf(storage);
   expect(entries.find((entry) => entry.folder === folder)).toMatchObject({ state: 'damaged', good: false });
+});
+
+it('a backup is good only with all that it refers to, however far', async () => {
+  const { world, old, folder } = await twoBackups();
+  const { integrity: _, ...rest } = old;
+  const child = async (id: string, parents: readonly string[]) => {
+    const references = parents.map((each) => ({ id: each, root_sha256: old.index!.root.sha256 }));
+    const { text } = sealManifest({ ...rest, id, type: 'incremental', references });
+    for await (const { key } of world.storage.list(`${folder}/`)) {
+      if (key.endsWith('/manifest.json')) continue;
+      const bytes = await readObject(world.storage, key, MAX_MANIFEST_BYTES);
+      await putBytes(world.storage, key.replace(old.id, id), bytes);
+    }
+    await putBytes(world.storage, `${folder.replace(old.id, id)}/manifest.json`, Buffer.from(text));
+  };
+  const one = 'incremental-2026-03-03T00-00-00Z-childaaa';
+  const two = 'incremental-2026-03-04T00-00-00Z-childbbb';
+  await child(one, [old.id]);
+  await child(two, [old.id, one]);
+  const states = async () => {
+    const { entries } = await world.catalog();
+    const of = (id: string) => entries.find(({ manifest }) => manifest?.id === id);
+    return [old.id, one, two].map((id) => [of(id)?.state, of(id)?.good]);
+  };
+  expect(await states()).toEqual(Array(3).fill(['completed', true]));
+  // Of the middle one a part is lost: what it refers to stays good, what refers to it does not.
+  await world.storage.delete(`${folder.replace(old.id, one)}/index.zst`);
+  expect(await states()).toEqual([
+    ['completed', true],
+    ['broken', false],
+    ['broken', false],
+  ]);
 });

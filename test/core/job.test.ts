@@ -56,6 +56,25 @@ describe('a prune that fails after a completed backup', () => {
     const [newest] = (await world.catalog()).entries;
     expect([newest!.manifest!.id, newest!.good]).toEqual([outcome!.manifest!.id, true]);
   });
+
+  it('takes its marks back from what it could not remove', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const failing = withFaults(world.storage, {
+      operations: ['delete'],
+      keys: (key) => key.endsWith('/manifest.json'),
+      fault: { kind: 'throw', error: new DguardError('storage_failed', 'EIO') },
+    });
+    const policy = { keep_last: 1, auto_delete: true };
+    await expect(world.prune({ policy, destination: world.destination(failing) })).rejects.toThrow('EIO');
+    expect((await world.catalog()).entries.map(({ good, deleting }) => [good, deleting])).toEqual([
+      [true, false],
+      [true, false],
+    ]);
+  });
 });
 
 describe('locks of a job', () => {

@@ -1,9 +1,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MANIFEST_NAME } from '../../src/archive/format.ts';
 import type { Config } from '../../src/config/types.ts';
 import { newestGoodRun } from '../../src/core/job-runs.ts';
 import { putMark } from '../../src/core/marks.ts';
+import { sealManifest } from '../../src/manifest/parse.ts';
+import { putBytes } from '../../src/storages/write.ts';
 import { makeWorld, objectsOf, type World } from './world.ts';
 
 const policy = ', retention: { keep_last: 1, auto_delete: true }';
@@ -77,6 +80,19 @@ describe('content gate', () => {
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
   });
 
+  it('a run like one that was doubted before the last good one ends no doubt', async () => {
+    const world = await makeWorld({ job: ', gate: { accept_after: 2 }' });
+    const statuses: string[] = [];
+    for (const [day, isWhole] of [true, false, true, false].entries()) {
+      world.write({ a: full });
+      if (isWhole) world.write({ b: full, c: full });
+      else for (const name of ['b', 'c']) rmSync(join(world.source, name));
+      world.at(`2026-03-0${day + 1}T12:00:00Z`);
+      statuses.push((await world.backup()).outcomes[0]!.status);
+    }
+    expect(statuses).toEqual(['completed', 'suspect', 'completed', 'suspect']);
+  });
+
   it('measures a source with patterns against itself, and not against what other patterns held', async () => {
     const world = await makeWorld();
     const docs = world.config.datasources['docs'] as { exclude_patterns: readonly string[] };
@@ -109,6 +125,34 @@ describe('content gate', () => {
     // Restored by its id only: the newest good run of the job is the whole one before it.
     expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies[0]!.manifest!.id).not.toBe(
       selected.id,
+    );
+  });
+});
+
+describe('a partial backup', () => {
+  it('is shown, not good, not chosen, and no reason to remove the completed one before it', async () => {
+    const world = await makeWorld();
+    world.write({ a: full });
+    await world.backup();
+    world.at('2026-03-02T12:00:00Z');
+    await world.backup();
+    const { manifest, folder } = await newest(world);
+    const { integrity: _, ...rest } = manifest!;
+    await world.storage.delete(`${folder}/${MANIFEST_NAME}`);
+    const { text } = sealManifest({ ...rest, status: 'partial' });
+    await putBytes(world.storage, `${folder}/${MANIFEST_NAME}`, Buffer.from(text));
+    const { entries } = await world.catalog();
+    expect(entries.map(({ state, good, intact }) => [state, good, intact])).toEqual([
+      ['partial', false, true],
+      ['completed', true, true],
+    ]);
+    expect(newestGoodRun(entries, 'prod', { now: world.runtime.now() }).copies).toEqual([entries[1]]);
+    // To accept it is no way round: nobody doubted it.
+    const { manifestBytes } = entries[0]!;
+    await putMark(world.storage, folder, 'accepted', { id: manifest!.id, manifestBytes }, world.runtime);
+    expect(await newest(world)).toMatchObject({ accepted: false, good: false });
+    expect((await world.prune({ policy: { keep_last: 1, auto_delete: true } })).removed).not.toContain(
+      entries[1]!.manifest!.id,
     );
   });
 });

@@ -271,3 +271,23 @@ describe('what is not ours', () => {
     expect(keys.filter((key) => key.startsWith(`${folder}/`))).toEqual([`${folder}/holiday.jpg`]);
   });
 });
+
+describe('a removal', () => {
+  it('begins with the manifest and ends with the lease: cut short it is no half backup, and stays sweepable', async () => {
+    const { world, folder } = await twoBackups();
+    const deleted: string[] = [];
+    const storage: Storage = {
+      ...world.storage,
+      delete: async (key, options) => {
+        deleted.push(key.slice(folder.length + 1));
+        await world.storage.delete(key, options);
+      },
+    };
+    const { removed } = await world.prune({ policy: keepOne, destination: world.destination(storage) });
+    expect(removed).toHaveLength(1);
+    expect(deleted.length).toBeGreaterThan(4);
+    expect([deleted[0], deleted.at(-1)]).toEqual([MANIFEST_NAME, 'lease-0000.json']);
+    // The mark says of what is left that it is going, until nothing but leases is.
+    expect(deleted.at(-2)).toMatch(/^deleting-/);
+  });
+});

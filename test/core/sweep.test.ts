@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { MANIFEST_NAME } from '../../src/archive/format.ts';
 import { processStart } from '../../src/core/owner.ts';
 import { sweepUnfinished } from '../../src/core/prune/sweep.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
+import { putBytes } from '../../src/storages/write.ts';
 import { objectsOf, twoBackups } from './world.ts';
 
 describe('leftovers of a run that never ended', () => {
@@ -44,6 +46,31 @@ describe('leftovers of a run that never ended', () => {
     });
     expect((await world.catalog()).unfinished).toHaveLength(1);
     expect((await objectsOf(world.storage)).some(({ key }) => key.includes('deleting-'))).toBe(false);
+  });
+
+  it("are swept of what is dguard's: a file of somebody else stays", async () => {
+    const { world, orphan } = await interrupted();
+    await putBytes(world.storage, `${orphan.folder}/Notes.txt`, Buffer.from('mine'));
+    world.at('2026-03-09T12:00:00Z');
+    const [swept] = (await world.prune({ policy: { auto_delete: false } })).swept;
+    expect(swept).toMatchObject({
+      outcome: 'swept',
+      reason: expect.stringMatching(/1 objects in it are not ours/),
+    });
+    const left = (await objectsOf(world.storage)).filter(({ key }) => key.startsWith(orphan.folder));
+    expect(left.map(({ key }) => key)).toEqual([`${orphan.folder}/Notes.txt`]);
+  });
+
+  it('are none any more where the run has ended since somebody looked, however old its objects are', async () => {
+    const { world, orphan } = await interrupted();
+    await putBytes(world.storage, `${orphan.folder}/${MANIFEST_NAME}`, Buffer.from('{}'));
+    const before = await objectsOf(world.storage);
+    world.at('2026-03-09T12:00:00Z');
+    expect(await sweepUnfinished(orphan, world.runtime)).toMatchObject({
+      outcome: 'kept',
+      reason: 'it was finished meanwhile',
+    });
+    expect(await objectsOf(world.storage)).toEqual(before);
   });
 
   it('of a writer that is alive here are left alone', async () => {

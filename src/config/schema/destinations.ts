@@ -50,7 +50,9 @@ export const destination = z.discriminatedUnion('type', [
     ...common,
     path: path(),
     max_size_gb: positive().optional(),
-    must_be_mounted: z.union([z.boolean(), path()]).optional(),
+    must_be_mounted: z
+      .union([z.boolean(), path()], { error: 'must be true, false, or the folder that is the mount' })
+      .optional(),
   }),
   z.strictObject({ type: z.literal('s3'), ...s3Common, endpoint: httpUrl().optional() }),
   z.strictObject({ type: z.literal('minio'), ...s3Common, endpoint: httpUrl() }),
