@@ -272,6 +272,18 @@ describe('what is not ours', () => {
   });
 });
 
+describe('a backup that others would build on', () => {
+  it('is no more the one that was read where its index has another root', async () => {
+    const { world, old, folder } = await twoBackups();
+    const reference = { id: old.id, folder, root_sha256: old.index!.root.sha256 };
+    await assertReferencesStand(world.storage, [reference]);
+    const other = { ...reference, root_sha256: '0'.repeat(64) };
+    await expect(assertReferencesStand(world.storage, [reference, other])).rejects.toThrow(
+      /is another one now/,
+    );
+  });
+});
+
 describe('a removal', () => {
   it('begins with the manifest and ends with the lease: cut short it is no half backup, and stays sweepable', async () => {
     const { world, folder } = await twoBackups();
