@@ -115,7 +115,8 @@ export const manifestSchema = z.looseObject({
       cause: text(4000).optional(),
     })
     .optional(),
-  recover: z.array(text(4096)).max(50),
+  // The check, and one for each artifact that is listed here.
+  recover: z.array(text(4096)).max(51),
   integrity: z.looseObject({ sha256 }),
 });
 
