@@ -31,6 +31,13 @@ export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Pr
   return found?.value ?? [];
 }
 
+/** Removes what test restores (`verify --level restore`) left that were killed. Returns what was done, in words. Errors: those of the engine. */
+export async function dropScratch(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
+  const drop = async (swaps: TargetSwaps, request: TargetRequest) =>
+    (await swaps.dropScratch?.(request)) ?? [];
+  return (await withSwaps(target, 'drop scratch databases', runtime, drop, false))?.value ?? [];
+}
+
 /** What restores of this target have kept, newest first. */
 export async function listUndo(target: RestoreTarget, runtime: Runtime): Promise<readonly UndoCopy[]> {
   const list = (swaps: TargetSwaps, request: TargetRequest) => swaps.undoCopies(request);

@@ -32,11 +32,8 @@ export function leftoverFindings(
   return left
     .filter(({ role, inUse }) => role !== 'undo' && !inUse)
     .map(({ name, role }) => {
-      const [by, command] =
-        role === 'scratch'
-          ? ['test restore', 'verify JOB --level restore']
-          : ['restore', 'restore JOB --recover'];
-      const line = `dguard ${command.replace('JOB', job ?? '')}`;
+      const by = role === 'scratch' ? 'test restore' : 'restore';
+      const line = `dguard restore ${job ?? ''} --recover`;
       return {
         severity: 'warning',
         topic: 'leftovers',

@@ -148,26 +148,29 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
     expect((await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers')).toEqual([]);
   });
 
-  it('what an interrupted restore left is named, and goes by what is printed', async () => {
-    const name = `${SCHEMA}__dg_new_0a1b2c3d`;
-    await bench.sql(undefined, `CREATE DATABASE \`${name}\``);
-    await bench.sql(
-      name,
-      'CREATE TABLE `__dguard_mark` (id VARCHAR(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, doc LONGTEXT CHARACTER SET utf8mb4 NOT NULL)',
-    );
-    const mark = { role: 'new', target: SCHEMA, backupId: 'full-1', createdAt: '2026-01-01T00:00:00Z' };
-    await bench.sql(
-      name,
-      `INSERT INTO \`__dguard_mark\` VALUES ('mark', '${JSON.stringify({ dguard: mark })}')`,
-    );
-    const left = async () =>
-      (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
-    expect(await left()).toMatchObject([
-      { severity: 'warning', subject: name, fix: { lines: ['dguard restore reader --recover'] } },
-    ]);
-    expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
-    expect(await left()).toEqual([]);
-  });
+  it.each(['new', 'scratch'])(
+    'what an interrupted restore left is named, and goes by what is printed: %s',
+    async (role) => {
+      const name = `${SCHEMA}__dg_${role}_0a1b2c3d`;
+      await bench.sql(undefined, `CREATE DATABASE \`${name}\``);
+      await bench.sql(
+        name,
+        'CREATE TABLE `__dguard_mark` (id VARCHAR(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, doc LONGTEXT CHARACTER SET utf8mb4 NOT NULL)',
+      );
+      const mark = { role, target: SCHEMA, backupId: 'full-1', createdAt: '2026-01-01T00:00:00Z' };
+      await bench.sql(
+        name,
+        `INSERT INTO \`__dguard_mark\` VALUES ('mark', '${JSON.stringify({ dguard: mark })}')`,
+      );
+      const left = async () =>
+        (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
+      expect(await left()).toMatchObject([
+        { severity: 'warning', subject: name, fix: { lines: ['dguard restore reader --recover'] } },
+      ]);
+      expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
+      expect(await left()).toEqual([]);
+    },
+  );
 
   it('no password is printed', async () => {
     for (const args of [['doctor'], ['check']]) {
