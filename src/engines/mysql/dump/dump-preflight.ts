@@ -47,6 +47,23 @@ export function warnOfEngines(
   });
 }
 
+/** Of tables with system versioning, what rows were before is in no JSON lines, and not every dump tool writes it. */
+export function warnOfHistory(
+  tables: readonly TableInfo[],
+  isKept: boolean,
+  source: EngineSource<MysqlOptions>,
+  subject: string,
+): void {
+  const versioned = tables.filter((table) => table.kind === 'table' && table.versioned);
+  if (isKept || versioned.length === 0) return;
+  const named = versioned.slice(0, 10).map(({ name }) => name);
+  source.warn({
+    message: `rows are backed up as they are now, their history (system versioning) is not: ${named.join(', ')}${versioned.length > 10 ? ', …' : ''}; format: native and mariadb-dump of 10.11 or newer keep it`,
+    subject,
+    partial: false,
+  });
+}
+
 export function noSchema(schema: string, subject: string): DguardError {
   return new DguardError('source_failed', `there is no database ${schema}, or the account may not see it`, {
     operation: 'dump',

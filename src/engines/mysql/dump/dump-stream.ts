@@ -5,10 +5,11 @@ import { INSERT_BUFFER_BYTES, insertEncoder } from '../rows/insert-encoder.ts';
 import { countRows } from '../server/catalog.ts';
 import { rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
-import { compareVersions } from '../server/tools.ts';
+import { compareVersions, type Tools } from '../server/tools.ts';
 import { planChunks } from './chunks.ts';
 import { refuseGenerated } from './dump-preflight.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
+import { watchLargeRows } from './large-rows.ts';
 import { readInOrder } from './read-in-order.ts';
 import { withoutSandboxLine } from './sandbox-line.ts';
 import { type Moment, restOf, type Snapshot } from './snapshot.ts';
@@ -16,16 +17,22 @@ import { type Moment, restOf, type Snapshot } from './snapshot.ts';
 /** How many bytes of one part wait for their turn. */
 const MAX_PART_BYTES = 4 * 1024 * 1024;
 
+/**
+ * Under these rows come in as they are, whatever made them: days that no month has, and rows that a CHECK of MariaDB
+ * would refuse today. MySQL, whose CHECKs know no exception, takes `/*M!` for a comment.
+ */
+const ROW_MODE =
+  "time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', unique_checks = 0, foreign_key_checks = 0";
+
 /** Between these statements every INSERT may be carried out by another session that has the same settings. */
-export const ROWS_BEGIN =
-  "SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0";
+export const ROWS_BEGIN = `SET ${ROW_MODE} /*M!100201 , check_constraint_checks = 0 */`;
 export const ROWS_END =
-  'SET time_zone = @dguard_zone, sql_mode = @dguard_mode, unique_checks = @dguard_unique';
+  'SET time_zone = @dguard_zone, sql_mode = @dguard_mode, unique_checks = @dguard_unique /*M!100201 , check_constraint_checks = @dguard_checks */';
 
 /** What a session of the dump tool's own sets before it writes rows, and sets back. */
 export const BEFORE_ROWS = `
 SET @dguard_names = @@character_set_client, @dguard_zone = @@time_zone, @dguard_mode = @@sql_mode;
-SET @dguard_unique = @@unique_checks, @dguard_keys = @@foreign_key_checks;
+SET @dguard_unique = @@unique_checks, @dguard_keys = @@foreign_key_checks /*M!100201 , @dguard_checks = @@check_constraint_checks */;
 SET NAMES utf8mb4;
 ${ROWS_BEGIN};
 
@@ -36,16 +43,18 @@ SET foreign_key_checks = @dguard_keys, character_set_client = @dguard_names;
 
 `;
 
+/** Whether a dump tool can write what rows of tables with system versioning were before. */
+export function dumpsHistory(tools: Tools): boolean {
+  return tools.flavour === 'mariadb' && compareVersions(tools.version, '10.11.0') >= 0;
+}
+
 /** Starts the dump tool for the rows of the tables that are not read by us; nothing where there are none. */
 export async function startRest(snapshot: Moment): Promise<readonly RunningDump[]> {
   const { server, tools, schema, subject } = snapshot;
   const rest = restOf(snapshot);
   if (rest.length === 0) return [];
   await refuseGenerated(snapshot, rest);
-  const history =
-    tools.flavour === 'mariadb' &&
-    compareVersions(tools.version, '10.11.0') >= 0 &&
-    rest.some(({ versioned }) => versioned);
+  const history = dumpsHistory(tools) && rest.some(({ versioned }) => versioned);
   const argv = [
     ...(await dumpArguments(server, tools)),
     '--no-create-info',
@@ -66,10 +75,11 @@ export function dumpStream(snapshot: Snapshot): {
   read(): AsyncGenerator<Uint8Array>;
   count(): Promise<readonly TableFact[]>;
 } {
-  const { server, session, schema, tools, subject, readers, without, readable, running } = snapshot;
+  const { server, session, schema, tools, subject, readers, without, readable, running, info } = snapshot;
   const rest = restOf(snapshot);
   const pool = insertBuffers(INSERT_BUFFER_BYTES, 6 * (readers.length + 2));
   const rows = new Map(readable.map(({ table }): [string, number] => [table.name, 0]));
+  const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
   let counted: Promise<readonly TableFact[]> | undefined;
 
   const tool = async (...options: string[]) => {
@@ -87,7 +97,10 @@ export function dumpStream(snapshot: Snapshot): {
           reader.stream(
             rowsQuery(schema, table.name, columns, where),
             (emit) => {
-              const encoder = insertEncoder(table.name, columns, pool, emit);
+              const encoder = insertEncoder(table.name, columns, pool, (statement) => {
+                large.saw(table.name, statement.length);
+                emit(statement);
+              });
               return {
                 ...encoder,
                 end() {
@@ -104,6 +117,7 @@ export function dumpStream(snapshot: Snapshot): {
       throwIfAborted(server.source.signal);
       throw serverError(error, 'source_failed', 'dump', subject);
     }
+    large.warn();
     yield Buffer.from(AFTER_ROWS);
   }
   return {

@@ -6,6 +6,7 @@ import type { StreamMember } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { planChunks } from '../dump/chunks.ts';
 import { dumpArguments, startDump } from '../dump/dump-tool.ts';
+import { type LargeRows, watchLargeRows } from '../dump/large-rows.ts';
 import { readInOrder } from '../dump/read-in-order.ts';
 import type { ReadableTable, Snapshot } from '../dump/snapshot.ts';
 import { type BufferPool, bufferPool } from '../rows/buffers.ts';
@@ -13,6 +14,7 @@ import { type ColumnInfo, rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import {
   columnDocument,
+  columnForm,
   DOCUMENT_FORMAT,
   JSONL,
   SCHEMA_MEMBER,
@@ -41,8 +43,9 @@ export function jsonlMembers(
   snapshot: Snapshot,
   columns: ReadonlyMap<string, readonly ColumnInfo[]>,
 ): { readonly members: readonly StreamMember[]; count(): Promise<readonly TableFact[]> } {
-  const { server, schema, tools, subject, tables, without } = snapshot;
+  const { server, schema, tools, subject, tables, without, info } = snapshot;
   const pool = bufferPool(JSONL_BUFFER_BYTES, 6 * (snapshot.readers.length + 2));
+  const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
   const taken = new Set<string>();
   const exports = snapshot.kept
     .filter(({ kind }) => kind === 'table')
@@ -70,7 +73,7 @@ export function jsonlMembers(
     return {
       ...JSONL,
       path: exported.member,
-      open: () => exportRows(snapshot, exported, pool),
+      open: () => exportRows(snapshot, exported, pool, large),
       tables: async () => [{ name: exported.table.name, rows: exported.result?.rows ?? 0 }],
     };
   });
@@ -83,8 +86,9 @@ export function jsonlMembers(
     format: 'json',
     async *open() {
       for (const exported of exports) {
-        if (exported.result === undefined) for await (const _ of exportRows(snapshot, exported, pool));
+        if (exported.result === undefined) for await (const _ of exportRows(snapshot, exported, pool, large));
       }
+      large.warn();
       yield Buffer.from(`${JSON.stringify(await describe(snapshot, exports), null, 2)}\n`);
     },
   });
@@ -98,9 +102,12 @@ async function* exportRows(
   snapshot: Snapshot,
   exported: TableExport,
   pool: BufferPool,
+  large: LargeRows,
 ): AsyncGenerator<Uint8Array> {
   const { server, session, schema, readers, subject } = snapshot;
   const digest = createHash('sha256');
+  // As statements, Base64 becomes hexadecimal digits.
+  const growth = exported.columns.some((column) => columnForm(column) === 'base64') ? 1.5 : 1;
   let rows = 0;
   try {
     const parts = readInOrder(
@@ -110,7 +117,10 @@ async function* exportRows(
         reader.stream(
           rowsQuery(schema, part.table.name, part.columns, part.where),
           (emit) => {
-            const encoder = jsonlEncoder(part.columns, pool, emit);
+            const encoder = jsonlEncoder(part.columns, pool, (lines) => {
+              large.saw(part.table.name, growth * lines.length);
+              emit(lines);
+            });
             return {
               row: encoder.row,
               end() {

@@ -1,6 +1,5 @@
 import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
-import { ROWS_BEGIN, ROWS_END } from '../dump/dump-stream.ts';
 import type { Server } from '../server/server.ts';
 import { identifier } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
@@ -10,6 +9,7 @@ import { loadFailure } from './load-failures.ts';
 import { moveReferences } from './references.ts';
 import { type CodeKind, createdKind, rewriteCode } from './rewrite.ts';
 import { openRowLoaders } from './row-loaders.ts';
+import { asRowMode, LOAD_MODE } from './row-mode.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import { isWord, joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 import { heldViews } from './views.ts';
@@ -69,6 +69,7 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
     '--unbuffered',
     '--default-character-set=utf8mb4',
     '--max-allowed-packet=1073741824',
+    `--init-command=${LOAD_MODE}`,
     `--database=${request.schema}`,
   ];
   const loaders =
@@ -132,13 +133,14 @@ export function dumpHandler(
       // The client's comment at the end of a conditional one: `/*!50112 … */` of a newer server.
       if (first === undefined) return text;
       switch (first.text.toUpperCase()) {
-        case 'SET':
+        case 'SET': {
           if (words.some((token) => isWord(token, 'GLOBAL') || /^PERSIST/i.test(token.text)))
             throw foreign(text);
-          if (text.trim() === ROWS_BEGIN) inRows = request.aside === true;
-          else if (text.trim() === ROWS_END) inRows = false;
+          const { sql, rows } = asRowMode(text);
+          if (rows !== undefined) inRows = rows === 'begin' && request.aside === true;
           views.set(words);
-          return text;
+          return sql;
+        }
         case 'UNLOCK':
         case 'COMMIT':
           return text;

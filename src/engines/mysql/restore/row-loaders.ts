@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { availableParallelism } from 'node:os';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
+import { ROWS_BEGIN } from '../dump/dump-stream.ts';
 import { serverError, serverErrorNumber } from '../server/failures.ts';
 import type { Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
@@ -8,7 +9,7 @@ import { retryDeadlocks } from './deadlocks.ts';
 
 /** INSERT statements over several connections at a time, while the client stands still. */
 export interface RowLoaders {
-  /** Whether a statement can be sent here: the driver takes text, and one packet of the protocol. */
+  /** Whether a statement can be sent here: the driver takes text, and one packet of the protocol, no larger than the server's. */
   takes(statement: Buffer): boolean;
   /** Waits for a free connection. Throws what an earlier statement failed with. */
   insert(statement: Buffer): Promise<void>;
@@ -24,10 +25,6 @@ const MAX_STATEMENT_BYTES = 15 * 1024 * 1024;
 /** ER_SERVER_SHUTDOWN, ER_QUERY_INTERRUPTED: what those are told who are at work while a server is stopped. */
 const STOPPED = [1053, 1317];
 
-/** As the dump's own `BEFORE_ROWS` has them. */
-const SETTINGS =
-  "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0";
-
 /** Undefined where one is asked for, or the server gives us no more: then the client loads the rows, too. */
 export async function openRowLoaders(
   server: Server,
@@ -37,6 +34,7 @@ export async function openRowLoaders(
   const wanted = parallelJobs ?? Math.min(USUAL_CONNECTIONS, Math.max(2, availableParallelism()));
   if (wanted < 2) return undefined;
   const loaders: { readonly session: Session; pending: number }[] = [];
+  let maxPacketBytes = 0;
   const close = async () => {
     for (const { session } of loaders) await session.close();
   };
@@ -44,7 +42,9 @@ export async function openRowLoaders(
     while (loaders.length < wanted) {
       const session = await server.open(schema);
       try {
-        await session.run(SETTINGS);
+        await session.run(ROWS_BEGIN);
+        const [row] = await session.rows<{ packet: string }>('SELECT @@max_allowed_packet AS packet');
+        maxPacketBytes = Number(row!.packet);
       } catch (error) {
         await session.close();
         throw error;
@@ -69,7 +69,9 @@ export async function openRowLoaders(
     if (failure !== undefined) throw loadError(failure, schema);
   };
   return {
-    takes: (statement) => statement.length <= MAX_STATEMENT_BYTES && isUtf8(statement),
+    // What is too large for the server is the client's, which says so: the driver only sees that it hangs up.
+    takes: (statement) =>
+      statement.length <= Math.min(MAX_STATEMENT_BYTES, maxPacketBytes - 1) && isUtf8(statement),
     async insert(statement) {
       for (;;) {
         check();

@@ -10,8 +10,9 @@ export type FailureKind = Exclude<Health['status'], 'ok'>;
  */
 export function failureKind(error: unknown): FailureKind {
   const number = serverErrorNumber(error);
-  // ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED, …_NO_PASSWORD, unknown plugin.
-  if (number !== undefined && [1045, 1044, 1130, 1698, 1251, 3118, 1820].includes(number))
+  // ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED, …_NO_PASSWORD, unknown plugin; a password
+  // that expired.
+  if (number !== undefined && [1045, 1044, 1130, 1698, 1251, 3118, ...EXPIRED].includes(number))
     return 'auth_failed';
   const text = errorText(error);
   if (/AUTH_SWITCH_PLUGIN_ERROR|unknown plugin|Access denied/i.test(text)) return 'auth_failed';
@@ -31,6 +32,9 @@ export function failureKind(error: unknown): FailureKind {
   return 'error';
 }
 
+/** ER_MUST_CHANGE_PASSWORD, ER_MUST_CHANGE_PASSWORD_LOGIN */
+const EXPIRED = [1820, 1862];
+
 /** The server's number of an error that it sent. */
 export function serverErrorNumber(error: unknown): number | undefined {
   const { errno, sqlState } = (error ?? {}) as { errno?: unknown; sqlState?: unknown };
@@ -38,7 +42,8 @@ export function serverErrorNumber(error: unknown): number | undefined {
 }
 
 const HINTS: Record<FailureKind, string> = {
-  auth_failed: 'check username and password of the datasource, and the host that the account is for',
+  auth_failed:
+    'check username and password of the datasource, the host that the account is for, and its ssl where the account has REQUIRE SSL',
   unreachable: 'check host and port, and that the server runs: mysqladmin ping -h HOST -P PORT',
   timeout: 'check host and port, and firewalls between here and the server',
   error: '',
@@ -53,7 +58,7 @@ export function serverError(
 ): DguardError {
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
-  const hint = numberHint(number) || HINTS[failureKind(error)];
+  const hint = numberHint(number) || handshakeHint(errorText(error)) || HINTS[failureKind(error)];
   // Several addresses of one host fail with an empty text of their own.
   const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
   return new DguardError(code, inner || errorText(error), {
@@ -64,7 +69,26 @@ export function serverError(
   });
 }
 
+/** What the driver, Node and OpenSSL say before the server takes a password. */
+function handshakeHint(text: string): string {
+  if (/does not support secure connection/i.test(text))
+    return 'the server has no TLS: give it a certificate, or set ssl: prefer';
+  if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
+    return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
+  if (
+    /self[- ]signed certificate|unable to (?:verify|get)|certificate (?:has expired|verify failed)/i.test(
+      text,
+    )
+  )
+    return 'say which authority has signed the certificate: ssl_ca: FILE.pem';
+  if (/unknown plugin/i.test(text))
+    return 'give dguard an account that proves itself otherwise: caching_sha2_password, mysql_native_password or unix_socket';
+  return '';
+}
+
 function numberHint(number: number | undefined): string {
+  if (number !== undefined && EXPIRED.includes(number))
+    return 'give the account a new password: ALTER USER … IDENTIFIED BY …';
   if (number === 1049) return 'list the databases: SHOW DATABASES';
   if (number === 1044) return 'the account lacks privileges on this database: SHOW GRANTS';
   if (number === 1142 || number === 1143 || number === 1227)

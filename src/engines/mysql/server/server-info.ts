@@ -14,6 +14,8 @@ export interface ServerInfo {
   /** 0: names of tables keep their case and differ by it. */
   readonly lowerCaseTableNames: number;
   readonly user: string;
+  /** The largest statement that it takes of new connections. */
+  readonly maxPacketBytes: number;
 }
 
 /**
@@ -22,9 +24,9 @@ export interface ServerInfo {
 export async function readServer(session: Session): Promise<ServerInfo> {
   const [row] = await session.rows<Record<string, string>>(
     `SELECT VERSION() AS version, @@version_comment AS comment, @@hostname AS host, @@port AS port,
-      @@datadir AS folder, @@lower_case_table_names AS folding, CURRENT_USER() AS user`,
+      @@datadir AS folder, @@lower_case_table_names AS folding, @@GLOBAL.max_allowed_packet AS packet, CURRENT_USER() AS user`,
   );
-  const { version = '', comment = '', host, port, folder, folding, user = '' } = row!;
+  const { version = '', comment = '', host, port, folder, folding, packet, user = '' } = row!;
   const flavour: Flavour = /mariadb/i.test(version) || /mariadb/i.test(comment) ? 'mariadb' : 'mysql';
   const uuid =
     flavour === 'mysql'
@@ -39,5 +41,6 @@ export async function readServer(session: Session): Promise<ServerInfo> {
     identity: uuid ?? `mariadb-${hash()}`,
     lowerCaseTableNames: Number(folding),
     user,
+    maxPacketBytes: Number(packet),
   };
 }
