@@ -130,6 +130,31 @@ describeWithEachMysql('mysql: odd rows', (server) => {
       });
   });
 
+  it.each(['native', 'jsonl'] as const)(
+    'names that look like options of the dump tool are names: %s',
+    async (format) => {
+      const name = '--result-file=dgo_x';
+      const tables = ['--where=0', '-A', '--', '--result-file=dgo_y'];
+      await bench.database(name);
+      try {
+        for (const table of tables) {
+          await bench.sql(name, `CREATE TABLE \`${table}\` (n INT) ENGINE=MyISAM`);
+          await bench.sql(name, `INSERT INTO \`${table}\` VALUES (1), (2)`);
+          await bench.sql(name, `CREATE VIEW \`${table} view\` AS SELECT n FROM \`${table}\``);
+        }
+        const content = await backUp(bench.source(name), { format, exclude: ['-A view'] });
+        await mysqlEngine.restore(content, bench.request(name, { toDatabase: 'dgo_new' }));
+        for (const table of tables)
+          expect(await bench.sql('dgo_new', `SELECT COUNT(*) AS n FROM \`${table}\``), table).toEqual([
+            { n: 2 },
+          ]);
+        await bench.sql(undefined, 'DROP DATABASE dgo_new');
+      } finally {
+        await bench.sql(undefined, `DROP DATABASE \`${name}\``);
+      }
+    },
+  );
+
   it('history of rows that a backup does not hold is told', async () => {
     if (server().flavour !== 'mariadb') return;
     await bench.database('dgo_history', 'CREATE TABLE t (n INT) WITH SYSTEM VERSIONING');

@@ -60,6 +60,8 @@ export async function startRest(snapshot: Moment): Promise<readonly RunningDump[
     '--no-create-info',
     '--skip-triggers',
     ...(history ? ['--dump-history'] : []),
+    // Names may begin with a dash.
+    '--',
     schema,
     ...rest.map(({ name }) => name),
   ];
@@ -85,7 +87,7 @@ export function dumpStream(snapshot: Snapshot): {
   const tool = async (...options: string[]) => {
     const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
     const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);
-    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, schema];
+    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, '--', schema];
   };
   async function* readRows(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(BEFORE_ROWS);

@@ -57,7 +57,7 @@ export function jsonlMembers(
   const tool = async (...options: string[]) => {
     const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
     const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);
-    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, schema];
+    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, '--', schema];
   };
   const sql = (path: string, options: readonly string[], defines: boolean): StreamMember => ({
     kind: 'stream',
