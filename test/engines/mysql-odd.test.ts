@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
 import { mysqlEngine } from '../../src/engines/mysql/engine.ts';
+import { sourceFacts } from '../../src/engines/mysql/facts.ts';
+import { refuseBadFit } from '../../src/engines/mysql/restore/preflight.ts';
 import { asRowMode } from '../../src/engines/mysql/restore/row-mode.ts';
 import { errorOf } from '../error-of.ts';
 import { type Bench, backUp, describeWithEachMysql, dumpRequest, makeBench } from './support-mysql.ts';
@@ -187,4 +189,29 @@ it('mysql: rows of an older backup come in as they are, too, and code keeps its 
   expect(asRowMode(head)).toEqual({ sql: head.replace('ZERO', 'ZERO,ALLOW_INVALID_DATES') });
   const code = "/*!50003 SET sql_mode              = 'NO_AUTO_VALUE_ON_ZERO' */ ";
   expect(asRowMode(code)).toEqual({ sql: code });
+});
+
+it('mysql: two tables that would be one at the target are refused, by name; one of them is not', () => {
+  const facts = sourceFacts({ flavour: 'mariadb', version: '10.11.1', lower_case_table_names: 0 });
+  const info = {
+    flavour: 'mariadb' as const,
+    ...{ version: '10.11.1', versionText: '', identity: '', user: '' },
+    ...{ lowerCaseTableNames: 1, maxPacketBytes: 1 },
+  } as const;
+  const fit = (names: string[], lowerCaseTableNames = 1) =>
+    refuseBadFit(
+      facts,
+      { ...info, lowerCaseTableNames },
+      'x',
+      names.map((name) => ({ name, rows: 1 })),
+      () => {},
+    );
+  expect(() => fit(['Orders', 'b', 'orders'])).toThrow(
+    expect.objectContaining({
+      code: 'target_refused',
+      message: expect.stringMatching(/^Orders and orders are/),
+    }),
+  );
+  expect(() => fit(['Orders', 'b'])).not.toThrow();
+  expect(() => fit(['Orders', 'orders'], 0)).not.toThrow();
 });

@@ -6,11 +6,15 @@ import type { ServerInfo } from '../server/server-info.ts';
 import { literal, type Session } from '../server/session.ts';
 import { compareVersions } from '../server/tools.ts';
 
-/** What may go wrong between the server that a backup is of and the one that it is restored to. */
+/**
+ * What may go wrong between the server that a backup is of and the one that it is restored to. Throws `target_refused`
+ * where two of the tables would be one.
+ */
 export function refuseBadFit(
   facts: SourceFacts,
   info: ServerInfo,
   target: string,
+  tables: readonly TableFact[],
   warn: (warning: Warning) => void,
 ): void {
   const tell = (message: string) => warn({ message, subject: target, partial: false });
@@ -27,7 +31,27 @@ export function refuseBadFit(
     tell(`the backup is of ${facts.version}, the target is older: ${info.version}`);
   }
   if (facts.lower_case_table_names === 0 && info.lowerCaseTableNames !== 0) {
+    refuseFolded(tables, target);
     tell('names of tables differed by case at the source, and do not at the target');
+  }
+}
+
+/** The second would be loaded over the first, and what came back would look like a backup that is damaged. */
+function refuseFolded(tables: readonly TableFact[], target: string): void {
+  const seen = new Map<string, string>();
+  for (const { name } of tables) {
+    const first = seen.get(name.toLowerCase());
+    seen.set(name.toLowerCase(), name);
+    if (first === undefined) continue;
+    throw new DguardError(
+      'target_refused',
+      `${first} and ${name} are two tables in the backup, and would be one here (lower_case_table_names)`,
+      {
+        operation: 'restore',
+        subject: target,
+        hint: 'restore to a server with lower_case_table_names = 0, or one of them at a time: --only TABLE',
+      },
+    );
   }
 }
 

@@ -69,7 +69,7 @@ export async function prepare(
         .join(', ')}`,
     });
   }
-  refuseBadFit(facts, info, target, request.warn);
+  refuseBadFit(facts, info, target, tables, request.warn);
   const existing = request.scratch ? undefined : await readSchema(session, target);
   const empty = existing === undefined || (await isEmptySchema(session, target));
   if (!empty && !request.overwrite) {
