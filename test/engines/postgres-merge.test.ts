@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../src/config/secret.ts';
@@ -148,6 +150,26 @@ describeWithEachPostgres('postgres: chosen tables into a database that has other
     await take('gone');
     expect(await next(['ids', 'gone_own_seq'])).toEqual([{ ids: 100, gone_own_seq: 600 }]);
     expect(warned()).toBe('');
+  });
+
+  it('neither ~/.psqlrc nor PG… variables of whoever runs it reach the client tools', async () => {
+    writeFileSync(join(bench.folder, '.psqlrc'), '\\echo hello\n\\q\n');
+    const env = {
+      ...process.env,
+      HOME: bench.folder,
+      PSQLRC: join(bench.folder, '.psqlrc'),
+      PGOPTIONS: '-c statement_timeout=1 -c default_transaction_read_only=on',
+      PGHOST: 'nowhere.invalid',
+      PGSERVICE: 'none',
+      PGSSLMODE: 'verify-full',
+      PGCLIENTENCODING: 'LATIN1',
+    };
+    const source = { ...bench.source('shop'), env };
+    const backup = await backUp(source);
+    await bench.sql('shop', 'DELETE FROM items; DROP TABLE events');
+    const only = ['items', 'events'];
+    await postgresEngine.restore(backup, bench.request('shop', { source, only, overwrite: true }));
+    expect([await count('items'), await count('events')]).toEqual([10, 2]);
   });
 
   it('rows that would refer to nothing are refused, and nothing is changed', async () => {
