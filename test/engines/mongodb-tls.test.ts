@@ -88,6 +88,9 @@ describeWithCommands(['openssl'], 'mongodb: TLS', () =>
         /^(error|unreachable) .*certificate/i,
       );
       expect(await status({ ssl: 'verify-full' })).toMatch(/^(error|unreachable) .*certificate/i);
+      const hint = (part: string) => ({ hint: expect.stringContaining(part) });
+      await expect(backUp(over({ ssl: 'verify-full' }))).rejects.toMatchObject(hint('ssl_ca: FILE'));
+      await expect(backUp(over({ ...options, host: '127.0.0.1' }))).rejects.toMatchObject(hint('verify-ca'));
     }, 90_000);
 
     it('verify-ca and require: as far as they say', async () => {

@@ -1,4 +1,5 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import { certificateHint } from '../../certificates.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -81,7 +82,10 @@ export function serverError(
   subject: string,
 ): DguardError {
   if (error instanceof DguardError) return error;
-  const hint = codeHint(serverCode(error)) || HINTS[failureKind(error)];
+  const hint =
+    codeHint(serverCode(error)) ||
+    certificateHint(chain(error).map(errorText).join('\n')) ||
+    HINTS[failureKind(error)];
   return new DguardError(code, errorText(error), {
     operation,
     subject,

@@ -1,4 +1,5 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import { certificateHint } from '../../certificates.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -73,17 +74,9 @@ export function serverError(
 function handshakeHint(text: string): string {
   if (/does not support secure connection/i.test(text))
     return 'the server has no TLS: give it a certificate, or set ssl: prefer';
-  if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
-    return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
-  if (
-    /self[- ]signed certificate|unable to (?:verify|get)|certificate (?:has expired|verify failed)/i.test(
-      text,
-    )
-  )
-    return 'say which authority has signed the certificate: ssl_ca: FILE.pem';
   if (/unknown plugin/i.test(text))
     return 'give dguard an account that proves itself otherwise: caching_sha2_password, mysql_native_password or unix_socket';
-  return '';
+  return certificateHint(text);
 }
 
 function numberHint(number: number | undefined): string {

@@ -1,4 +1,5 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import { certificateHint } from '../../certificates.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -47,15 +48,7 @@ function tlsHint(text: string): string {
     return 'turn TLS on at the server (ssl = on), or do without it: ssl: disable';
   if (/valid client certificate/.test(text))
     return 'the server wants a client certificate: ssl_cert, ssl_key';
-  if (/is not in the cert's (?:list|altnames)|Hostname\/IP does not match/.test(text))
-    return 'call the server by a name of its certificate (host), or check the authority alone: ssl: verify-ca';
-  if (
-    /self[- ]signed certificate|unable to (?:verify|get)|certificate (?:has expired|verify failed)/i.test(
-      text,
-    )
-  )
-    return 'say which authority has signed the certificate: ssl_ca: FILE.pem';
-  return '';
+  return certificateHint(text);
 }
 
 const HINTS: Record<FailureKind, string> = {

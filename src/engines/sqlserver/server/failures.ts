@@ -1,4 +1,5 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
+import { certificateHint } from '../../certificates.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -65,8 +66,11 @@ export function serverError(
 ): DguardError {
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
-  const hint = (number === undefined ? '' : (NUMBER_HINTS[number] ?? '')) || HINTS[failureKind(error)];
   const message = textOf(error);
+  const hint =
+    number === undefined
+      ? certificateHint(message) || HINTS[failureKind(error)]
+      : (NUMBER_HINTS[number] ?? '') || HINTS[failureKind(error)];
   return new DguardError(code, number === undefined ? message : `Msg ${number}: ${message}`, {
     operation,
     subject,
