@@ -173,6 +173,11 @@ const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
     'a table was altered or truncated while it was dumped: run the backup again, not while migrations run',
   ],
   [
+    /Deadlock found|\b1213\b|Lock wait timeout|\b1205\b/i,
+    'source_failed',
+    'somebody altered, renamed or locked a table while it was dumped: run the backup again, not while migrations run',
+  ],
+  [
     /references invalid table|Error:? 1356|\(1356\)/i,
     'source_failed',
     'repair or drop the view that is named, or leave it out: exclude_tables',

@@ -90,6 +90,8 @@ function numberHint(number: number | undefined): string {
     return 'somebody ended the connection or the statement (KILL): run it again';
   if (number === 1412 || number === 1146)
     return 'a table was altered, truncated or dropped meanwhile: run it again, not while migrations run';
+  if (number === 1213)
+    return 'somebody altered or locked the same tables meanwhile: run it again, not while migrations run';
   if (number === 1205) return 'somebody held a lock for long: run it again';
   if (number === 1040) return 'raise max_connections, or run fewer backups at once';
   if (number === 1153 || number === 2006 || number === 2013)
