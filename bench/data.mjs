@@ -166,7 +166,8 @@ function scaled(count, scale) {
   return Math.max(1, Math.round(count * scale));
 }
 
-function* filesBelow(path) {
+/** The files in a folder and all below it, or the file itself. */
+export function* filesBelow(path) {
   let entries;
   try {
     entries = readdirSync(path, { withFileTypes: true });
