@@ -96,12 +96,11 @@ function add(
 /** What a script hands over from a variable that is not set: `--to-path ''` would be the folder one is in. */
 function refuseEmpty(command: Command): void {
   const isEmpty = (value: unknown) => value === '' || (Array.isArray(value) && value.includes(''));
-  const given = [command, command.parent!, command.parent?.parent].flatMap((each) =>
-    (each?.options ?? []).map((option) => ({
-      text: option.flags,
-      value: each!.opts()[option.attributeName()],
-    })),
-  );
+  const given: { text: string; value: unknown }[] = [];
+  for (let at: Command | null = command; at; at = at.parent) {
+    for (const option of at.options)
+      given.push({ text: option.flags, value: at.opts()[option.attributeName()] });
+  }
   const words = command.registeredArguments.map((argument, at) => ({
     text: argument.name(),
     value: command.processedArgs[at],

@@ -4,6 +4,7 @@ import type { JobConfig } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
+import { isFromTheFuture } from '../plan/clock.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
 import { labelsOf, nameIn, scopeOf } from './groups.ts';
 
@@ -91,6 +92,11 @@ export function unknownBackup(
     ...details,
     hint: '`dguard list` shows what there is',
   });
+}
+
+/** One of a clock that was wrong, or ours is: it counts for nothing. */
+export function isDatedAhead(manifest: Manifest | undefined, now: Date): boolean {
+  return manifest !== undefined && isFromTheFuture(new Date(manifest.created_at), now);
 }
 
 /** A safety backup, or one of what was picked at the command line: restored only by its id. */

@@ -1,8 +1,7 @@
 import type { Manifest } from '../manifest/types.ts';
-import { isFromTheFuture } from '../plan/clock.ts';
 import { type IdentityHistory, judgeIdentities } from '../plan/identity.ts';
 import type { CatalogEntry } from './catalog.ts';
-import { isOutsideHistory } from './find.ts';
+import { isDatedAhead, isOutsideHistory } from './find.ts';
 import { type Group, isOfGroup } from './groups.ts';
 
 /** Past runs of one group, each backup once, whatever number of copies it has. */
@@ -47,9 +46,7 @@ export function historyOfOne(entries: readonly CatalogEntry[], now: Date, hostNa
     });
   }
   const runs = [...byId.values()].sort((a, b) => (a.manifest.created_at < b.manifest.created_at ? 1 : -1));
-  const judged = runs.filter(
-    ({ manifest }) => !isOutsideHistory(manifest) && !isFromTheFuture(new Date(manifest.created_at), now),
-  );
+  const judged = runs.filter(({ manifest }) => !isOutsideHistory(manifest) && !isDatedAhead(manifest, now));
   const lastGood = judged.find(({ good }) => good)?.manifest;
   const suspects = judged
     .filter(({ manifest, accepted }) => manifest.status === 'suspect' && !accepted)

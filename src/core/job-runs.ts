@@ -1,9 +1,8 @@
 import { isOfDatasource } from '../config/former.ts';
 import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
-import { isFromTheFuture } from '../plan/clock.ts';
 import type { CatalogEntry } from './catalog.ts';
-import { isOutsideHistory, jobOf } from './find.ts';
+import { isDatedAhead, isOutsideHistory, jobOf } from './find.ts';
 import { hasSeveral, type JobScope, labelsOf, nameIn, scopeOf } from './groups.ts';
 import { historyOfOne } from './history.ts';
 
@@ -83,7 +82,7 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
   const ofJob = all.filter(
     ({ entry: { manifest } }) =>
       !(at && new Date(manifest!.created_at) > at) &&
-      !isFromTheFuture(new Date(manifest!.created_at), now) &&
+      !isDatedAhead(manifest, now) &&
       !isOutsideHistory(manifest!),
   );
   const passedOver: string[] = [];
@@ -108,7 +107,7 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
     }
   }
   const before = at ? `, of ${at.toISOString()} or before` : '';
-  const ahead = all.find(({ entry }) => isFromTheFuture(new Date(entry.manifest!.created_at), now));
+  const ahead = all.find(({ entry }) => isDatedAhead(entry.manifest, now));
   const newest =
     passedOver[0] !== undefined ? `in ${passedOver[0]}; ` : ahead ? `${aheadOf(ahead, now)}; ` : '';
   const message = `job ${job} has no run in which all wanted datasources are good${before}`;

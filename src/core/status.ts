@@ -1,9 +1,8 @@
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
-import { isFromTheFuture } from '../plan/clock.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
-import { isOutsideHistory } from './find.ts';
+import { isDatedAhead, isOutsideHistory } from './find.ts';
 import { type Group, groupNames, groupOf, hostNameOf, isOfGroup } from './groups.ts';
 import { historyOf } from './history.ts';
 
@@ -119,7 +118,7 @@ function rowOf(
   const mine = place.entries.filter(({ manifest }) => manifest && isOfGroup(manifest, group));
   const { lastGood, identity } = historyOf(mine, group, now, hostName);
   const good = mine.filter(
-    (entry) => entry.good && !isOutsideHistory(entry.manifest!) && !isAhead(entry, now),
+    (entry) => entry.good && !isOutsideHistory(entry.manifest!) && !isDatedAhead(entry.manifest, now),
   );
   const before = good.find(
     ({ manifest }) => lastGood && manifest!.created_at < lastGood.created_at,
@@ -171,13 +170,10 @@ function rowOf(
       .map(({ manifest, state, folder }) => ({ id: manifest?.id ?? folder, state })),
     destinationEmpty: place.entries.length === 0,
     unfinished: place.unfinished,
-    datedAhead: mine.filter((entry) => isAhead(entry, now)).length,
+    datedAhead: mine.filter(({ manifest }) => isDatedAhead(manifest, now)).length,
     mixedSources: identity === 'mixed',
   };
 }
-
-const isAhead = ({ manifest }: CatalogEntry, now: Date): boolean =>
-  manifest !== undefined && isFromTheFuture(new Date(manifest.created_at), now);
 
 /** Of a manifest that cannot be read only its place tells whose it is. */
 function isDamagedOf({ manifest, folder }: CatalogEntry, { job, datasource }: Group): boolean {

@@ -40,6 +40,13 @@ export function sayOfRun(context: Context, { passedOver, leftOut }: ChosenRun, j
 
 const SHOWN = 3;
 
+/** Of a name that is no job's. */
+export function unknownJob(job: string, operation: string): DguardError {
+  const message = `neither the configuration nor any destination knows a job ${job}`;
+  const hint = '`dguard list` without a name shows all';
+  return new DguardError('unknown_name', message, { operation, subject: job, hint });
+}
+
 /** Of a job that is configured and has none. */
 export function noBackupYet(entries: readonly CatalogEntry[], job: string): DguardError {
   const elsewhere = new Set(

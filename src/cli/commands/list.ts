@@ -1,18 +1,18 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
+import { isDatedAhead, listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
 import { labelsOf, nameIn } from '../../core/groups.ts';
 import { scopeIn } from '../../core/job-runs.ts';
 import { loadCommands, recoverCommands } from '../../core/recover.ts';
 import type { VerifyResult } from '../../core/verified.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
-import { isFromTheFuture } from '../../plan/clock.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { tableText } from '../render/table.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
+import { unknownJob } from './job-run.ts';
 
 interface ListOptions {
   readonly destination?: string;
@@ -45,17 +45,7 @@ export async function listCommand(
         (config) => Object.hasOwn(config.jobs, job),
         () => false,
       ));
-    if (!known) {
-      throw new DguardError(
-        'unknown_name',
-        `neither the configuration nor any destination knows a job ${job}`,
-        {
-          operation: 'list',
-          subject: job,
-          hint: '`dguard list` without a name shows all',
-        },
-      );
-    }
+    if (!known) throw unknownJob(job, 'list');
     failures.push(
       new DguardError('nothing_there', `there is no such backup of job ${job}`, {
         operation: 'list',
@@ -116,7 +106,7 @@ async function printTable(context: Context, entries: readonly CatalogEntry[]): P
     ...(shared ? [plainText(manifest === undefined ? '?' : (manifest.namespace ?? '-'))] : []),
     plainText(manifest?.job ?? '?'),
     plainText(manifest?.datasource.name ?? '?'),
-    `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}${manifest && isFromTheFuture(new Date(manifest.created_at), now) ? ', dated ahead' : ''}`,
+    `${stateText({ state, accepted, pinned })}${manifest?.selection ? ', selection' : ''}${isDatedAhead(manifest, now) ? ', dated ahead' : ''}`,
     manifest ? sizeText(manifest.size_bytes) : '?',
     manifest ? sizeText(manifest.stored_size_bytes) : '?',
     resultText(proof ?? verified),

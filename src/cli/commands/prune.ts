@@ -61,7 +61,6 @@ export async function pruneCommand(
   for (const job of jobs) {
     for (const { name, retention } of job.destinations) {
       if (options.destination !== undefined && options.destination !== name) continue;
-      let destination: Destination | undefined;
       const attempt = async (work: () => Promise<void>) => {
         try {
           await work();
@@ -72,14 +71,17 @@ export async function pruneCommand(
         }
       };
       await attempt(async () => {
-        destination = await openDestination(context, name);
-        const opened = destination;
-        for (const datasource of groupNames(config, job, await readCatalog(opened, runtime.signal))) {
-          if (runtime.signal.aborted && failures.length > 0) break; // it has been said
-          await attempt(() => pruneOne(opened, retention, job, datasource));
+        const destination = await openDestination(context, name);
+        try {
+          const catalog = await readCatalog(destination, runtime.signal);
+          for (const datasource of groupNames(config, job, catalog)) {
+            if (runtime.signal.aborted && failures.length > 0) break; // it has been said
+            await attempt(() => pruneOne(destination, retention, job, datasource));
+          }
+        } finally {
+          await destination.storage.close();
         }
       });
-      await destination?.storage.close();
     }
   }
   const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));

@@ -7,7 +7,7 @@ import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
-import { chooseRun, noBackupYet, sayOfRun } from './job-run.ts';
+import { chooseRun, noBackupYet, sayOfRun, unknownJob } from './job-run.ts';
 import { type RestoreCommandOptions, restoreAll } from './restore.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
@@ -23,15 +23,7 @@ export async function rollbackCommand(
   const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
   if (backupsOf(entries, job, config).length === 0) {
     if (jobOf(config, job)) throw noBackupYet(entries, job);
-    throw new DguardError(
-      'unknown_name',
-      `neither the configuration nor any destination knows a job ${job}`,
-      {
-        operation: 'rollback',
-        subject: job,
-        hint: '`dguard list` shows what there is',
-      },
-    );
+    throw unknownJob(job, 'rollback');
   }
   const copies =
     version === undefined

@@ -4,6 +4,7 @@ import type { CatalogEntry } from '../../core/catalog.ts';
 import {
   copiesOf,
   datasourceOf,
+  isDatedAhead,
   isOutsideHistory,
   jobOf,
   listingFailure,
@@ -16,7 +17,6 @@ import type { VerifyLevel } from '../../core/verified.ts';
 import { type VerifyReport, verifyCopy } from '../../core/verify/verify.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
-import { isFromTheFuture } from '../../plan/clock.ts';
 import { type Context, isConfiguredJob, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
@@ -115,9 +115,7 @@ function choose(
   const seen = new Map<string, number>();
   // The newest is what a restore of the job takes: no selection, no safety backup, none that is dated ahead.
   const taken = ofJob.filter(
-    ({ manifest }) =>
-      manifest === undefined ||
-      !(isOutsideHistory(manifest) || isFromTheFuture(new Date(manifest.created_at), now)),
+    ({ manifest }) => manifest === undefined || !(isOutsideHistory(manifest) || isDatedAhead(manifest, now)),
   );
   return (taken.length > 0 ? taken : ofJob).filter(({ manifest, destination, folder }) => {
     const group = `${destination.name}\n${manifest ? groupText(manifest, config) : folder}`;

@@ -1,10 +1,11 @@
 import type { Config } from '../../config/types.ts';
 import type { Finding } from '../../engines/health.ts';
 import { abortError, errorText } from '../../errors.ts';
-import { CLOCK_TOLERANCE_MS, doubtClock, isFromTheFuture } from '../../plan/clock.ts';
+import { CLOCK_TOLERANCE_MS, doubtClock } from '../../plan/clock.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import type { Runtime } from '../../runtime.ts';
 import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
+import { isDatedAhead } from '../find.ts';
 import { groupOf, isOfGroup, labelsOf, nameIn, scopeOf } from '../groups.ts';
 import { historyOf } from '../history.ts';
 import { judgeUnfinished } from '../prune/sweep.ts';
@@ -78,9 +79,7 @@ function clockFindings(aheadMs: number): Finding[] {
 /** Backups of a clock that was wrong, or ours is: their jobs neither back up nor prune. */
 function aheadFindings({ entries }: Catalog, runtime: Runtime): Finding[] {
   const now = runtime.now();
-  const ahead = entries.filter(
-    ({ manifest }) => manifest && isFromTheFuture(new Date(manifest.created_at), now),
-  );
+  const ahead = entries.filter(({ manifest }) => isDatedAhead(manifest, now));
   const newest = ahead[0]?.manifest;
   if (!newest) return [];
   const message = `${doubtClock(now, new Date(newest.created_at))}: ${ahead.length} dated ahead count for nothing, and backup and prune of their jobs refuse; was the clock wrong when they were made, delete them (dguard list, dguard delete ID)`;
