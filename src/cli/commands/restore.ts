@@ -1,4 +1,4 @@
-import { existsSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import type { Config } from '../../config/types.ts';
@@ -9,10 +9,10 @@ import { shellWord } from '../../core/recover.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
 import { DguardError } from '../../errors.ts';
-import { makeFolders } from '../../folders.ts';
 import type { Manifest } from '../../manifest/types.ts';
 import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
+import { commonFolder } from './common-folder.ts';
 import { chooseRun, noBackupYet } from './job-run.ts';
 import { type Piece, restoreEach } from './restore-each.ts';
 
@@ -95,8 +95,7 @@ export async function restoreAll(
     if (!copy.manifest) throw copy.error;
     return { copy, manifest: copy.manifest, ...placeFor(copy, copies.length, config, options) };
   });
-  // A dry run looks at the very places, and leaves none of them.
-  const made = options.toPath !== undefined && copies.length > 1 ? makeFolders(resolve(options.toPath)) : [];
+  const common = commonFolder(copies.length > 1 ? options.toPath : undefined, options.dryRun === true);
   const pieces = work.map(({ copy, manifest, ...place }): Piece => {
     const { id, job, created_at } = manifest;
     const present = presentNames(config, manifest);
@@ -117,6 +116,7 @@ export async function restoreAll(
             overwrite: options.overwrite === true,
             deleteExtra: options.deleteExtra === true,
             dryRun,
+            ...(common.toCome === undefined ? {} : { folderToCome: common.toCome }),
             privileged: options.privileged === true,
             roles: options.roles === true,
             allowDuplicates: options.allowDuplicates === true,
@@ -132,7 +132,7 @@ export async function restoreAll(
   try {
     return await restoreEach(context, command, pieces, options);
   } finally {
-    for (const folder of options.dryRun ? made.reverse() : []) rmdirSync(folder);
+    common.release();
   }
 }
 
