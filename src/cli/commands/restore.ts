@@ -13,7 +13,7 @@ import type { Manifest } from '../../manifest/types.ts';
 import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
 import { commonFolder } from './common-folder.ts';
-import { chooseRun, noBackupYet } from './job-run.ts';
+import { type Chosen, chooseRun, noBackupYet } from './job-run.ts';
 import { type Piece, restoreEach } from './restore-each.ts';
 
 export interface RestoreCommandOptions {
@@ -75,18 +75,18 @@ export async function restoreCommand(
       hint: `what mongodump wrote is restored without a name: dguard restore --from ${from} --to DATASOURCE`,
     });
   }
-  const copies =
+  const chosen =
     ofJob.length === 0
-      ? [pickCopy(entries, name)]
+      ? { copies: [pickCopy(entries, name)], lacking: false }
       : chooseRun(context, entries, name, config, { ...options, now: context.runtime.now() });
-  return restoreAll(context, 'restore', copies, entries, options);
+  return restoreAll(context, 'restore', chosen, entries, options);
 }
 
 /** Restores each of these copies to its place; one that fails does not keep the others from theirs. */
 export async function restoreAll(
   context: Context,
   command: string,
-  copies: readonly CatalogEntry[],
+  { copies, lacking }: Chosen,
   entries: readonly CatalogEntry[],
   options: Options,
 ): Promise<number> {
@@ -130,7 +130,7 @@ export async function restoreAll(
     };
   });
   try {
-    return await restoreEach(context, command, pieces, options);
+    return await restoreEach(context, command, pieces, options, lacking);
   } finally {
     common.release();
   }
