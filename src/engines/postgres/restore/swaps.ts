@@ -55,6 +55,7 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
         target,
         incoming: newest.name,
         ...(newest.comment === undefined ? {} : { comment: newest.comment }),
+        ...(now?.template ? { template: true } : {}),
         ...(now === undefined
           ? {}
           : {
@@ -124,18 +125,20 @@ function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoC
   };
 }
 
-/** What restores of chosen tables keep inside these databases; of all of the server's where none are named. */
+/** What restores of chosen tables keep inside these databases; where none are named, of all of the server's but templates. */
 async function keptIn(
   admin: Session,
   server: Server,
   targets: readonly string[],
 ): Promise<readonly KeptIn[]> {
-  const open = await admin.rows<{ name: string }>(
-    `SELECT datname AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate
+  const open = await admin.rows<{ name: string; template: boolean }>(
+    `SELECT datname AS name, datistemplate AS template FROM pg_catalog.pg_database WHERE datallowconn
       AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1`,
   );
   const found: KeptIn[] = [];
-  for (const { name } of open.filter((one) => targets.length === 0 || targets.includes(one.name))) {
+  const isMeant = (one: { name: string; template: boolean }) =>
+    targets.length === 0 ? !one.template : targets.includes(one.name);
+  for (const { name } of open.filter(isMeant)) {
     const session = await server.open(name);
     try {
       for (const schema of await listKept(session)) found.push({ ...schema, database: name });
