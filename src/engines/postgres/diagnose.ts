@@ -1,5 +1,6 @@
-import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
+import { clockFindings, toolFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
+import { leftoverFindings } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { listUnreadable, readSurroundings, readVersion, type ServerVersion } from './dump/source-facts.ts';
@@ -32,7 +33,11 @@ export async function diagnoseServer(
           (tools) => fitFindings(tools, version),
         )),
         ...(await restoreFindings(session, databases)),
-        ...leftoverFindings(await listMarked(session, source.options.all_databases ? [] : databases), job),
+        ...leftoverFindings(
+          await listMarked(session),
+          { targets: source.options.all_databases ? [] : databases, datasource: source.name },
+          job,
+        ),
       );
     } finally {
       await session.close();

@@ -1,4 +1,5 @@
 import { DguardError, errorText } from '../../../errors.ts';
+import { leftElsewhere } from '../../leftovers.ts';
 import { lookUntil } from '../../sessions.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
@@ -23,9 +24,14 @@ type Request = TargetRequest<PostgresOptions>;
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   /** The swap itself is one transaction of the server's: only what was being loaded can be left. */
   recover: (request) =>
-    withTargets(request, 'recover', (admin, targets) =>
-      removeLeft(admin, targets, 'new', 'an interrupted restore'),
-    ),
+    withTargets(request, 'recover', async (admin, targets) => [
+      ...(await removeLeft(admin, targets, 'new', 'an interrupted restore')),
+      ...leftElsewhere(await listMarked(admin), {
+        targets,
+        others: request.source?.options.database,
+        datasource: request.source?.name ?? 'postgres',
+      }),
+    ]),
 
   undoCopies: (request) =>
     withTargets(request, 'list undo copies', async (admin, targets, server) =>
