@@ -45,7 +45,7 @@ export async function takeLock(
   };
   const giveUpAt = performance.now() + waitMs;
   for (;;) {
-    if (await publish(path, holder)) return { release: () => unlink(path).catch(() => undefined) };
+    if (await publish(path, holder)) return { release: () => removeOwn(path, holder) };
     const current = await readLock(path);
     if (current === 'released') continue;
     if (isDead(current, runtime)) {
@@ -117,11 +117,21 @@ async function makeLockFolder(folder: string): Promise<void> {
   }
 }
 
+/** Not the lock of who took it after this one was unlocked by force. */
+async function removeOwn(path: string, holder: LockHolder): Promise<void> {
+  const current = await readFile(path, 'utf8').catch(() => '');
+  if (current === textOf(holder)) await unlink(path).catch(() => undefined);
+}
+
+function textOf(holder: LockHolder): string {
+  return `${JSON.stringify(holder, null, 2)}\n`;
+}
+
 /** Whole or not at all, and only where nothing is: a link, not a write. */
 async function publish(path: string, holder: LockHolder): Promise<boolean> {
   const temp = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    await writeFile(temp, `${JSON.stringify(holder, null, 2)}\n`, { flag: 'wx', mode: 0o600 });
+    await writeFile(temp, textOf(holder), { flag: 'wx', mode: 0o600 });
     await link(temp, path);
     return true;
   } catch (error) {

@@ -1,22 +1,28 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   chownSync,
+  copyFileSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, uptime } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
 import { ownerOf, ownerState, processStart } from '../../src/core/owner.ts';
 import type { DguardEvent } from '../../src/events.ts';
 import type { Runtime } from '../../src/runtime.ts';
+import { traceCalls } from '../faults/fs-faults.mjs';
 
 let folder: string;
 let events: DguardEvent[];
@@ -147,6 +153,81 @@ describe('lock', () => {
     expect(events).toEqual([]);
   });
 
+  it('of a dead process that another is just taking over is left to that one, until it is done', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
+    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    writeFileSync(`${file}.takeover`, '');
+    let looks = 0;
+    const now = () => {
+      // The first is for the lock's own time. The other one is done when it was looked at three times.
+      if (++looks === 4) {
+        expect(readdirSync(join(folder, 'locks'))).toHaveLength(2);
+        expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ boot_id: 'boot-0' });
+        rmSync(`${file}.takeover`);
+      }
+      return new Date();
+    };
+    await takeLock('prod/db', 'prune prod', 0, { ...runtime(), now });
+    expect(looks).toBeGreaterThanOrEqual(4);
+    expect(await lockHolder('prod/db', runtime())).toMatchObject({ operation: 'prune prod' });
+  });
+
+  it('whose takeover was itself cut short is taken over all the same', async () => {
+    await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
+    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    writeFileSync(`${file}.takeover`, '');
+    utimesSync(`${file}.takeover`, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
+    let looks = 0;
+    const now = () => {
+      if (++looks > 10) throw new Error('it is waited for, for ever');
+      return new Date();
+    };
+    await takeLock('prod/db', 'prune prod', 0, { ...runtime(), now });
+    expect(await lockHolder('prod/db', runtime())).toMatchObject({ operation: 'prune prod' });
+    expect(readdirSync(join(folder, 'locks'))).toHaveLength(1);
+  });
+
+  it('that cannot be read is of somebody: nobody takes it over', async () => {
+    const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
+    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    await lock.release();
+    // As where a folder's disk fails, or permissions are in the way: to root those are none.
+    symlinkSync(file, file);
+    await expect(takeLock('prod/db', 'prune prod', 0, runtime())).rejects.toMatchObject({ code: 'locked' });
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+  });
+
+  it('comes into being whole: nobody can meet half of one, and take it for what a power cut has left', async () => {
+    const { trace } = await traceCalls(() => takeLock('prod/db', 'backup prod', 0, runtime()));
+    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const about = trace.filter(({ path, to }) => path === file || to === file);
+    expect(about.map(({ name, to }) => [name, to])).toEqual([['link', file]]);
+    const before = trace.slice(0, trace.indexOf(about[0]!));
+    expect(before.map(({ name, path }) => [name, path])).toContainEqual(['writeFile', about[0]!.path]);
+  });
+
+  it('is let go by who holds it alone: one that was unlocked by force and taken since stays', async () => {
+    const forced = await takeLock('prod/db', 'backup prod', 0, runtime());
+    await breakLock('prod/db', runtime());
+    const lock = await takeLock('prod/db', 'prune prod', 0, runtime());
+    await forced.release();
+    expect(await lockHolder('prod/db', runtime())).toMatchObject({ operation: 'prune prod' });
+    await lock.release();
+    expect(await lockHolder('prod/db', runtime())).toBeUndefined();
+  });
+
+  it('of two names are two, however alike these are in a file name', async () => {
+    const long = 'x'.repeat(100);
+    for (const [one, other] of [
+      ['prod/db', 'prod_db'],
+      [`${long}1`, `${long}2`],
+    ] as const) {
+      await takeLock(one, 'backup prod', 0, runtime());
+      await takeLock(other, 'backup prod', 0, runtime());
+    }
+    expect(readdirSync(join(folder, 'locks'))).toHaveLength(4);
+  });
+
   it('lies in a folder of this user alone, else it proves nothing', async () => {
     const locks = join(folder, 'locks');
     const refused = /locks cannot be kept/;
@@ -194,5 +275,26 @@ describe('owner', () => {
     expect(ownerState({ ...me, boot_id: 'boot-0' }, host)).toBe('dead');
     expect(ownerState({ ...me, boot_id: '' }, host)).toBe('unknown');
     expect(ownerState({ ...me, host: 'elsewhere', boot_id: 'boot-0' }, host)).toBe('unknown');
+    // What names no process: to kill(2) those numbers mean whole groups, which are always there.
+    for (const pid of [0, -1]) expect(ownerState({ ...me, pid, pid_start: '' }, host)).toBe('dead');
   });
+
+  it.runIf(process.platform === 'linux')(
+    'is told by when it started, whatever its program is called',
+    async () => {
+      const program = join(folder, 'a) S 1 (b');
+      copyFileSync('/bin/sleep', program);
+      chmodSync(program, 0o700);
+      const child = spawn(program, ['60']);
+      try {
+        await once(child, 'spawn');
+        const [own, its] = [processStart(process.pid), processStart(child.pid!)].map(Number);
+        expect(own).toBeGreaterThan(0);
+        expect(its).toBeGreaterThanOrEqual(own!);
+        expect(its).toBeLessThanOrEqual(Math.ceil((uptime() + 1) * 100));
+      } finally {
+        child.kill('SIGKILL');
+      }
+    },
+  );
 });

@@ -14,6 +14,21 @@ export function withFault<T>(
   work: () => T | Promise<T>,
 ): Promise<Faulted<T>>;
 export function countCalls(work: () => unknown): Promise<number>;
+/** A call that worked; `path` is real, and of a descriptor what it was opened as. */
+export interface TracedCall {
+  readonly name: string;
+  readonly path: string;
+  /** The number by which a fault would hit it. */
+  readonly at: number;
+  /** Of a rename or a link. */
+  readonly to?: string;
+  /** Nothing was there before it. */
+  readonly isNew?: boolean;
+}
+export function traceCalls(
+  work: () => unknown,
+  failAt?: number,
+): Promise<{ trace: TracedCall[]; hit: string | undefined; error: unknown }>;
 export function forEveryCall<S>(
   mode: FaultMode,
   steps: {

@@ -1,7 +1,7 @@
 /**
  * Faults of the file system, for tests: the n-th call that changes anything fails, lies, or is the last.
  *
- * In this process: `withFault(mode, n, work)`, `countCalls(work)`, `forEveryCall(work, check)`.
+ * In this process: `withFault(mode, n, work)`, `countCalls(work)`, `forEveryCall(work, check)`, `traceCalls(work)`.
  * In a child, from its first line on: `node --import .../fs-faults.mjs` (or in NODE_OPTIONS) with
  * DGUARD_TEST_FS_FAULT=<mode>:<n>, or count:<file> to learn how many calls there are.
  *
@@ -14,8 +14,10 @@
  *
  * Native code (SQLite) and other programs are out of reach: their calls are neither counted nor stopped.
  */
+import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 
 /** Calls by name; what is opened counts only where that can change something. */
 const NAMES = [
@@ -54,7 +56,7 @@ const TAKES_ROOM = new Set(
 );
 const LIES = { open: undefined, write: 'length', writev: 'length' };
 
-/** @type {{ mode: string, at: number, calls: number, hit: string | undefined, child: boolean } | undefined} */
+/** @type {{ mode: string, at: number, calls: number, hit: string | undefined, child: boolean, trace?: object[] } | undefined} */
 let fault;
 let installed = false;
 
@@ -94,6 +96,28 @@ function changes(flags) {
   return typeof flags === 'string' && /[wa]/.test(flags);
 }
 
+/**
+ * What notes a call that worked, or undefined where nobody asks for it. Made before the call: afterwards the names
+ * mean something else.
+ */
+function noteOf(name, args, self) {
+  const trace = fault?.trace;
+  if (trace === undefined || (name === 'open' && !changes(args[1]))) return undefined;
+  const [first, second] = args;
+  const call = { name, path: placeOf(name === 'symlink' ? second : (self?.fd ?? first)) };
+  if (['rename', 'link', 'copyFile'].includes(name)) call.to = placeOf(second);
+  call.at = fault.calls;
+  call.isNew = !fs.existsSync(call.path);
+  return () => trace.push(call);
+}
+
+/** The real path of what a call is about: names lead through open folders, and descriptors have none. */
+function placeOf(of) {
+  if (typeof of === 'number') return fs.readlinkSync(`/proc/self/fd/${of}`);
+  const path = String(of);
+  return join(fs.realpathSync(dirname(path)), basename(path));
+}
+
 /** How many bytes a write was asked to write. */
 function lengthOf(args) {
   const data = args.find((arg) => typeof arg === 'string' || ArrayBuffer.isView(arg) || Array.isArray(arg));
@@ -121,6 +145,14 @@ function install() {
     }
     return handle;
   };
+  const { execFileSync } = childProcess;
+  childProcess.execFileSync = (file, args, options) => {
+    const trace = fault?.trace;
+    const path = trace && file === 'sync' ? fs.realpathSync(options.cwd) : undefined;
+    const result = execFileSync(file, args, options);
+    if (path !== undefined) trace.push({ name: 'syncfs', path, at: fault.calls });
+    return result;
+  };
   syncBuiltinESMExports();
 }
 
@@ -129,8 +161,15 @@ function wrapSync(owner, key, name) {
   if (typeof original !== 'function') return;
   owner[key] = function (...args) {
     const verdict = judge(name, args);
-    if (verdict instanceof Error) throw verdict;
-    return verdict === undefined ? original.apply(this, args) : verdict();
+    const note = noteOf(name, args);
+    if (verdict instanceof Error) {
+      if (name.endsWith('sync')) note?.();
+      throw verdict;
+    }
+    if (verdict !== undefined) return verdict();
+    const result = original.apply(this, args);
+    note?.();
+    return result;
   };
 }
 
@@ -139,8 +178,16 @@ function wrapCallback(owner, name) {
   if (typeof original !== 'function') return;
   owner[name] = function (...args) {
     const verdict = judge(name, args);
-    if (verdict === undefined) return original.apply(this, args);
     const done = args.at(-1);
+    if (verdict === undefined) {
+      const note = noteOf(name, args);
+      if (note === undefined) return original.apply(this, args);
+      const noted = (error, ...results) => {
+        if (!error) note();
+        done(error, ...results);
+      };
+      return original.apply(this, [...args.slice(0, -1), noted]);
+    }
     if (verdict instanceof Error) process.nextTick(done, verdict);
     else process.nextTick(done, null, verdict());
   };
@@ -151,8 +198,16 @@ function wrapAsync(owner, key, name) {
   if (typeof original !== 'function') return;
   owner[key] = async function (...args) {
     const verdict = judge(name, args);
-    if (verdict instanceof Error) throw verdict;
-    if (verdict === undefined) return original.apply(this, args);
+    const note = noteOf(name, args, this);
+    if (verdict instanceof Error) {
+      if (name.endsWith('sync')) note?.();
+      throw verdict;
+    }
+    if (verdict === undefined) {
+      const result = await original.apply(this, args);
+      note?.();
+      return result;
+    }
     return name.startsWith('write') ? { bytesWritten: verdict() } : verdict();
   };
 }
@@ -182,6 +237,27 @@ export async function countCalls(work) {
   const { calls, error } = await withFault('count', 0, work);
   if (error !== undefined) throw error;
   return calls;
+}
+
+/**
+ * The calls of `work` that worked, in their order, `sync -f` among them, with real paths; the one numbered `failAt`
+ * (none: 0) throws EIO instead: of a sync, that it was asked for is noted all the same. What `work` throws comes back
+ * as `error`.
+ */
+export async function traceCalls(work, failAt = 0) {
+  install();
+  if (fault !== undefined) throw new Error('one fault at a time');
+  const trace = [];
+  fault = { mode: failAt > 0 ? 'eio' : 'count', at: failAt, calls: 0, hit: undefined, child: false, trace };
+  let error;
+  try {
+    await work();
+  } catch (thrown) {
+    error = thrown;
+  }
+  const { hit } = fault;
+  fault = undefined;
+  return { trace, hit, error };
 }
 
 /**
