@@ -18,7 +18,8 @@ import {
   restoreRequest,
   tempFolder,
 } from '../engines/support-files.ts';
-import { type FaultMode, forEveryCall, withFault } from './fs-faults.mjs';
+import { countCalls, type FaultMode, forEveryCall, traceCalls, withFault } from './fs-faults.mjs';
+import { tornByPowerCut } from './power.ts';
 
 let root: string;
 beforeEach(() => {
@@ -227,6 +228,47 @@ for (const [name, scene] of Object.entries(SCENES)) {
       });
       expect(calls).toBeGreaterThan(10);
     });
+
+    // What is new is not made durable: only what replaces something is.
+    if (mode === 'die' && scene !== SCENES['a restore to where nothing is']) {
+      it('of a restore, an undo, or of taking one back: a power cut tears nothing', async () => {
+        const torn = new Map<string, string>();
+        const look = async (at: string, what: string, failAt: number, work: (at: string) => unknown) => {
+          const { trace, hit } = await traceCalls(() => work(at), failAt);
+          const targets = ['app', 'a', 'b', 'c'].map((name) => join(at, name));
+          for (const line of tornByPowerCut(trace, targets)) {
+            torn.set(line.replaceAll(at, ''), `${what}, call ${failAt} (${hit}) failed`);
+          }
+          removeFolder(at);
+          return trace.length;
+        };
+        const restored = async () => {
+          const at = fresh();
+          await restore(at);
+          return at;
+        };
+        const undo = (at: string) => filesEngine.swaps!.undo(target(at));
+        const drop = (at: string) => filesEngine.swaps!.dropUndo(target(at), 0);
+        const recover = (at: string) => filesEngine.swaps!.recover(target(at));
+        const commands: [string, () => string | Promise<string>, (at: string) => unknown][] = [
+          ['restore', fresh, restore],
+          ['undo', restored, undo],
+          ['removal', restored, drop],
+        ];
+        for (const [what, begin, work] of commands) {
+          const sample = await begin();
+          const total = await countCalls(() => work(sample));
+          expect(await look(await begin(), what, 0, work)).toBeGreaterThanOrEqual(total);
+          for (let call = 1; call <= total; call += 1) {
+            await look(await begin(), what, call, work);
+            const at = await begin();
+            await withFault('die', call, () => work(at));
+            await look(at, `recovery of a ${what} that died at ${call}`, 0, recover);
+          }
+        }
+        expect([...torn]).toEqual([]);
+      });
+    }
 
     // Removing takes no room, and what fails is there to be removed again: only a death can tear it.
     if (mode !== 'die') return;

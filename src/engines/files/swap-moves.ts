@@ -43,7 +43,8 @@ export function moveForward(side: SwapSide, xattrs: Xattrs | undefined): void {
 }
 
 /**
- * Takes back what a plan has done so far, however far that was: what is where tells it. May be repeated.
+ * Takes back what a plan has done so far, however far that was: what is where tells it. May be repeated. What was
+ * moved in folders that stay is durable on return.
  */
 export function moveBack(side: SwapSide, xattrs: Xattrs | undefined): void {
   withPlaces(side, (placeOf, folderAt) => {
@@ -63,6 +64,10 @@ export function moveBack(side: SwapSide, xattrs: Xattrs | undefined): void {
     }
     for (const step of readPlan(side.member.folder, side.plan)) {
       if (step.do === 'folder') applyFolderState(folderAt(step.path), step.before, xattrs);
+    }
+    // All is as it was before any of it is made durable, which a full or failing disk may refuse.
+    for (const step of readPlan(side.member.folder, side.plan)) {
+      if (step.do === 'folder') syncFolder(`${folderAt(step.path)}/.`);
     }
   });
 }

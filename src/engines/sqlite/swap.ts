@@ -211,6 +211,8 @@ function moveIn({ target, incoming, outgoing }: Places, isReplaced: boolean): vo
       if (!isLinkUnsupported(error)) throw error;
       renameSync(target, outgoing);
     }
+    // Else a power cut could keep the next rename, and not this name: then the old database would have none.
+    syncFolder(fromText(dirname(outgoing)));
   }
   renameSync(incoming, target);
 }

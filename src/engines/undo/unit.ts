@@ -105,16 +105,12 @@ export function beginSwap(
 /** The commit point: all targets are new from here on. `keep`: what was replaced stays for undo. */
 export function commitSwap(unit: SwapUnit, step: 'swapping' | 'undoing', keep: boolean): void {
   moveJournal(unit, step, keep ? 'kept' : 'done');
-  try {
-    syncFolder(primaryOf(unit));
-  } catch {
-    // It is renamed: whoever looks finds it done. A power cut now may revert, which is whole as well.
-  }
 }
 
-/** After everything was moved back. */
+/** After everything was moved back, durably. */
 export function endRevert(unit: SwapUnit, step: 'swapping' | 'undoing'): void {
   unlinkSync(fsPath(joinPath(primaryOf(unit), JOURNAL[step])));
+  syncJournal(unit);
 }
 
 /** What `beginSwap` was told by the engine. */
@@ -159,6 +155,16 @@ function removeMarked(folder: string): void {
 function moveJournal(unit: SwapUnit, from: keyof typeof JOURNAL, to: keyof typeof JOURNAL): void {
   const folder = primaryOf(unit);
   renameSync(fsPath(joinPath(folder, JOURNAL[from])), fsPath(joinPath(folder, JOURNAL[to])));
+  syncJournal(unit);
+}
+
+/** Before what a journal spoke of is removed: that may lie on another file system, which keeps an order of its own. */
+function syncJournal(unit: SwapUnit): void {
+  try {
+    syncFolder(primaryOf(unit));
+  } catch {
+    // Whoever looks finds it changed. A power cut now may bring it back: then it is done again.
+  }
 }
 
 function primaryOf(unit: SwapUnit): string {

@@ -87,7 +87,6 @@ async function restoreBeside(
       target,
       incoming: name,
       ...(dress.comment === undefined ? {} : { comment: dress.comment }),
-      ...(dress.template ? { template: true } : {}),
       ...(existing === undefined
         ? {}
         : {
