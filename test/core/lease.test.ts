@@ -90,6 +90,31 @@ describe('a lease', () => {
     expect(leaseKeys(await objectsOf(storage))).toEqual([`${FOLDER}/lease-0000.json`]);
   });
 
+  it("is the newest that can be read and names this folder: a cut one does not make a run nobody's", async () => {
+    const storage = memoryStorage();
+    const { lease } = await hold({ here: storage });
+    await lease.stop();
+    const [first] = await objectsOf(storage);
+    const known = JSON.parse((await readObject(storage, first!.key, 10_000)).toString('utf8')) as object;
+    const put = (number: string, bytes: string | Buffer) =>
+      putBytes(storage, `${FOLDER}/lease-${number}.json`, Buffer.from(bytes));
+    await put('0001', JSON.stringify({ ...known, references: ['of-the-newest'] }));
+    await put('0002', '{"id":"cut');
+    await put('0003', JSON.stringify({ ...known, folder: 'job/source/elsewhere', references: [] }));
+    await put('0004', Buffer.alloc(2 * 1024 * 1024, ' '));
+    const found = await readLease(storage, FOLDER, await objectsOf(storage));
+    expect(found).toMatchObject({ pid: 42, references: ['of-the-newest'] });
+  });
+
+  it('that the storage cannot give now is an error, not the absence of a lease', async () => {
+    const storage = memoryStorage();
+    await hold({ here: storage });
+    const fault = { kind: 'throw', error: new DguardError('storage_failed', 'connection reset') } as const;
+    const flaky = withFaults(storage, { operations: ['get'], fault });
+    const objects = await objectsOf(storage);
+    await expect(readLease(flaky, FOLDER, objects)).rejects.toThrow('connection reset');
+  });
+
   it('ends with stop', async () => {
     const storage = memoryStorage();
     const { lease } = await hold({ here: storage });

@@ -3,6 +3,7 @@ import { createFanout } from '../../src/archive/fanout.ts';
 import { MANIFEST_NAME, SUMS_NAME } from '../../src/archive/format.ts';
 import { assertReferencesStand } from '../../src/core/backup/references.ts';
 import { holdLease } from '../../src/core/lease.ts';
+import { ownNames } from '../../src/core/prune/names.ts';
 import { DguardError } from '../../src/errors.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { Manifest, ManifestDraft } from '../../src/manifest/types.ts';
@@ -204,6 +205,35 @@ describe('prune fails closed', () => {
     expect((await world.catalog()).entries).toHaveLength(3);
   });
 
+  it('a removal that fails takes its marks back, but for one of what it has begun to remove', async () => {
+    const marks = async ({ storage }: World) =>
+      (await objectsOf(storage)).filter(({ key }) => key.includes('/deleting-')).map(({ key }) => key);
+    const { world: begun, folder } = await twoBackups();
+    const error = new DguardError('storage_failed', 'gone');
+    const prune = (world: World, storage: Storage) =>
+      world.prune({ policy: keepOne, destination: world.destination(storage) });
+
+    const first = await begun.fork();
+    const unlisted = withFaults(first.storage, {
+      operations: ['list'],
+      atCall: 2,
+      fault: { kind: 'throw', error },
+    });
+    await expect(prune(first, unlisted)).rejects.toThrow('gone');
+    expect(await marks(first)).toEqual([]);
+
+    const second = await begun.fork();
+    const stays = (key: string) => key.endsWith(SUMS_NAME);
+    const undeleted = withFaults(second.storage, {
+      operations: ['delete'],
+      keys: stays,
+      fault: { kind: 'throw', error },
+    });
+    await expect(prune(second, undeleted)).rejects.toThrow('gone');
+    expect(await isPublished(second.storage, folder)).toBe(false);
+    expect(await marks(second)).toEqual([expect.stringContaining(`${folder}/deleting-`)]);
+  });
+
   it('a listing that fails, or is empty, deletes nothing', async () => {
     const { world } = await twoBackups();
     const before = await objectsOf(world.storage);
@@ -220,6 +250,17 @@ describe('prune fails closed', () => {
     const outcome = await world.prune({ policy: keepOne, destination: world.destination(blind) });
     expect(outcome.removed).toEqual([]);
     expect(await objectsOf(world.storage)).toEqual(before);
+  });
+
+  it('while a run that has just begun says nothing that can be read, it may need what would go', async () => {
+    const { world, old } = await twoBackups();
+    await putBytes(world.storage, 'prod/docs/begun/lease-0000.json', Buffer.from('{"id":"cut'));
+    world.at('2026-03-03T02:20:00Z');
+    const { plan, removed } = await world.prune({ policy: keepOne });
+    expect(removed).toEqual([]);
+    expect(plan.find(({ id }) => id === old.id)!.reasons.join()).toContain('a lease that cannot be read');
+    world.at('2026-03-03T02:40:00Z');
+    expect((await world.prune({ policy: keepOne })).removed).toEqual([old.id]);
   });
 
   it('an empty policy removes no backup', async () => {
@@ -259,16 +300,70 @@ describe('what is not ours', () => {
     const { entries } = await world.catalog();
     const folder = entries[1]!.folder;
     await putBytes(world.storage, `${folder}/holiday.jpg`, Buffer.from('in our folder, not ours'));
+    const notes = `${folder}/Notes.txt`;
+    await putBytes(world.storage, notes, Buffer.from('in our folder, not ours'));
+    // Nor is it of a record of a failed run, of which the grammar alone tells what is its own.
+    const again = (await world.catalog()).entries;
+    const failed = { ...again[1]!, manifest: { ...again[1]!.manifest!, status: 'failed' as const } };
+    const own = await ownNames(failed, again, world.runtime.signal);
+    expect(own).toContain(MANIFEST_NAME);
+    expect(own).not.toContain('Notes.txt');
     const others = { ...world.destination() };
     // The damaged manifest of the web app lies elsewhere, but nobody knows whose it is: it keeps all.
     expect((await world.prune({ policy: keepOne })).removed).toEqual([]);
     const { deleteCopies } = await import('../../src/core/prune/delete.ts');
     const here = await world.catalog();
     const { left } = await deleteCopies([here.entries[1]!], here.entries, false, world.runtime);
-    expect(left).toEqual([`${folder}/holiday.jpg`]);
+    expect([...left].sort()).toEqual([notes, `${folder}/holiday.jpg`].sort());
     const keys = (await objectsOf(others.storage)).map(({ key }) => key);
     for (const key of [...Object.keys(theirs), `${folder}/holiday.jpg`]) expect(keys).toContain(key);
-    expect(keys.filter((key) => key.startsWith(`${folder}/`))).toEqual([`${folder}/holiday.jpg`]);
+    expect(keys.filter((key) => key.startsWith(`${folder}/`)).sort()).toEqual(
+      [notes, `${folder}/holiday.jpg`].sort(),
+    );
+  });
+});
+
+describe('a removal of a backup and of what builds on it', () => {
+  it('is refused before anything goes, unless both are meant; what builds on another copy elsewhere stays', async () => {
+    const { deleteCopies } = await import('../../src/core/prune/delete.ts');
+    const { world, old, folder } = await twoBackups();
+    const elsewhere = await world.fork();
+    await writeChild(elsewhere, elsewhere.storage, old, folder);
+    const [here, there] = [(await world.catalog()).entries, (await elsewhere.catalog()).entries];
+    const copyIn = (entries: typeof here) => entries.find(({ manifest }) => manifest?.id === old.id)!;
+
+    const before = await objectsOf(elsewhere.storage);
+    const refused = deleteCopies([copyIn(there)], [...here, ...there], false, elsewhere.runtime);
+    await expect(refused).rejects.toMatchObject({
+      code: 'target_refused',
+      message: `needed by ${CHILD}: nothing was deleted`,
+      hint: expect.stringContaining('--with-dependents'),
+    });
+    expect(await objectsOf(elsewhere.storage)).toEqual(before);
+
+    const { removed } = await deleteCopies([copyIn(here)], [...here, ...there], true, world.runtime);
+    expect(removed.map(({ manifest }) => manifest!.id)).toEqual([old.id]);
+    expect(await objectsOf(elsewhere.storage)).toEqual(before);
+
+    const both = await deleteCopies([copyIn(there)], there, true, elsewhere.runtime);
+    expect(both.removed.map(({ manifest }) => manifest!.id)).toEqual([CHILD, old.id]);
+    expect((await elsewhere.catalog()).entries).toHaveLength(1);
+  });
+
+  it('spares both where the one that builds on it is being read', async () => {
+    const { world, old, folder } = await twoBackups();
+    await writeChild(world, world.storage, old, folder);
+    await putBytes(world.storage, `${CHILD_FOLDER}/lease-read-0001.json`, Buffer.from('{}'));
+    const { deleteCopies } = await import('../../src/core/prune/delete.ts');
+    const { entries } = await world.catalog();
+    const copy = entries.find(({ manifest }) => manifest?.id === old.id)!;
+    const { removed, spared } = await deleteCopies([copy], entries, true, world.runtime);
+    expect(removed).toEqual([]);
+    expect(spared.map(({ entry, reason }) => [entry.manifest!.id, reason])).toEqual([
+      [CHILD, 'it is being read (restore, verify or sync)'],
+      [old.id, `${CHILD} needs it`],
+    ]);
+    expect((await objectsOf(world.storage)).some(({ key }) => key.includes('/deleting-'))).toBe(false);
   });
 });
 

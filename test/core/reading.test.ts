@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { holdReadLease } from '../../src/core/reading.ts';
 import { makeWorld, objectsOf } from './world.ts';
 
@@ -33,5 +34,45 @@ describe('a reading lease', () => {
     expect((await prune()).removed).toEqual([]);
     world.at('2026-03-02T15:00:00Z');
     expect((await prune()).removed).toEqual([oldId]);
+  });
+
+  it('is said anew every hour: who reads for longer than that is spared all the while', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const { world, oldId, lease, prune } = await readingOldOfTwo();
+      const said = async () =>
+        (await objectsOf(world.storage)).filter(({ key }) => key.includes('/lease-read-')).length;
+      expect(await said()).toBe(1);
+      for (const hour of [13, 14, 15]) {
+        world.at(`2026-03-02T${hour}:00:00Z`);
+        vi.advanceTimersByTime(60 * 60 * 1000);
+        await vi.waitFor(async () => expect(await said()).toBe(hour - 11));
+      }
+      world.at('2026-03-02T16:00:00Z');
+      expect((await prune()).removed).toEqual([]);
+      // One that is just being said is taken away too.
+      vi.advanceTimersByTime(60 * 60 * 1000);
+      await lease.release();
+      await new Promise((done) => setImmediate(done));
+      expect(await said()).toBe(0);
+      expect((await prune()).removed).toEqual([oldId]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('lies beside all that the backup refers to: without them it cannot be read', async () => {
+    const { world, lease } = await readingOldOfTwo();
+    await lease.release();
+    const { entries } = await world.catalog();
+    const [child, parent] = entries as [CatalogEntry, CatalogEntry];
+    const references = [{ id: parent.manifest!.id, root_sha256: parent.manifest!.index!.root.sha256 }];
+    const copy = { ...child, manifest: { ...child.manifest!, references } };
+    const held = await holdReadLease(copy, [copy, parent], 'verify', world.runtime);
+    const places = (await objectsOf(world.storage)).flatMap(({ key }) =>
+      key.includes('/lease-read-') ? [key.slice(0, key.lastIndexOf('/'))] : [],
+    );
+    expect(places.sort()).toEqual([parent.folder, copy.folder].sort());
+    await held.release();
   });
 });

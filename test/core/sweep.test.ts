@@ -1,7 +1,11 @@
+import { existsSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MANIFEST_NAME } from '../../src/archive/format.ts';
 import { processStart } from '../../src/core/owner.ts';
 import { sweepUnfinished } from '../../src/core/prune/sweep.ts';
+import { localStorage } from '../../src/storages/local.ts';
+import { readObject } from '../../src/storages/read.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';
 import { putBytes } from '../../src/storages/write.ts';
 import { objectsOf, twoBackups } from './world.ts';
@@ -26,6 +30,7 @@ describe('leftovers of a run that never ended', () => {
     const { world, orphan } = await interrupted();
     const policy = { auto_delete: false };
     world.at('2026-03-03T23:59:00Z');
+    expect((await world.prune({ policy, dryRun: true })).swept[0]).toMatchObject({ outcome: 'kept' });
     expect((await world.prune({ policy })).swept[0]).toMatchObject({ outcome: 'kept' });
     expect((await world.catalog()).unfinished).toHaveLength(1);
     world.at('2026-03-04T00:01:00Z');
@@ -46,6 +51,41 @@ describe('leftovers of a run that never ended', () => {
     });
     expect((await world.catalog()).unfinished).toHaveLength(1);
     expect((await objectsOf(world.storage)).some(({ key }) => key.includes('deleting-'))).toBe(false);
+  });
+
+  it('of another group, whose lock nobody holds here, and without a lease of that folder are left alone', async () => {
+    const { world, orphan } = await interrupted();
+    const key = orphan.objects.find((object) => /\/lease-0000\.json$/.test(object.key))!.key;
+    const lease = JSON.parse((await readObject(world.storage, key, 10_000)).toString('utf8')) as object;
+    const other = 'other/docs/full-2026-03-02T00-00-00Z-otherrun';
+    const put = (folder: string, fields: object) =>
+      putBytes(world.storage, `${folder}/lease-0000.json`, Buffer.from(JSON.stringify(fields)));
+    await put(other, { ...lease, job: 'other', folder: other });
+    await put('prod/docs/copied', lease);
+    world.at('2026-03-09T12:00:00Z');
+    const { swept } = await world.prune({ policy: { auto_delete: false } });
+    expect(swept.map(({ folder, outcome }) => [folder, outcome])).toEqual([[orphan.folder, 'swept']]);
+    const left = (await world.catalog()).unfinished;
+    expect(left.map(({ folder }) => folder).sort()).toEqual([other, 'prod/docs/copied']);
+    const copied = left.find(({ folder }) => folder === 'prod/docs/copied')!;
+    expect(await sweepUnfinished(copied, world.runtime)).toMatchObject({ outcome: 'kept' });
+  });
+
+  it('of puts that were killed are swept a day later: a put that runs is not taken away from', async () => {
+    const { world } = await twoBackups();
+    const path = join(world.folder, 'store');
+    const storage = localStorage({ path }, { name: 'store', warn: () => {} });
+    await putBytes(storage, 'prod/docs/x/data', Buffer.from('whole'));
+    const names = ['0123456789abcdef', 'fedcba9876543210'].map((name) =>
+      join(path, 'prod/docs/x', `.dguard-tmp-${name}`),
+    );
+    for (const name of names) writeFileSync(name, 'half');
+    const now = new Date('2026-03-03T12:00:00Z');
+    utimesSync(names[0]!, now, new Date(now.getTime() - 23 * 3_600_000));
+    utimesSync(names[1]!, now, new Date(now.getTime() - 25 * 3_600_000));
+    world.at(now.toISOString());
+    await world.prune({ policy: { auto_delete: false }, destination: world.destination(storage) });
+    expect(names.map((name) => existsSync(name))).toEqual([true, false]);
   });
 
   it("are swept of what is dguard's: a file of somebody else stays", async () => {

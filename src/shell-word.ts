@@ -1,4 +1,0 @@
-/** A word of a command that a person types: quoted where a shell would read it otherwise. */
-export function shellWord(text: string): string {
-  return /^[\w./+%@=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
