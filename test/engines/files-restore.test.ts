@@ -358,6 +358,47 @@ describe('parts and details', () => {
     expect(fs.readFileSync(join(root, 'to/a/d'), 'utf8')).toBe('a/d');
   });
 
+  describe.each(['on a disk', 'in memory'])('%s', (where) => {
+    const MiB = 1024 * 1024;
+    const sizes = [MiB - 1, MiB, MiB + 1, 2 * MiB, 2 * MiB + 65_536, 2 * MiB + 65_537, 7 * MiB + 123];
+    const large = (size: number) => ({
+      entry: record(`large-${size}`, { size, mode: 0o640, mtimeNs: BigInt(size) * 1_000_000_000n }),
+      content: Buffer.alloc(size, `${size} is what it has `),
+    });
+    const items = sizes.map(large).sort((a, b) => (a.entry.path < b.entry.path ? -1 : 1));
+    const openFiles = () => fs.readdirSync('/proc/self/fd').length;
+
+    it('large files come back with their bytes, modes and times', async () => {
+      const home = where === 'in memory' ? fs.mkdtempSync('/dev/shm/dguard-large-') : root;
+      const app = join(home, 'app');
+      const before = openFiles();
+      try {
+        const content = memoryContent([folder(''), ...items], [{ path: app, entry: '', kind: 'directory' }]);
+        await filesEngine.restore(content, restoreRequest());
+        for (const { entry, content } of items) {
+          const path = join(app, entry.path);
+          expect(fs.readFileSync(path).equals(content)).toBe(true);
+          expect(fs.statSync(path)).toMatchObject({ mode: 0o100640, mtimeMs: entry.size * 1000 });
+        }
+      } finally {
+        if (home !== root) removeFolder(home);
+      }
+      expect(openFiles()).toBe(before);
+    });
+  });
+
+  it('a large file whose content ends early is told, and leaves no file open', async () => {
+    const before = fs.readdirSync('/proc/self/fd').length;
+    const size = 9 * 1024 * 1024;
+    const short = { entry: record('short', { size }), content: Buffer.alloc(size - 1) };
+    await expect(filesEngine.restore(contentOf(folder(''), short), restoreRequest())).rejects.toMatchObject({
+      code: 'corrupt',
+      message: expect.stringContaining('its content ends early'),
+    });
+    expect(fs.readdirSync(root)).toEqual([]);
+    expect(fs.readdirSync('/proc/self/fd').length).toBe(before);
+  });
+
   it('writes no runs of zeros of a sparse file, and all of one that was not', async () => {
     const data = Buffer.alloc(3_000_000);
     data.write('begin', 0);

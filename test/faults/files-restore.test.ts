@@ -83,6 +83,8 @@ const appItems = () => [
   file('folder-now-file'),
   folder('new'),
   file('new/in'),
+  // Written beside the thread.
+  file('new/large', 'large '.repeat(180_000)),
 ];
 
 const makeApp = (at: string) => {

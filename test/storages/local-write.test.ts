@@ -3,7 +3,7 @@ import { type FileHandle, mkdtemp, open, readFile, rm, stat } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openDirect } from '../../src/storages/local/direct.ts';
+import { openDirect } from '../../src/direct-io.ts';
 import { writeChunks } from '../../src/storages/local/write.ts';
 
 const MIB = 1024 * 1024;

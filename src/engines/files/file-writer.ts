@@ -3,6 +3,7 @@ import { fsPath } from '../fs-paths.ts';
 import { corrupt } from './corrupt.ts';
 import type { TreeEntry } from './entry-check.ts';
 import type { Metadata } from './metadata.ts';
+import type { WriteBehind } from './write-behind.ts';
 
 /** Pages of zeros are left as holes in a file that was sparse. */
 const HOLE_BYTES = 4096;
@@ -10,25 +11,45 @@ const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Never an existing file, never through a link. */
 const WRITE_FLAGS = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY;
 
+/** From this size on a file is written beside this thread. */
+const LARGE_BYTES = 1024 * 1024;
+
 /** One regular file being restored: exactly its bytes in their order, then its metadata. */
 export interface FileWriter {
   readonly entry: TreeEntry;
   write(position: number, bytes: Uint8Array): void;
-  /** Checks that all bytes came, gives it its metadata, closes. */
+  /** Checks that all bytes came; what is still being written keeps the file open until it gets its metadata. */
   finish(): void;
   /** Closes what is left open. */
   abandon(): void;
 }
 
-export function openFileWriter(path: string, entry: TreeEntry, metadata: Metadata): FileWriter {
+export function openFileWriter(
+  path: string,
+  entry: TreeEntry,
+  metadata: Metadata,
+  behind: WriteBehind,
+): FileWriter {
   const fd = openSync(fsPath(path), WRITE_FLAGS, 0o600);
   const sparse = entry.sparse === true;
+  const large = !sparse && entry.size >= LARGE_BYTES ? behind.open(fd, fsPath(path)) : undefined;
   let written = 0;
   let open = true;
-  const close = () => {
+
+  const close = (whole: boolean) => {
+    try {
+      if (!whole) return;
+      if (sparse) ftruncateSync(fd, entry.size);
+      metadata.applyToOpen(fd, entry);
+    } finally {
+      closeSync(fd);
+    }
+  };
+  const end = (whole: boolean) => {
     if (!open) return;
     open = false;
-    closeSync(fd);
+    if (large === undefined) close(whole);
+    else large.end((written) => close(whole && written));
   };
   return {
     entry,
@@ -37,19 +58,15 @@ export function openFileWriter(path: string, entry: TreeEntry, metadata: Metadat
         throw corrupt(entry.path, 'its content is not as long as its entry says');
       }
       if (sparse) writeSparse(fd, position, bytes);
-      else writeAll(fd, bytes, 0, bytes.length, null);
+      else if (large !== undefined) large.write(bytes);
+      else writeAll(fd, bytes, 0, bytes.length, position);
       written += bytes.length;
     },
     finish() {
-      try {
-        if (written !== entry.size) throw corrupt(entry.path, 'its content ends early');
-        if (sparse) ftruncateSync(fd, entry.size);
-        metadata.applyToOpen(fd, entry);
-      } finally {
-        close();
-      }
+      end(written === entry.size);
+      if (written !== entry.size) throw corrupt(entry.path, 'its content ends early');
     },
-    abandon: close,
+    abandon: () => end(false),
   };
 }
 
@@ -69,10 +86,7 @@ function writeSparse(fd: number, position: number, bytes: Uint8Array): void {
   if (from < view.length) writeAll(fd, view, from, view.length, position + from);
 }
 
-/** @param position in the file; null: where the last write ended */
-function writeAll(fd: number, bytes: Uint8Array, from: number, to: number, position: number | null): void {
+function writeAll(fd: number, bytes: Uint8Array, from: number, to: number, position: number): void {
   let at = from;
-  while (at < to) {
-    at += writeSync(fd, bytes, at, to - at, position === null ? null : position + at - from);
-  }
+  while (at < to) at += writeSync(fd, bytes, at, to - at, position + at - from);
 }

@@ -10,6 +10,7 @@ import { type FileWriter, openFileWriter } from './file-writer.ts';
 import type { Metadata } from './metadata.ts';
 import { makeSpecials, type Special } from './specials.ts';
 import type { Staging } from './swap.ts';
+import { createWriteBehind } from './write-behind.ts';
 
 export interface StageOptions {
   readonly only: readonly string[];
@@ -59,6 +60,7 @@ export async function stage(
   let skippedSockets = 0;
   let filesOpen = 0;
   let writer: FileWriter | undefined;
+  const behind = createWriteBehind();
 
   try {
     for await (const chunk of content.readAll(foldersAndFiles())) {
@@ -66,7 +68,7 @@ export async function stage(
       if (chunk.entry.path !== writer?.entry.path) {
         if (writer !== undefined) throw corrupt(writer.entry.path, 'its content ends early');
         if (chunk.entry.type !== 'tree') throw corrupt(chunk.entry.path, 'is not a file');
-        writer = openFileWriter(pathOf(chunk.entry.path), chunk.entry, metadata);
+        writer = openFileWriter(pathOf(chunk.entry.path), chunk.entry, metadata, behind);
       }
       writer.write(chunk.position, chunk.bytes);
       sizeBytes += chunk.bytes.length;
@@ -76,11 +78,14 @@ export async function stage(
         filesOpen -= 1;
         finished.finish();
       }
+      if (behind.full) await behind.ready();
       options.onProgress(sizeBytes, filesCount);
     }
   } finally {
     writer?.abandon();
+    await behind.idle();
   }
+  if (behind.full) await behind.ready();
   if (filesOpen !== 0 || writer !== undefined) throw corrupt('', 'the content of some files is missing');
   for (const { from, to } of hardLinks) linkSync(fsPath(pathOf(from)), fsPath(pathOf(to)));
   makeSpecials(specials, stagings[0]!.member.folder);
@@ -105,7 +110,7 @@ export async function stage(
           filesOpen += 1;
           yield met;
         } else {
-          openFileWriter(pathOf(met.path), met, metadata).finish();
+          openFileWriter(pathOf(met.path), met, metadata, behind).finish();
         }
       } else if (met.kind === 'hardlink') {
         const file = await linkOrFile(met);
@@ -141,7 +146,7 @@ export async function stage(
     restoredAt.set(first, link.path);
     const named: TreeEntry = { ...file, path: link.path };
     if (file.size > 0) return named;
-    openFileWriter(pathOf(link.path), named, metadata).finish();
+    openFileWriter(pathOf(link.path), named, metadata, behind).finish();
     return undefined;
   }
 

@@ -1,8 +1,15 @@
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import {
+  DIRECT_BYTES,
+  giveBackRoom,
+  openDirect,
+  ROOM_BYTES,
+  refusesDirect,
+  takeRoom,
+} from '../../direct-io.ts';
 import { DguardError } from '../../errors.ts';
 import { copyShared } from '../../threads.ts';
-import { DIRECT_BYTES, giveBackRoom, openDirect, ROOM_BYTES, refusesDirect, takeRoom } from './direct.ts';
 import { attempt } from './errors.ts';
 
 const WRITE_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
-import { constants } from 'node:fs';
+import { constants, openSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { errnoOf } from '../../errors.ts';
+import { errnoOf } from './errors.ts';
 
 /** Of a room for bytes that go to the disk past the page cache in one write. */
 export const ROOM_BYTES = 2 * 1024 * 1024;
@@ -32,4 +32,15 @@ export async function openDirect(file: string): Promise<FileHandle | undefined> 
 /** What write(2) answers where a file system or disk wants direct writes otherwise, or not at all. */
 export function refusesDirect(error: unknown): boolean {
   return ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '');
+}
+
+/** As `openDirect`. */
+export function openDirectSync(file: string | Buffer): number | undefined {
+  const { O_DIRECT, O_NOFOLLOW, O_WRONLY } = constants;
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    return openSync(file, O_WRONLY | O_NOFOLLOW | O_DIRECT);
+  } catch {
+    return undefined;
+  }
 }
