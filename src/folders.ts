@@ -7,10 +7,8 @@ import { dirname } from 'node:path';
  * `recursive`: where no folder can be made (/proc) Node tries for ever, and nothing ends it. Returns what it made, the outermost first. Errors: those of mkdir.
  */
 export function makeFolders(path: string): string[] {
-  const missing: string[] = [];
   const made: string[] = [];
-  for (let folder = path; !isFolder(folder); folder = dirname(folder)) missing.unshift(folder);
-  for (const folder of missing) {
+  for (const folder of missingFolders(path)) {
     try {
       mkdirSync(folder, { mode: 0o700 });
       made.push(folder);
@@ -20,6 +18,19 @@ export function makeFolders(path: string): string[] {
     }
   }
   return made;
+}
+
+/** A folder and those above it that are not there, the outermost first. */
+export function missingFolders(path: string): string[] {
+  const missing: string[] = [];
+  for (let folder = path; !isFolder(folder); folder = dirname(folder)) missing.unshift(folder);
+  return missing;
+}
+
+/** The folder itself, or the innermost above it that is there: whose disk it would lie on. */
+export function folderOnDisk(path: string): string {
+  const [outermost] = missingFolders(path);
+  return outermost === undefined ? path : dirname(outermost);
 }
 
 function isFolder(path: string): boolean {

@@ -1,12 +1,6 @@
 import { DguardError } from '../errors.ts';
+import { withoutSecrets } from '../redact.ts';
 import type { ChildOptions } from './types.ts';
-
-/** Without the secrets. */
-export function redacted(text: string, secrets: readonly string[] = []): string {
-  return secrets
-    .filter((secret) => secret !== '')
-    .reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
-}
 
 /** Why a child failed: by its exit, a signal, or because it could not be started. */
 export function childError(
@@ -26,7 +20,7 @@ export function childError(
     ...(failure?.hint === undefined ? {} : { hint: failure.hint }),
   };
   if (result.exitCode === undefined && result.signal === undefined) {
-    const why = redacted(result.originalMessage ?? result.code ?? 'unknown reason', redact);
+    const why = withoutSecrets(result.originalMessage ?? result.code ?? 'unknown reason', redact ?? []);
     if (result.code === 'ENOENT' && cwd === undefined) {
       const hint = failure?.hint ?? `install it, or put its folder into PATH`;
       return new DguardError('tool_missing', `there is no program ${program}`, { ...details, hint });

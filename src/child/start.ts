@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { abortError, errnoOf } from '../errors.ts';
-import { childError, redacted } from './failure.ts';
+import { withoutSecrets } from '../redact.ts';
+import { childError } from './failure.ts';
 import { feedInput } from './input.ts';
 import { CHUNK_BYTES, endOf, type Output, outputOfPipe, outputOfStream } from './output.ts';
 import type { Child, ChildEnd, ChildOptions } from './types.ts';
@@ -62,7 +63,9 @@ export async function startChild(
     await input?.ended;
     group.gone();
     options.signal.removeEventListener('abort', stop);
-    const stderr = redacted(stderrTail(), options.redact).slice(-STDERR_TAIL_CHARS).trim();
+    const stderr = withoutSecrets(stderrTail(), options.redact ?? [])
+      .slice(-STDERR_TAIL_CHARS)
+      .trim();
     if (options.signal.aborted) throw abortError(options.signal);
     const inputFailure = input?.failure();
     if (inputFailure !== undefined) throw inputFailure;

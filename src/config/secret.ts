@@ -1,8 +1,5 @@
 import { inspect } from 'node:util';
-
-const REDACTED = '[redacted]';
-/** What is shorter is no secret, and taking it out of every text would make them unreadable. */
-const MIN_REDACTED_LENGTH = 4;
+import { MIN_REDACTED_LENGTH, REDACTED, withoutSecrets } from '../redact.ts';
 
 /** Every secret of this process, and what a driver may repeat of it, the longest first. */
 const known: string[] = [];
@@ -43,14 +40,17 @@ export class Secret {
  * notifications.
  */
 export function redact(text: string): string {
-  let clean = text;
-  for (const secret of known) if (clean.includes(secret)) clean = clean.replaceAll(secret, REDACTED);
-  return clean;
+  return withoutSecrets(text, known);
+}
+
+/** The password inside a connection URI, as it stands there. */
+export function passwordOfUri(value: string): string | undefined {
+  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*?:([^/?#]*)@/i.exec(value)?.[1];
 }
 
 /** The value, without the space around it too, as URLs write it, and the password inside a URI. */
 function remember(value: string): void {
-  const password = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*?:([^/?#]*)@/i.exec(value)?.[1];
+  const password = passwordOfUri(value);
   const texts = [value, value.trim(), ...(password === undefined ? [] : [password])];
   for (const text of texts) {
     for (const form of [text, orSame(encodeURIComponent, text), orSame(decodeURIComponent, text)]) {

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import nodePath from 'node:path';
+import { MIN_REDACTED_LENGTH } from '../redact.ts';
 import { readWithFacts, writableProblem } from './files.ts';
 import type { Env } from './interpolate.ts';
 import type { SecretPlace } from './prepare.ts';
 import type { ConfigProblem } from './problems.ts';
 import { isHttpUrl, type SecretForm } from './schema/fields.ts';
-import { Secret } from './secret.ts';
+import { passwordOfUri, Secret } from './secret.ts';
 import { type Marks, problemAt, type TreePath } from './tree.ts';
 
 /** Resolved secrets by the path of their own key. */
@@ -43,6 +44,13 @@ export async function resolveSecrets(
     const value = place.form === 'key' ? keyOf(bytes, place.from === 'file') : bytes.toString('utf8');
     const problem =
       value === undefined ? 'is no key: 32 bytes, or these as hex or base64' : formProblem(value, place);
+    if (problem === undefined && isShort(value!, place)) {
+      report(
+        `is shorter than ${MIN_REDACTED_LENGTH} characters: it is not taken out of messages and logs`,
+        'choose a longer one',
+        'warning',
+      );
+    }
     if (problem !== undefined) report(problem);
     else resolved.set(JSON.stringify(place.path), new Secret(value!));
   }
@@ -124,6 +132,13 @@ function keyOf(bytes: Buffer, isFile: boolean): string | undefined {
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex').toString('base64');
   if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return Buffer.from(text, 'base64').toString('base64');
   return undefined;
+}
+
+/** Would it be taken out of every second word? An address without a password, and most headers, are no secrets. */
+function isShort(value: string, { form, path }: SecretPlace): boolean {
+  if (path.at(-2) === 'headers') return false;
+  const secret = form === 'uri' ? passwordOfUri(value) : value;
+  return secret !== undefined && secret !== '' && secret.length < MIN_REDACTED_LENGTH;
 }
 
 /** What is wrong with a secret by its form; never quotes it. */

@@ -1,6 +1,7 @@
 import type { Node, Scalar, YAMLMap } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser, parseDocument } from 'yaml';
 import type { ConfigProblem, Position } from './problems.ts';
+import { yamlProblems } from './yaml-problems.ts';
 
 /** A parsed YAML value. Mappings have no prototype: no key of theirs can be mistaken for an inherited one. */
 export type Tree = string | number | boolean | null | Tree[] | TreeMap;
@@ -42,6 +43,10 @@ const MAX_NODES = 100_000;
 /** Levels; a configuration has about eight. */
 const MAX_DEPTH = 100;
 
+/** Not which: it may be a password without quotes. */
+const NO_ANCHOR =
+  'a value that begins with * is an alias, and this one names no anchor; put a text in quotes';
+
 /** Parses one YAML text. Problems name positions and never quote the text, which may hold secrets. */
 export function parseTree(text: string, file: string): ParsedTree {
   const marks = createMarks();
@@ -51,16 +56,22 @@ export function parseTree(text: string, file: string): ParsedTree {
     const { line, col } = lineCounter.linePos(offset);
     return { file, line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const report = (offset: number, message: string, path = '') =>
-    problems.push({ severity: 'invalid', position: positionAt(offset), path, message });
+  const report = (offset: number, message: string, hint?: string) =>
+    problems.push({
+      severity: 'invalid',
+      position: positionAt(offset),
+      path: '',
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    });
 
   if (nestsTooDeep(text)) {
     report(0, 'is nested too deeply');
     return { tree: Object.create(null), marks, problems };
   }
   const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true });
-  for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
-    report(pos[0], code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `is no valid YAML: ${message}`);
+  for (const { offset, message, hint } of yamlProblems([...document.errors, ...document.warnings], text)) {
+    report(offset, message, hint);
   }
   if (problems.length > 0) return { tree: Object.create(null), marks, problems };
 
@@ -77,8 +88,8 @@ export function parseTree(text: string, file: string): ParsedTree {
     marks.set(path, { position });
     if (isAlias(node)) {
       const target = node.resolve(document) as Node | undefined;
-      if (target === undefined) return fail(`alias *${node.source} names no anchor`, position);
-      if (open.has(target)) return fail(`alias *${node.source} holds itself`, position);
+      if (target === undefined) return fail(NO_ANCHOR, position);
+      if (open.has(target)) return fail('an alias holds itself', position);
       return convert(target, path, position);
     }
     if (isScalar(node)) {

@@ -1,6 +1,7 @@
 import type { CodecName } from '../archive/format.ts';
 import { fromText, isSafeEntryPath } from '../archive/paths.ts';
 import type { ManifestArtifact } from '../manifest/types.ts';
+import { shellWord } from '../shell-word.ts';
 
 const DECOMPRESS: Readonly<Record<CodecName, string | undefined>> = {
   zstd: 'zstd -dc',
@@ -51,9 +52,4 @@ function placeOf({ name, member }: ManifestArtifact): { folder: string; file: st
   if (slash < 0 || !isSafeEntryPath(fromText(member)))
     return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
   return { folder: `mkdir -p ${shellWord(member.slice(0, slash))} && `, file: shellWord(member) };
-}
-
-/** A word of a command that a person types: quoted where a shell would read it otherwise. */
-export function shellWord(text: string): string {
-  return /^[\w./+%@=:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

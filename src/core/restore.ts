@@ -32,6 +32,8 @@ export interface RestoreOptions {
   /** What the backup does not hold goes too, kept for undo. */
   readonly deleteExtra?: boolean;
   readonly dryRun: boolean;
+  /** Of a dry run: a folder that the restore itself would be given, and that nobody has made. */
+  readonly folderToCome?: string;
   readonly privileged: boolean;
   readonly roles?: boolean;
   readonly allowDuplicates?: boolean;
@@ -196,6 +198,7 @@ async function loadInto(
     deleteExtra: options.deleteExtra === true,
     scratch: false,
     dryRun: options.dryRun,
+    ...(options.folderToCome === undefined ? {} : { folderToCome: options.folderToCome }),
     privileged: options.privileged,
     roles: options.roles === true,
     allowDuplicates: options.allowDuplicates === true,

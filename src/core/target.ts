@@ -31,11 +31,16 @@ export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Pr
   return found?.value ?? [];
 }
 
-/** Removes what test restores (`verify --level restore`) left that were killed. Returns what was done, in words. Errors: those of the engine. */
-export async function dropScratch(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
-  const drop = async (swaps: TargetSwaps, request: TargetRequest) =>
-    (await swaps.dropScratch?.(request)) ?? [];
-  return (await withSwaps(target, 'drop scratch databases', runtime, drop, false))?.value ?? [];
+/**
+ * As `recoverTarget`, and removes what test restores (`verify --level restore`) left that were killed. Returns what was
+ * done, in words. Errors: `locked`, those of the engine.
+ */
+export async function recoverAll(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
+  const work = async (swaps: TargetSwaps, request: TargetRequest) => [
+    ...(await swaps.recover(request)),
+    ...((await swaps.dropScratch?.(request)) ?? []),
+  ];
+  return (await withSwaps(target, 'recover', runtime, work, false))?.value ?? [];
 }
 
 /** What restores of this target have kept, newest first. */

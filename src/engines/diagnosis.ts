@@ -24,26 +24,6 @@ export async function clockFindings(now: () => Date, read: () => Promise<number>
   ];
 }
 
-/** What is marked as dguard's own beside a target, and nobody works on any more. */
-export function leftoverFindings(
-  left: readonly { readonly name: string; readonly role: string; readonly inUse: boolean }[],
-  job: string | undefined,
-): Finding[] {
-  return left
-    .filter(({ role, inUse }) => role !== 'undo' && !inUse)
-    .map(({ name, role }) => {
-      const by = role === 'scratch' ? 'test restore' : 'restore';
-      const line = `dguard restore ${job ?? ''} --recover`;
-      return {
-        severity: 'warning',
-        topic: 'leftovers',
-        subject: name,
-        message: `an interrupted ${by} left it`,
-        ...(job === undefined ? {} : { fix: { by: 'shell', lines: [line] } }),
-      };
-    });
-}
-
 /** Client tools that are missing or do not fit, as the error that a backup would end with. */
 export async function toolFindings<Tools>(
   choose: () => Promise<Tools>,

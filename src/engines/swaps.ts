@@ -12,7 +12,8 @@ export interface TargetSwaps<Options = unknown> {
   places?(target: TargetRequest<Options>): Promise<readonly string[]>;
   /**
    * Finishes or reverts swaps of this target that were interrupted, by their journal, so that it is old or
-   * new. Cheap where there is none, and safe to repeat. Returns what was done, in words.
+   * new. Cheap where there is none, and safe to repeat. Returns what was done, in words, and what an interrupted
+   * restore to another target of the same server left.
    */
   recover(target: TargetRequest<Options>): Promise<readonly string[]>;
   /** The undo copies of this target, newest first. */

@@ -218,6 +218,8 @@ export interface RestoreRequest<Options> extends TargetRequest<Options> {
   /** A merge also removes (keeps for undo) what the backup does not hold. */
   readonly deleteExtra: boolean;
   readonly dryRun: boolean;
+  /** A folder that is not there, and that a restore has made before it asks: a dry run takes it as made, and empty. */
+  readonly folderToCome?: string;
   /** Absolute paths that are dguard's own: they are not touched, whatever the backup holds. */
   readonly ownPaths?: readonly string[];
   /** Set-uid bits and devices are restored (as root). */

@@ -101,6 +101,15 @@ it('secrets are taken out of what the child said', async () => {
   expect((await errorOf(child.done)).message).toBe('sh: exit status 1: password [redacted] is wrong');
 });
 
+it('a secret of a letter or two leaves what the program said readable', async () => {
+  const child = await openChild(shell('echo "database a is away" >&2; exit 1'), {
+    env,
+    signal: quiet(),
+    redact: ['a', 'is'],
+  });
+  expect((await errorOf(child.done)).message).toBe('sh: exit status 1: database a is away');
+});
+
 it('a slow reader slows the child down', async () => {
   const child = await openChild(['head', '-c', String(200 * MIB), '/dev/zero'], { env, signal: quiet() });
   const iterator = child.stdout[Symbol.asyncIterator]();

@@ -222,3 +222,27 @@ describe('a restore by job', () => {
     expect(fs.existsSync(space.path('at'))).toBe(false);
   });
 });
+
+it('without its configuration, a job of which older runs have more is restored in part: exit 3', async () => {
+  await backup('both');
+  configure({ both: { datasources: ['tree'], destinations: ['here'] } });
+  // What the run before had, and this one lacks, is waited for: it may have been killed.
+  await backup('both');
+  await backup('both');
+  fs.renameSync(space.path('backup.yaml'), space.path('lost.yaml'));
+  const restore = (to: string, ...args: string[]) =>
+    space.json('restore', 'both', '--from', './backups', '--to-path', space.path(to), ...args);
+
+  const all = await restore('all');
+  expect(all.code, all.stderr).toBe(3);
+  expect(all.document).toMatchObject({ status: 'partial', exit_code: 3, errors: [] });
+  expect(all.document.restored).toHaveLength(1);
+  expect(all.stderr).toContain('left out: app, last in the run of');
+  expect(fs.existsSync(space.path('all/four.log'))).toBe(true);
+  // Who says what is wanted gets all of that.
+  expect((await restore('tree-alone', '--datasource', 'tree')).code).toBe(0);
+  expect((await restore('app-alone.db', '--datasource', 'app')).code).toBe(0);
+
+  fs.renameSync(space.path('lost.yaml'), space.path('backup.yaml'));
+  expect((await space.run('restore', 'both', '--to-path', space.path('configured'))).code).toBe(0);
+});

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -102,10 +103,41 @@ describe('a restore in place', () => {
     expect((await dguard(root, 'restore', '--undo', 'whole')).code).toBe(6);
   });
 
-  it('is looked at by a dry run as it would be done, and nothing of it is left', async () => {
+  it('is looked at by a dry run as it would be done, and nothing is made for it, not even for a moment', async () => {
     await ok('backup', 'whole');
-    const shown = await ok('restore', 'whole', '--to-path', at('new/deep'), '--dry-run');
-    expect(shown).toContain(`name it ${at('new/deep/app.db')}`);
+    mkdirSync(at('place'));
+    // Whatever is made in a folder, and whatever is removed there, changes its time.
+    const before = statSync(at('place'), { bigint: true }).mtimeNs;
+    const shown = await ok('restore', 'whole', '--to-path', at('place/new/deep'), '--dry-run');
+    expect(shown).toContain(`name it ${at('place/new/deep/app.db')}`);
+    expect(shown).toContain(`restore to ${at('place/new/deep/all')}`);
+    expect(statSync(at('place'), { bigint: true }).mtimeNs).toBe(before);
+    expect(readdirSync(at('place'))).toEqual([]);
+    await ok('restore', 'whole', '--to-path', at('place/new/deep'));
+    expect(text('place/new/deep/all/a.txt')).toBe('first');
+    expect(rows('place/new/deep/app.db')).toBe('first');
+  });
+
+  it('of several datasources below a file, or under a name no folder can have, is refused alike by a dry run', async () => {
+    await ok('backup', 'whole');
+    for (const path of [at('app.db/below/it'), at('x'.repeat(300))]) {
+      for (const more of [['--dry-run'], []]) {
+        const { code, stderr } = await dguard(root, 'restore', 'whole', '--to-path', path, ...more);
+        expect({ code, stderr }).toMatchObject({ code: 1 });
+        expect(stderr).toContain('the folder cannot be made');
+        expect(stderr).toContain('--to-path DIR');
+        expect(stderr).not.toContain('report what it prints');
+      }
+    }
+  });
+
+  it('that fails takes away the folders that it made for several datasources', async () => {
+    await ok('backup', 'whole');
+    for (const name of readdirSync(at('backups/whole'))) {
+      const [id] = readdirSync(at('backups/whole', name));
+      writeFileSync(at('backups/whole', name, id!, 'index.zst'), 'rotten');
+    }
+    expect((await dguard(root, 'restore', 'whole', '--to-path', at('new/deep'))).code).not.toBe(0);
     expect(existsSync(at('new'))).toBe(false);
   });
 

@@ -19,7 +19,7 @@ describe('YAML', () => {
     ['a: 1\na: 2\n', '2:1 : this key stands here twice'],
     ['jobs:\n  p: {}\n  p: {}\n', '3:3 : this key stands here twice'],
     ['version: 1\n? [a, b]\n: x\n', '2:3 : a key must be plain text'],
-    ['version: 1\njobs: &a {x: *a}\n', '2:11 : alias *a holds itself'],
+    ['version: 1\njobs: &a {x: *a}\n', '2:11 : an alias holds itself'],
   ])('refuses %j', async (yaml, expected) => expect(await problemsOf(yaml)).toEqual([expected]));
 
   it.each([
@@ -51,8 +51,10 @@ describe('YAML', () => {
     }
   });
 
-  it('an alias of nothing is named', async () => {
-    expect(await problemsOf('version: 1\njobs: *none\n')).toEqual(['2:1 : alias *none names no anchor']);
+  it('an alias of nothing is told', async () => {
+    expect(await problemsOf('version: 1\njobs: *none\n')).toEqual([
+      '2:1 : a value that begins with * is an alias, and this one names no anchor; put a text in quotes',
+    ]);
   });
 
   it('ends an alias bomb', async () => {
@@ -76,12 +78,41 @@ jobs:
     expect(config.jobs['b']!.retention.keep_last).toBe(2);
   });
 
-  it('never quotes a line, which may hold a secret', async () => {
-    const problems = await problemsOf(
-      'version: 1\npassword: "hunter2\n  hunter2: @hunter2: x: y\n- hunter2\n',
-    );
+  it.each([
+    '"hunter2\n  hunter2: @hunter2: x: y\n- hunter2',
+    '!hunter2',
+    '!!hunter2 x',
+    '!<hunter2 x',
+    '*hunter2',
+    '&hunter2 &hunter2 x',
+    '@hunter2',
+    '%hunter2',
+    '`hunter2`',
+    '|hunter2',
+    '>hunter2',
+    '"\\hunter2"',
+    "'hunter2'hunter2",
+    'hunter2: hunter2',
+    '{a: ${hunter2}, b: hunter2}',
+    '{a: hunter2]hunter2, hunter2: hunter2}',
+    '[hunter2, hunter2}',
+    'x\n%hunter2\n---\nhunter2: 1',
+    'x\n--- hunter2\nhunter2: 1',
+    '- hunter2\n- hunter2',
+    'x\n? [hunter2]\n: hunter2',
+  ])('never quotes a line, which may hold a secret: %j', async (value) => {
+    const problems = await problemsOf(`version: 1\npassword: ${value}\n`);
     expect(problems.length).toBeGreaterThan(0);
-    expect(problems.join()).not.toContain('hunter2');
+    expect(problems.join()).not.toContain('hunter');
+  });
+
+  it('of a line that is no YAML says what to do, and nothing of what comes of it', async () => {
+    expect(await problemsOf('datasources: {d: {type: postgres, password: ${PW}, ssl: require}}\n')).toEqual([
+      '1:46 : is no valid YAML: this { begins a mapping, after a $ too (between { } and [ ], a variable stands in quotes: "${NAME}")',
+    ]);
+    expect(await problemsOf('a:\n  password: !x\n')).toEqual([
+      '2:13 : is no valid YAML: a value that begins with ! is a tag, and not a known one (a value that begins with one of ! & * @ % ` | > { [ or holds ": " stands in quotes)',
+    ]);
   });
 
   it('sections whose entries are all commented out are empty', async () => {

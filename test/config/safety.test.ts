@@ -15,7 +15,7 @@ describe('who may touch the files', () => {
     yaml: string,
     options: { uid?: number; trustConfig?: boolean; env?: Record<string, string> } = {},
   ) {
-    const folder = await folderWith({ 'backup.yaml': yaml, pw: 'x' });
+    const folder = await folderWith({ 'backup.yaml': yaml, pw: 'long-one' });
     await chmod(`${folder}/backup.yaml`, mode);
     const { problems } = await validateConfig('backup.yaml', { env: {}, cwd: folder, uid: 1000, ...options });
     return problems.map((problem) => `${problem.severity} ${brief(problem, folder)}`);
@@ -40,7 +40,7 @@ describe('who may touch the files', () => {
   });
 
   it('readable by all without one is fine', async () => {
-    const env = { P: 'p' };
+    const env = { P: 'long-one' };
     expect(await check(0o644, pg('password: "${P}"'), { env })).toEqual([]);
     expect(await check(0o644, pg('password_file: pw'))).toEqual([]);
     expect(
@@ -74,7 +74,7 @@ describe('who may touch the files', () => {
   it('includes and secret files are held to the same', async () => {
     const folder = await folderWith({
       'backup.yaml': `include: i.yaml\n${pg('password_file: pw')}`,
-      pw: 'x',
+      pw: 'long-one',
       'i.yaml': EMPTY,
     });
     await chmod(`${folder}/i.yaml`, 0o602);
@@ -108,7 +108,7 @@ describe('who may touch the files', () => {
       const refused = [
         'unsafe 1:1 : holds commands for root to run, and belongs to user id 12345 (chown root ./backup.yaml, or --trust-config)',
       ];
-      const command = pg('password_command: [echo, x]');
+      const command = pg('password_command: [echo, long-one]');
       expect(await run(command, { uid: 0 })).toEqual(refused);
       expect(await run(yamlWith({ job: 'hooks: {before: x}' }), { uid: 0 })).toEqual(refused);
       expect(await run(pg('client_command: [x]'), { uid: 0 })).toEqual(refused);

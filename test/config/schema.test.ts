@@ -102,7 +102,7 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
   ],
   [
     'a secret twice',
-    { datasource: `${PG}, password: a, password_command: [b]` },
+    { datasource: `${PG}, password: long-one, password_command: [b]` },
     'datasources.d.password_command: says the same as password; give only one of them',
   ],
   [
@@ -149,7 +149,7 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
   ],
   [
     'the other half',
-    { destination: `${S3}, secret_access_key: x` },
+    { destination: `${S3}, secret_access_key: long-one` },
     'destinations.l.access_key_id: is required beside secret_access_key',
   ],
   [
@@ -184,7 +184,7 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
   ],
   [
     'a passphrase for nothing',
-    { destination: `${SFTP}, passphrase: x` },
+    { destination: `${SFTP}, passphrase: long-one` },
     'destinations.l.passphrase: is the one of a private_key, which is not given',
   ],
   [
@@ -356,12 +356,12 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
   ],
   [
     'half of telegram',
-    { notification: 'type: webhook, preset: telegram, token: x' },
+    { notification: 'type: webhook, preset: telegram, token: long-one' },
     'notifications.n.chat_id: is required for the preset telegram',
   ],
   [
     'a token that nobody reads',
-    { notification: 'type: webhook, url: "http://h", token: x' },
+    { notification: 'type: webhook, url: "http://h", token: long-one' },
     'notifications.n.token: is for the presets telegram and ntfy only (use headers)',
   ],
   [
@@ -376,7 +376,7 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
   ],
   [
     'a password of nobody',
-    { notification: 'type: smtp, host: h, from: a@b, to: c@d, password: x' },
+    { notification: 'type: smtp, host: h, from: a@b, to: c@d, password: long-one' },
     'notifications.n.username: is required beside password',
   ],
 ];

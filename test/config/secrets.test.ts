@@ -3,7 +3,7 @@ import { chmod } from 'node:fs/promises';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { PostgresConfig } from '../../src/config/types/datasources.ts';
-import { folderWith, load, problemsOf, yamlWith } from './fixture.ts';
+import { brief, folderWith, load, problemsOf, yamlWith } from './fixture.ts';
 
 const pg = (extra: string) => yamlWith({ datasource: `type: postgres, host: h, database: x, ${extra}` });
 const password = async (extra: string, given: Parameters<typeof load>[1] = {}) => {
@@ -57,6 +57,36 @@ describe('secrets', () => {
       files: { empty: '\n' },
     });
     expect(problems).toEqual([`3:${problems[0]?.match(/^3:(\d+)/)?.[1]} ${expected}`]);
+  });
+
+  it.each([
+    ['password: a', ['3:57 datasources.d.password: SHORT']],
+    ['password_file: s', ['3:57 datasources.d.password_file: SHORT']],
+    ['password: "${P}"', ['3:57 datasources.d.password: SHORT']],
+    ['password: abcd', []],
+    ['password: ""', undefined],
+  ])('%s: what is too short to be taken out of messages is a warning', async (extra, expected) => {
+    const given = { files: { s: 'ab\n' }, env: { P: 'abc' } };
+    if (expected === undefined) {
+      expect((await problemsOf(pg(extra), given)).join()).not.toContain('shorter');
+      return;
+    }
+    const { config, warnings, folder } = await load(pg(extra), given);
+    const short =
+      'is shorter than 4 characters: it is not taken out of messages and logs (choose a longer one)';
+    expect(warnings.map((each) => brief(each, folder))).toEqual(
+      expected.map((each) => each.replace('SHORT', short)),
+    );
+    expect(config.datasources['d']).toMatchObject({ type: 'postgres' });
+  });
+
+  it('the password in a connection URI is what may be too short', async () => {
+    const uri = (text: string) => yamlWith({ datasource: `type: mongodb, uri: "${text}"` });
+    const warnings = async (text: string) => (await load(uri(text))).warnings.map(({ path }) => path);
+    expect(await warnings('mongodb://u:ab@h/x')).toEqual(['datasources.d.uri']);
+    for (const none of ['mongodb://u:long-one@h/x', 'mongodb://h/x', 'mongodb://u:@h/x']) {
+      expect(await warnings(none)).toEqual([]);
+    }
   });
 
   it('a command is not run while the configuration has other problems', async () => {

@@ -358,6 +358,19 @@ INSERT INTO __dguard_mark VALUES ('mark', '{"dguard":{"role":"scratch","target":
     const all = bench.source([], { all_databases: true });
     expect(await swaps.dropScratch!({ ...bench.target('dgr_new'), source: all })).toHaveLength(1);
     expect(await swaps.recover({ ...bench.target('dgr_new'), source: all })).toEqual([]);
+    // A killed restore to another database is named, with what removes it: nothing else would ever do it.
+    await bench.sql(undefined, 'CREATE DATABASE dgr_copy__dg_new_dead');
+    await bench.sql(
+      'dgr_copy__dg_new_dead',
+      `CREATE TABLE __dguard_mark (id VARCHAR(64) PRIMARY KEY, doc LONGTEXT);
+INSERT INTO __dguard_mark VALUES ('mark', '{"dguard":{"role":"new","target":"dgr_copy","backupId":"x","createdAt":""}}')`,
+    );
+    const one = bench.target('dgr_target');
+    expect(await swaps.recover(one)).toEqual([
+      `dgr_copy__dg_new_dead was left by an interrupted restore of x to dgr_copy, and takes room; to remove it: dguard restore --recover --to ${one.source!.name} --to-database dgr_copy`,
+    ]);
+    expect(await swaps.recover({ ...one, toDatabase: 'dgr_copy' })).toHaveLength(1);
+    expect(await swaps.recover(one)).toEqual([]);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([
       'dgr_new__dg_scratch_unmarked',
     ]);

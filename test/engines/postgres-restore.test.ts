@@ -399,20 +399,30 @@ describeWithEachPostgres('postgres: restore', (server) => {
        COMMENT ON DATABASE app__dg_scratch_1 IS '${mark('scratch', 'app')}'; COMMENT ON DATABASE other__dg_new_1 IS '${mark('new', 'other')}'`,
     );
     const working = await connect('app__dg_new_2');
+    // One to another database is only named, with what removes it: nothing else would ever do it.
+    const toOther = `other__dg_new_1 was left by an interrupted restore of full-x to other, and takes room; to remove it: dguard restore --recover --to ${bench.target('app').source!.name} --to-database other`;
     expect(await swaps.recover(bench.target('app'))).toEqual([
       'removed app__dg_new_1, left by an interrupted restore of full-x',
+      toOther,
     ]);
     expect(await swaps.dropScratch!(bench.target('app'))).toHaveLength(1);
     await working.end();
-    expect(await swaps.recover(bench.target('app'))).toHaveLength(1);
+    expect(await swaps.recover(bench.target('app'))).toEqual([
+      'removed app__dg_new_2, left by an interrupted restore of full-x',
+      toOther,
+    ]);
     expect(await bench.names()).toContain('other__dg_new_1');
-    await bench.sql('postgres', 'DROP DATABASE other__dg_new_1');
+    expect(await swaps.recover({ ...bench.target('app'), toDatabase: 'other' })).toEqual([
+      'removed other__dg_new_1, left by an interrupted restore of full-x',
+    ]);
     expect(await swaps.recover(bench.target('app'))).toEqual([]);
     // A datasource of several databases, or of all of a server's, means all of them.
     await bench.database('app__dg_new_3');
     await bench.sql('postgres', `COMMENT ON DATABASE app__dg_new_3 IS '${mark('new', 'app')}'`);
     const other = { ...bench.target('app'), source: bench.source(['other', 'more']) };
-    expect(await swaps.recover(other)).toEqual([]);
+    expect(await swaps.recover(other)).toEqual([
+      expect.stringMatching(/^app__dg_new_3 was left by .* to app,/),
+    ]);
     const all = { ...bench.target('app'), source: bench.source([], { all_databases: true }) };
     expect(await swaps.recover(all)).toHaveLength(1);
     expect(await errorOf(swaps.undo(all))).toMatchObject({ code: 'usage' });

@@ -1,9 +1,9 @@
 import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../core/backup/job.ts';
 import type { BackupOutcome } from '../../core/backup/run.ts';
-import { shellWord } from '../../core/recover.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest } from '../../manifest/types.ts';
+import { shellWord } from '../../shell-word.ts';
 import { type Context, openDestination } from '../context.ts';
 import { chooseJobs, waitOf } from '../jobs.ts';
 import { errorJson, jsonDocument } from '../render/outcome.ts';

@@ -7,6 +7,12 @@ import type { Context } from '../context.ts';
 import { parseMoment } from '../time.ts';
 import type { RestoreCommandOptions } from './restore.ts';
 
+/** What is to be restored; `lacking`: only older runs have more, and nobody has said that it is not wanted. */
+export interface Chosen {
+  readonly copies: readonly CatalogEntry[];
+  readonly lacking: boolean;
+}
+
 /** The newest good run of a job (not after --at); that a newer one is not good is said. */
 export function chooseRun(
   context: Context,
@@ -14,7 +20,7 @@ export function chooseRun(
   job: string,
   config: Config | undefined,
   { at, datasource, now }: Pick<RestoreCommandOptions, 'at' | 'datasource'> & { readonly now: Date },
-): CatalogEntry[] {
+): Chosen {
   const moment = at === undefined ? undefined : parseMoment(at, 'upper', '--at', now);
   const run = newestGoodRun(entries, job, {
     now,
@@ -23,22 +29,24 @@ export function chooseRun(
     ...(datasource ? { datasources: datasource } : {}),
     ...(moment ? { at: moment } : {}),
   });
-  sayOfRun(context, run, job);
-  return [...run.copies];
+  return toChosen(context, run, job);
 }
 
 /** Says which newer runs were passed over, and what the run does not have. */
-export function sayOfRun(context: Context, { passedOver, leftOut }: ChosenRun, job: string): void {
+export function toChosen(context: Context, run: ChosenRun, job: string): Chosen {
+  const { copies, passedOver, leftOut } = run;
   for (const why of passedOver.slice(0, SHOWN)) context.warn(`not the newest: ${why}`, job);
   const more = passedOver.length - SHOWN;
   if (more > 0) context.warn(`not the newest: ${more} further runs are not good either`, job);
-  for (const what of leftOut.slice(0, SHOWN))
-    context.warn(`left out: ${what}; it is restored by its id, or with the configuration of the job`, job);
+  for (const what of leftOut.slice(0, SHOWN)) context.warn(`left out: ${what}; ${LEFT_OUT}`, job);
   if (leftOut.length > SHOWN)
     context.warn(`left out: ${leftOut.length - SHOWN} more that older runs have: dguard list ${job}`, job);
+  return { copies, lacking: leftOut.length > 0 };
 }
 
 const SHOWN = 3;
+const LEFT_OUT =
+  'it is restored by its id, or with the configuration of the job; where it is not wanted, name what is: --datasource NAME';
 
 /** Of a name that is no job's. */
 export function unknownJob(job: string, operation: string): DguardError {

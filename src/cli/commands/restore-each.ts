@@ -26,15 +26,19 @@ export interface Piece {
   json(outcome: Outcome): object;
 }
 
-/** Restores each to its place; one that fails does not keep the others from theirs. Returns the exit status. */
+/**
+ * Restores each to its place; one that fails does not keep the others from theirs. Returns the exit status; `lacking`:
+ * what was asked for is more than these.
+ */
 export async function restoreEach(
   context: Context,
   command: string,
   pieces: readonly Piece[],
   options: RestoreCommandOptions,
+  lacking = false,
 ): Promise<number> {
   const dryRun = options.dryRun === true;
-  const statuses: number[] = [];
+  const statuses: number[] = lacking ? [3] : [];
   const restored: object[] = [];
   const failures: DguardError[] = [];
   for (const piece of pieces) {

@@ -1,14 +1,7 @@
 import type { Config } from '../../config/types.ts';
 import { copiesOf, datasourceOf, readCatalogs, unknownBackup } from '../../core/find.ts';
 import { hasSeveral } from '../../core/groups.ts';
-import {
-  dropScratch,
-  dropUndo,
-  listUndo,
-  type RestoreTarget,
-  recoverTarget,
-  undoTarget,
-} from '../../core/target.ts';
+import { dropUndo, listUndo, type RestoreTarget, recoverAll, undoTarget } from '../../core/target.ts';
 import type { UndoCopy } from '../../engines/swaps.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
@@ -82,8 +75,7 @@ async function undoOne(context: Context, target: Named): Promise<object[]> {
 }
 
 async function recoverOne(context: Context, target: Named): Promise<object[]> {
-  const recovered = await recoverTarget(target, context.runtime);
-  const messages = [...recovered, ...(await dropScratch(target, context.runtime))];
+  const messages = await recoverAll(target, context.runtime);
   context.finish();
   if (!context.options.json) {
     if (messages.length === 0) context.print(`${target.name}: nothing was interrupted`);

@@ -7,7 +7,7 @@ import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
-import { chooseRun, noBackupYet, sayOfRun, unknownJob } from './job-run.ts';
+import { type Chosen, chooseRun, noBackupYet, toChosen, unknownJob } from './job-run.ts';
 import { type RestoreCommandOptions, restoreAll } from './restore.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
@@ -25,11 +25,11 @@ export async function rollbackCommand(
     if (jobOf(config, job)) throw noBackupYet(entries, job);
     throw unknownJob(job, 'rollback');
   }
-  const copies =
+  const chosen =
     version === undefined
       ? before(context, entries, job, options, config)
       : named(entries, job, version, config);
-  for (const { manifest, destination } of copies) {
+  for (const { manifest, destination } of chosen.copies) {
     const { id, created_at, datasource } = manifest!;
     context.note(
       `back to ${plainText(id)} of ${created_at} (${plainText(datasource.name)}, from ${destination.name})`,
@@ -39,10 +39,10 @@ export async function rollbackCommand(
     await confirm(
       context,
       'rollback',
-      `Replace what is there now by ${copies.length === 1 ? 'it' : 'them'}?`,
+      `Replace what is there now by ${chosen.copies.length === 1 ? 'it' : 'them'}?`,
     );
   }
-  return restoreAll(context, 'rollback', copies, entries, { ...options, overwrite: true });
+  return restoreAll(context, 'rollback', chosen, entries, { ...options, overwrite: true });
 }
 
 /** The newest good run that is older than all of the newest good one. */
@@ -52,9 +52,9 @@ function before(
   job: string,
   options: RestoreCommandOptions,
   config: Config | undefined,
-): CatalogEntry[] {
+): Chosen {
   const now = context.runtime.now();
-  const newest = chooseRun(context, entries, job, config, { ...options, now });
+  const { copies: newest } = chooseRun(context, entries, job, config, { ...options, now });
   const runs = new Set(newest.map(({ manifest }) => manifest!.run_id));
   const older = entries.filter(({ manifest }) => manifest === undefined || !runs.has(manifest.run_id));
   const at = new Date(Math.min(...newest.map(({ manifest }) => Date.parse(manifest!.created_at))));
@@ -67,8 +67,7 @@ function before(
       hostName: hostNameOf(config, context.runtime.host),
       ...wanted,
     });
-    sayOfRun(context, run, job);
-    return [...run.copies];
+    return toChosen(context, run, job);
   } catch (error) {
     if (!(error instanceof DguardError) || error.code !== 'nothing_there') throw error;
     throw new DguardError('nothing_there', `job ${job} has only one good run: there is none to go back to`, {
@@ -84,9 +83,9 @@ function named(
   job: string,
   version: string,
   config: Config | undefined,
-): CatalogEntry[] {
+): Chosen {
   const ofJob = backupsOf(entries, job, config).map(({ entry }) => entry);
-  if (copiesOf(ofJob, version).length > 0) return [pickCopy(ofJob, version)];
+  if (copiesOf(ofJob, version).length > 0) return { copies: [pickCopy(ofJob, version)], lacking: false };
   throw new DguardError('unknown_name', `job ${job} has no backup ${version}`, {
     operation: 'rollback',
     subject: version,

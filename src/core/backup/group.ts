@@ -35,6 +35,8 @@ export interface JobRun {
   readonly runId: string;
   readonly options: BackupOptions;
   readonly runtime: Runtime;
+  /** What was said of interrupted restores: databases of one server find the same. */
+  readonly said: Set<string>;
 }
 
 /**
@@ -96,7 +98,7 @@ export async function backUpGroup(
 
 /** What is to be backed up, and how: all that the destinations do not say. */
 function requestOf(
-  { config, job, type, runId, options, runtime }: JobRun,
+  { config, job, type, runId, options, runtime, said }: JobRun,
   { datasource, name, database, databasesCount }: Work,
 ): Omit<BackupRequest, 'destinations' | 'history' | 'makeRoom'> {
   const source = config.datasources[datasource]!;
@@ -125,6 +127,8 @@ function requestOf(
     ),
     recover: async () => {
       for (const message of options.targetHeld ? [] : await recoverTarget(target, runtime)) {
+        if (said.has(message)) continue;
+        said.add(message);
         runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: name, message });
       }
     },

@@ -66,7 +66,7 @@ export async function runJob(
     await runHooks('before', job.hooks.before, facts, runtime);
     outcome = {
       ...outcome,
-      ...(await backUp({ config, job, type, runId, options, runtime }, options, storages)),
+      ...(await backUp({ config, job, type, runId, options, runtime, said: new Set() }, options, storages)),
     };
   } catch (thrown) {
     const error = toDguardError(thrown, 'internal', { operation: 'backup', subject: job.name });

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { LoadedConfig } from '../../config/load.ts';
 import { formatProblem } from '../../config/problems.ts';
 import type { Finding } from '../../engines/health.ts';
-import { shellWord } from './host-findings.ts';
+import { shellWord } from '../../shell-word.ts';
 
 /** Who else could change the configuration, or read its secrets; what loading it warned of. */
 export async function diagnoseConfig(

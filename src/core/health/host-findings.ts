@@ -5,6 +5,7 @@ import type { Finding } from '../../engines/health.ts';
 import { errorText } from '../../errors.ts';
 import { freeBytesOf } from '../../folders.ts';
 import type { Runtime } from '../../runtime.ts';
+import { shellWord } from '../../shell-word.ts';
 import type { Catalog } from '../catalog.ts';
 import { listLocks } from '../lock.ts';
 import { ownerState, ownerText } from '../owner.ts';
@@ -148,11 +149,6 @@ async function deviceOf(path: string): Promise<number | undefined> {
     if (facts) return facts.dev;
     if (at === dirname(at)) return undefined;
   }
-}
-
-/** A word of a shell's line, quoted where it must be. */
-export function shellWord(text: string): string {
-  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function mib(bytes: number): string {

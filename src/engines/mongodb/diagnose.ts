@@ -1,5 +1,6 @@
-import { clockFindings, leftoverFindings } from '../diagnosis.ts';
+import { clockFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, Finding, Fix } from '../health.ts';
+import { leftoverFindings } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import { listDatabaseNames, listDatabases } from './databases.ts';
 import type { MongodbOptions } from './options.ts';
@@ -174,7 +175,9 @@ async function leftovers(
       name:
         mark.role === 'scratch' ? name : `${name}.${undoName(mark._id)}`.replace('_undo_', `_${mark.role}_`),
       role: mark.role,
+      target: mark.target,
+      backupId: mark.backupId,
       inUse: isHeld(mark, server.source.host, now),
     }));
-  return leftoverFindings(ours, job);
+  return leftoverFindings(ours, { targets: databases, datasource: server.source.name }, job);
 }

@@ -1,5 +1,6 @@
-import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
+import { clockFindings, toolFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
+import { leftoverFindings } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import type { MysqlOptions } from './options.ts';
@@ -48,9 +49,9 @@ export async function diagnoseServer(
     ];
     for (const schema of schemas)
       findings.push(...(await schemaFindings(open, schema, info, privileges, source.options)));
-    const marked = await listMarked(open);
-    const ours = marked.filter(({ target }) => source.options.all_databases || schemas.includes(target));
-    return [...findings, ...leftoverFindings(ours, job)];
+    const targets = source.options.all_databases ? [] : schemas;
+    const owned = { targets, datasource: source.name };
+    return [...findings, ...leftoverFindings(await listMarked(open), owned, job)];
   } finally {
     await session?.close();
     await server.dispose();

@@ -1,5 +1,6 @@
-import { clockFindings, leftoverFindings, toolFindings } from '../diagnosis.ts';
+import { clockFindings, toolFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
+import { leftoverFindings } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { listUnreadable, readSurroundings, readVersion, type ServerVersion } from './dump/source-facts.ts';
@@ -8,7 +9,7 @@ import { listMarked } from './restore/marks.ts';
 import { readPowers } from './restore/preflight.ts';
 import { sqlState } from './server/failures.ts';
 import { MAINTENANCE, openAny, openServer, type Server } from './server/server.ts';
-import { identifier, literal, type Session } from './server/session.ts';
+import { grantRole, identifier, literal, type Session } from './server/session.ts';
 import { loadsBack, type Tools } from './server/tools.ts';
 
 /** What a dump of each database, and a restore in its place, would stumble over. */
@@ -32,7 +33,11 @@ export async function diagnoseServer(
           (tools) => fitFindings(tools, version),
         )),
         ...(await restoreFindings(session, databases)),
-        ...leftoverFindings(await listMarked(session, source.options.all_databases ? [] : databases), job),
+        ...leftoverFindings(
+          await listMarked(session),
+          { targets: source.options.all_databases ? [] : databases, datasource: source.name },
+          job,
+        ),
       );
     } finally {
       await session.close();
@@ -79,10 +84,11 @@ async function restoreFindings(session: Session, databases: readonly string[]): 
       fix: { by: 'sql', lines: [`ALTER ROLE ${role} CREATEDB`] },
     });
   }
-  const rows = await session.rows<{ name: string; owner: string; strong: boolean }>(`
-    SELECT d.datname AS name, r.rolname AS owner, r.rolsuper AS strong
+  const rows = await session.rows<{ name: string; owner: string; strong: boolean; num: number }>(`
+    SELECT d.datname AS name, r.rolname AS owner, r.rolsuper AS strong,
+      pg_catalog.current_setting('server_version_num')::pg_catalog.int4 AS num
     FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba
-    WHERE NOT pg_catalog.pg_has_role(CURRENT_USER, d.datdba, 'MEMBER') ORDER BY 1`);
+    WHERE NOT pg_catalog.pg_has_role(CURRENT_USER, d.datdba, 'USAGE') ORDER BY 1`);
   const foreign = rows.filter(({ name }) => databases.includes(name));
   for (const owner of new Set(foreign.map((row) => row.owner))) {
     const owned = foreign.filter((row) => row.owner === owner);
@@ -93,7 +99,7 @@ async function restoreFindings(session: Session, databases: readonly string[]): 
       const instead = '; restore with a datasource of an account that may (--to NAME)';
       findings.push({ ...about, severity: 'notice', message: message + instead });
     } else {
-      const fix = { by: 'sql', lines: [`GRANT ${identifier(owner)} TO ${role}`] } as const;
+      const fix = { by: 'sql', lines: [grantRole(owner, powers.role, owned[0]!.num)] } as const;
       findings.push({ ...about, severity: 'warning', message, fix });
     }
   }

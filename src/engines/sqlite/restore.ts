@@ -2,6 +2,7 @@ import { rename, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromText } from '../../archive/paths.ts';
 import { throwIfAborted, toDguardError } from '../../errors.ts';
+import { folderOnDisk } from '../../folders.ts';
 import { recordedTables } from '../recorded-tables.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../types.ts';
 import { createUnit, discardUnit, type SwapUnit, unitState } from '../undo/unit.ts';
@@ -36,7 +37,7 @@ export async function restoreBackup(
   // A reduced database is written once more before the whole one can go.
   const room =
     (request.only.length > 0 ? 2 * sizeBytes : sizeBytes) + (isMerge ? target.existing!.sizeBytes : 0);
-  const folder = dirname(target.path);
+  const folder = folderOnDisk(dirname(target.path));
   await requireSpace(folder, room, 'target_failed', 'free some space there, or restore to another disk');
   const recorded = await recordedTables(content);
   if (request.dryRun) return planOnly(target, isMerge, request, format, sizeBytes, recorded);

@@ -20,6 +20,7 @@ export interface Target {
 /** Finds the target and refuses it where a restore could lose something. Changes nothing. */
 export async function resolveTarget(request: RestoreRequest<SqliteOptions>): Promise<Target> {
   const wanted = await wantedPath(request);
+  if (request.folderToCome === dirname(wanted)) return { path: wanted };
   const refuse = (why: string, hint: string) =>
     new DguardError('target_refused', why, { operation: 'restore', subject: wanted, hint });
   const path = await resolveLinks(wanted, refuse);

@@ -1,6 +1,7 @@
 import { errorText } from '../../errors.ts';
-import { clockFindings, leftoverFindings } from '../diagnosis.ts';
+import { clockFindings } from '../diagnosis.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
+import { leftoverFindings } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import { listDatabases } from './databases.ts';
 import { listLeftovers } from './dump/shared-folder.ts';
@@ -32,9 +33,8 @@ export async function diagnoseServer(
       ...(await clockFindings(source.now, () => readClock(admin))),
       ...(await serverFindings(admin, info.login)),
       ...leftoverFindings(
-        (await listMarked(admin)).filter(
-          ({ target }) => source.options.all_databases || databases.includes(target),
-        ),
+        await listMarked(admin),
+        { targets: source.options.all_databases ? [] : databases, datasource: source.name },
         job,
       ),
     ];

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient, MongoClientOptions } from 'mongodb';
 import { abortError, DguardError, throwIfAborted } from '../../../errors.ts';
+import { withoutSecrets } from '../../../redact.ts';
 import { withSession } from '../../sessions.ts';
 import type { EngineSource } from '../../types.ts';
 import { giveUpWhenGone } from '../../unbroken.ts';
@@ -154,9 +155,7 @@ export async function openServer(
 
 function redacted(error: unknown, options: MongodbOptions): string {
   const secrets = [options.uri?.reveal(), options.password?.reveal()].filter((text) => text !== undefined);
-  let text = error instanceof Error ? error.message : String(error);
-  for (const secret of secrets) text = text.replaceAll(secret, '[redacted]');
-  return text;
+  return withoutSecrets(error instanceof Error ? error.message : String(error), secrets);
 }
 
 /** The database of a source that names just one. */

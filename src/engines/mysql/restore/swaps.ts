@@ -1,4 +1,5 @@
 import { DguardError } from '../../../errors.ts';
+import { leftElsewhere } from '../../leftovers.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
@@ -36,7 +37,16 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
         done.push(`removed ${name}, which an interrupted restore of ${backupId} had not finished`);
       }
       const empty = target === undefined ? [] : await dropUnmarked(session, target);
-      return [...done, ...empty.map((name) => `removed ${name}, an empty one of an interrupted restore`)];
+      const targets = target === undefined ? [] : [target];
+      return [
+        ...done,
+        ...empty.map((name) => `removed ${name}, an empty one of an interrupted restore`),
+        ...leftElsewhere(await listMarked(session), {
+          targets,
+          others: request.source?.options.database,
+          datasource: request.source?.name ?? 'mysql',
+        }),
+      ];
     }),
 
   undoCopies: (request) =>

@@ -16,6 +16,9 @@ import { findArchive } from './content.ts';
 /** The last line of pg_dumpall. */
 const GLOBALS_END = '-- PostgreSQL database cluster dump complete';
 
+/** What `pg_restore --list` says above the entries, whether there are any or not. */
+const LIST_HEAD = /^; +TOC Entries: \d+$/m;
+
 /** Whether the dump parses: pg_restore lists its contents, and they name every table that was recorded. */
 export async function inspectBackup(
   content: BackupContent,
@@ -48,8 +51,11 @@ export async function inspectBackup(
   }
   const read = { tempDir: request.tempDir, signal: request.signal, onBytes: () => {} };
   try {
-    const toc = parseToc(await listContents(content, archive, tools, { ...read, env }));
-    if (toc.length === 0) findings.push('the dump has no contents');
+    const list = await listContents(content, archive, tools, { ...read, env });
+    const toc = parseToc(list);
+    // Of a database without any object nothing is listed but how many entries there are, of encoding and the like.
+    const isEmpty = LIST_HEAD.test(list) && (await recordedTables(content)).length === 0;
+    if (toc.length === 0 && !isEmpty) findings.push('the dump has no contents');
     const names = new Set(toc.flatMap(possibleNames));
     if (archive.kind === 'custom' && archive.jsonl)
       findings.push(...(await inspectExport(content, request.signal)));

@@ -18,11 +18,13 @@ import { parseToc } from '../dump/toc.ts';
 import type { Server } from '../server/server.ts';
 import type { Tools } from '../server/tools.ts';
 import type { Archive } from './content.ts';
+import { type Loader, loadFailure } from './load-failures.ts';
 
 export interface LoadRequest {
   readonly server: Server;
   readonly tools: Tools;
   readonly database: string;
+  readonly loader: Loader;
   readonly flags: readonly string[];
   /** Of the sessions that load, as `name=value`. */
   readonly settings: readonly string[];
@@ -61,6 +63,15 @@ export async function loadArchive(
     if (!single) argv.push(`--jobs=${readable.jobs}`);
     argv.push(readable.path);
   }
+  try {
+    await runToEnd(argv, readable, request);
+  } catch (error) {
+    throw loadFailure(error, request.loader);
+  }
+}
+
+async function runToEnd(argv: readonly string[], readable: Readable, request: LoadRequest): Promise<void> {
+  const { server, database, read } = request;
   const stop = new AbortController();
   const child = await openChild(argv, {
     env: server.env,

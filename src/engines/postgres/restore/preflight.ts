@@ -3,7 +3,7 @@ import type { Warning } from '../../types.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
-import { literal, type Session } from '../server/session.ts';
+import { grantRole, literal, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
 import { MAX_NAME_BYTES } from './marks.ts';
 
@@ -87,20 +87,22 @@ export async function restoreTools(
 
 /**
  * Holds extensions, roles and tablespaces of the dump against the target's server. `existing`: what would be replaced,
- * whose tablespace the new one gets.
+ * whose tablespace the new one gets. `scratch`: for a test restore.
  */
 export async function fitToServer(
   session: Session,
   powers: Powers,
   facts: SourceFacts,
   subject: string,
-  existing: DatabaseFacts | undefined,
+  { existing, scratch }: { readonly existing: DatabaseFacts | undefined; readonly scratch: boolean },
 ): Promise<Fit> {
   await refuseMissingExtensions(session, facts, subject);
   const flags: string[] = [];
   const warnings: string[] = [];
+  // From 16 on a member may lack SET, without which it gives nothing away: whoever creates a role is such a member of it.
   const roles = await session.rows<{ name: string; member: boolean }>(`
-    SELECT r.rolname AS name, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER') AS member
+    SELECT r.rolname AS name, pg_catalog.pg_has_role(CURRENT_USER, r.oid,
+      CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) AS member
     FROM pg_catalog.pg_roles r`);
   const there = new Set(roles.map(({ name }) => name));
   const missing = facts.roles.filter((role) => !there.has(role));
@@ -112,6 +114,8 @@ export async function fitToServer(
     );
   } else if (!powers.superuser && foreign.length > 0) {
     flags.push('--no-owner');
+    // In the name of another role: no test of rows and definitions is to fail for them.
+    if (scratch) flags.push('--no-privileges');
     warnings.push(
       `${powers.role} may not give objects to ${foreign.join(', ')}; everything will belong to ${powers.role}`,
     );
@@ -185,6 +189,24 @@ export async function refuseBusy(session: Session, database: string): Promise<vo
     subject: database,
     hint: 'stop the application, or end these sessions: SELECT pg_terminate_backend(PID)',
   });
+}
+
+/** The server lets only its owner rename a database: said before anything is loaded for its place. */
+export async function refuseOwned(session: Session, powers: Powers, database: string): Promise<void> {
+  const [row] = await session.rows<{ owner: string; num: number }>(`
+    SELECT pg_catalog.pg_get_userbyid(d.datdba) AS owner,
+      pg_catalog.current_setting('server_version_num')::pg_catalog.int4 AS num FROM pg_catalog.pg_database d
+    WHERE d.datname = ${literal(database)} AND NOT pg_catalog.pg_has_role(CURRENT_USER, d.datdba, 'USAGE')`);
+  if (!row) return;
+  throw new DguardError(
+    'target_refused',
+    `role ${powers.role} is not ${row.owner}, who owns the database, and may not put another in its place`,
+    {
+      operation: 'restore',
+      subject: database,
+      hint: `as a superuser: ${grantRole(row.owner, powers.role, row.num)}; or restore beside it with --to-database NAME`,
+    },
+  );
 }
 
 /** What would be torn from a database that is renamed, and keep its undo copy from ever being dropped. */

@@ -48,6 +48,7 @@ export async function load(
     server: work.server,
     tools: work.tools,
     database,
+    loader: { role: work.powers.role, serverVersionNum: work.version.num },
     flags: [...work.fit.flags, ...flags],
     // pg_restore's other connections wait while one makes a large index; it turns off the other limits of a role itself.
     settings: work.version.major < 14 ? settings : [...settings, 'idle_session_timeout=0'],

@@ -12,7 +12,14 @@ import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import { type Archive, findArchive } from './content.ts';
 import type { Fit, Powers } from './preflight.ts';
-import { fitToServer, readPowers, refuseBusy, refuseReplicated, restoreTools } from './preflight.ts';
+import {
+  fitToServer,
+  readPowers,
+  refuseBusy,
+  refuseOwned,
+  refuseReplicated,
+  restoreTools,
+} from './preflight.ts';
 import { createRoles, type NewRoles } from './roles.ts';
 
 type Request = RestoreRequest<PostgresOptions>;
@@ -71,11 +78,12 @@ export async function prepare(
       hint: `as a superuser: ALTER ROLE "${powers.role}" CREATEDB; or create an empty database of that name for it`,
     });
   }
+  const place = { existing, scratch: request.scratch };
   // The last that is looked at: everything else that could be refused was.
   const make = request.roles === true && !request.dryRun && !request.scratch;
-  let fit = await fitToServer(admin, powers, facts, target, existing);
+  let fit = await fitToServer(admin, powers, facts, target, place);
   if (make && (await createRoles(content, facts, admin, makingRoles)))
-    fit = await fitToServer(admin, powers, facts, target, existing);
+    fit = await fitToServer(admin, powers, facts, target, place);
   for (const message of fit.warnings) request.warn({ message, subject: target, partial: false });
   const work = {
     content,
@@ -135,6 +143,7 @@ async function refuseTarget(
     );
   }
   if (merge) return 'merge';
+  await refuseOwned(admin, powers, target);
   await refuseReplicated(admin, target, request.warn);
   await refuseBusy(admin, target);
   return 'swap';

@@ -87,6 +87,7 @@ async function restoreBeside(
       target,
       incoming: name,
       ...(dress.comment === undefined ? {} : { comment: dress.comment }),
+      ...(dress.template ? { template: true } : {}),
       ...(existing === undefined
         ? {}
         : {

@@ -15,6 +15,8 @@ export interface Swap {
   readonly incoming: string;
   /** The comment that it gets; undefined: none. */
   readonly comment?: string;
+  /** It becomes a template. */
+  readonly template?: true;
   readonly target: string;
   /** What is there now is kept, marked with these; undefined: nothing is there. */
   readonly replaces?: { readonly backupId: string; readonly createdAt: string; readonly comment?: string };
@@ -35,10 +37,11 @@ export async function swapDatabases(admin: Session, swap: Swap): Promise<string 
       : [
           `ALTER DATABASE ${identifier(target)} RENAME TO ${identifier(undo)}`,
           `COMMENT ON DATABASE ${identifier(undo)} IS ${literal(markText({ role: 'undo', target, ...replaces }))}`,
-          `ALTER DATABASE ${identifier(undo)} WITH ALLOW_CONNECTIONS false`,
+          // A template could not be dropped.
+          `ALTER DATABASE ${identifier(undo)} WITH ALLOW_CONNECTIONS false IS_TEMPLATE false`,
         ]),
     `ALTER DATABASE ${identifier(incoming)} RENAME TO ${identifier(target)}`,
-    `ALTER DATABASE ${identifier(target)} WITH ALLOW_CONNECTIONS true`,
+    `ALTER DATABASE ${identifier(target)} WITH ALLOW_CONNECTIONS true IS_TEMPLATE ${swap.template ?? false}`,
     `COMMENT ON DATABASE ${identifier(target)} IS ${swap.comment === undefined ? 'NULL' : literal(swap.comment)}`,
   ];
   for (let attempt = 1; ; attempt++) {

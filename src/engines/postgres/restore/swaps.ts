@@ -1,4 +1,5 @@
 import { DguardError, errorText } from '../../../errors.ts';
+import { leftElsewhere } from '../../leftovers.ts';
 import { lookUntil } from '../../sessions.ts';
 import type { TargetSwaps, UndoCopy, UndoOutcome } from '../../swaps.ts';
 import type { TargetRequest } from '../../types.ts';
@@ -23,9 +24,14 @@ type Request = TargetRequest<PostgresOptions>;
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   /** The swap itself is one transaction of the server's: only what was being loaded can be left. */
   recover: (request) =>
-    withTargets(request, 'recover', (admin, targets) =>
-      removeLeft(admin, targets, 'new', 'an interrupted restore'),
-    ),
+    withTargets(request, 'recover', async (admin, targets) => [
+      ...(await removeLeft(admin, targets, 'new', 'an interrupted restore')),
+      ...leftElsewhere(await listMarked(admin), {
+        targets,
+        others: request.source?.options.database,
+        datasource: request.source?.name ?? 'postgres',
+      }),
+    ]),
 
   undoCopies: (request) =>
     withTargets(request, 'list undo copies', async (admin, targets, server) =>
@@ -55,6 +61,7 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
         target,
         incoming: newest.name,
         ...(newest.comment === undefined ? {} : { comment: newest.comment }),
+        ...(now?.template ? { template: true } : {}),
         ...(now === undefined
           ? {}
           : {
@@ -124,18 +131,20 @@ function asCopy({ name, backupId, createdAt, sizeBytes }: MarkedDatabase): UndoC
   };
 }
 
-/** What restores of chosen tables keep inside these databases; of all of the server's where none are named. */
+/** What restores of chosen tables keep inside these databases; where none are named, of all of the server's but templates. */
 async function keptIn(
   admin: Session,
   server: Server,
   targets: readonly string[],
 ): Promise<readonly KeptIn[]> {
-  const open = await admin.rows<{ name: string }>(
-    `SELECT datname AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate
+  const open = await admin.rows<{ name: string; template: boolean }>(
+    `SELECT datname AS name, datistemplate AS template FROM pg_catalog.pg_database WHERE datallowconn
       AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1`,
   );
   const found: KeptIn[] = [];
-  for (const { name } of open.filter((one) => targets.length === 0 || targets.includes(one.name))) {
+  const isMeant = (one: { name: string; template: boolean }) =>
+    targets.length === 0 ? !one.template : targets.includes(one.name);
+  for (const { name } of open.filter(isMeant)) {
     const session = await server.open(name);
     try {
       for (const schema of await listKept(session)) found.push({ ...schema, database: name });

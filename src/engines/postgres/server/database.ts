@@ -14,6 +14,8 @@ export interface DatabaseFacts {
   readonly collation_version?: string;
   readonly tablespace: string;
   readonly connection_limit: number;
+  /** Others are created from it, and it cannot be dropped: left out where they are not. */
+  readonly template?: true;
   /** Undefined: the default privileges. */
   readonly acl?: readonly Grant[];
   readonly settings: readonly Setting[];
@@ -82,6 +84,7 @@ export async function readDatabase(session: Session, name: string): Promise<Data
     ...(version === undefined ? {} : { collation_version: version }),
     tablespace: row.tablespace,
     connection_limit: Number(row.d['datconnlimit']),
+    ...(row.d['datistemplate'] === true ? { template: true } : {}),
     ...(row.acl === null ? {} : { acl: row.acl }),
     settings: row.settings.flatMap(({ role, config }) =>
       config.map((item) => ({

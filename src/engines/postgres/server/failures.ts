@@ -89,6 +89,8 @@ function stateHint(state: string | undefined, detail: string): string {
   if (state === '3D000') return 'list the databases: psql -l';
   if (state === '42501' && /\bCONNECT\b/.test(detail))
     return 'let the role into the database: GRANT CONNECT ON DATABASE … TO the role';
+  if (/not currently accepting connections/.test(detail))
+    return 'let connections in: ALTER DATABASE … ALLOW_CONNECTIONS true';
   if (state === '42501') return 'grant the role what it lacks: GRANT pg_read_all_data TO the role';
   if (state === '57P03') return 'the server is starting up or shutting down: try again later';
   if (state === '55P03')

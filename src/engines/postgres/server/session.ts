@@ -29,6 +29,12 @@ export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** Lets a role do what another one may. A grant that is there keeps what it lacks unless that is said (16 and newer). */
+export function grantRole(of: string, to: string, serverVersionNum: number): string {
+  const options = serverVersionNum >= 160_000 ? ' WITH INHERIT TRUE, SET TRUE' : '';
+  return `GRANT ${identifier(of)} TO ${identifier(to)}${options}`;
+}
+
 /** The driver's own socket, which its types do not mention. TLS puts another one into its place. */
 interface Wired {
   readonly connection: {

@@ -1,0 +1,65 @@
+import { shellWord } from '../shell-word.ts';
+import type { Finding } from './health.ts';
+
+/** What is marked as dguard's own on a server, beside a target. */
+export interface Leftover {
+  readonly name: string;
+  readonly role: string;
+  /** The database that it is to be, or was. */
+  readonly target: string;
+  readonly inUse: boolean;
+  readonly backupId: string;
+}
+
+/** Whose leftovers are looked for. */
+export interface Owned {
+  /** What is looked at now; none: all of its server. */
+  readonly targets: readonly string[];
+  /** What else the datasource has, which is looked at for itself. */
+  readonly others?: readonly string[] | undefined;
+  readonly datasource: string;
+}
+
+/**
+ * In words, what a killed restore to another database of this server left: only a command that names that one takes it
+ * away, and nobody may ever give it.
+ */
+export function leftElsewhere(marked: readonly Leftover[], owned: Owned): string[] {
+  return marked
+    .filter((one) => one.role === 'new' && !one.inUse && !isOwn(one, owned))
+    .map(
+      ({ name, target, backupId }) =>
+        `${name} was left by an interrupted restore${backupId === '' ? '' : ` of ${backupId}`} to ${target}, and takes room; to remove it: ${elsewhereLine(owned, target)}`,
+    );
+}
+
+/** What nobody works on any more, and the command that removes it. */
+export function leftoverFindings(
+  marked: readonly Leftover[],
+  owned: Owned,
+  job: string | undefined,
+): Finding[] {
+  return marked
+    .filter((one) => one.role !== 'undo' && !one.inUse && (one.role === 'new' || isOwn(one, owned)))
+    .map((one) => {
+      const by = one.role === 'scratch' ? 'test restore' : 'restore';
+      const own = isOwn(one, owned);
+      const line = own ? ownLine(job) : elsewhereLine(owned, one.target);
+      return {
+        severity: 'warning',
+        topic: 'leftovers',
+        subject: one.name,
+        message: `an interrupted ${by}${own ? '' : ` to ${one.target}`} left it`,
+        ...(line === undefined ? {} : { fix: { by: 'shell', lines: [line] } }),
+      };
+    });
+}
+
+const isOwn = ({ target }: Leftover, { targets, others }: Owned) =>
+  targets.length === 0 || targets.includes(target) || others?.includes(target) === true;
+
+const ownLine = (job: string | undefined) =>
+  job === undefined ? undefined : `dguard restore ${shellWord(job)} --recover`;
+
+const elsewhereLine = ({ datasource }: Owned, target: string) =>
+  `dguard restore --recover --to ${shellWord(datasource)} --to-database ${shellWord(target)}`;
