@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import nodePath from 'node:path';
 import { errnoOf } from '../errors.ts';
 import type { Env } from './interpolate.ts';
@@ -21,8 +21,8 @@ export async function readWithFacts(path: string): Promise<ReadFile | string> {
     try {
       const stat = await handle.stat();
       if (stat.isDirectory()) return 'is a folder, not a file';
-      if (stat.size > MAX_BYTES) return 'is far too large for what it should be';
-      const bytes = await handle.readFile();
+      const bytes = await readUpTo(handle, MAX_BYTES + 1);
+      if (bytes.length > MAX_BYTES) return 'is far too large for what it should be';
       const regular = stat.isFile() && process.platform !== 'win32';
       return { path, bytes, mode: regular ? stat.mode & 0o777 : undefined, owner: stat.uid };
     } finally {
@@ -34,6 +34,19 @@ export async function readWithFacts(path: string): Promise<ReadFile | string> {
     if (reason === 'EACCES' || reason === 'EPERM') return 'may not be read by this user';
     return `cannot be read (${reason ?? 'unknown reason'})`;
   }
+}
+
+/** All of a file, or its first bytes: of a pipe or a device no size is known, and some never end. */
+async function readUpTo(handle: FileHandle, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  while (length < limit) {
+    const { bytesRead, buffer } = await handle.read({ buffer: Buffer.alloc(64 * 1024), position: null });
+    if (bytesRead === 0) break;
+    chunks.push(buffer.subarray(0, bytesRead));
+    length += bytesRead;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** What is wrong with a file's permissions: others can write it. */

@@ -133,5 +133,5 @@ function mapOf(key: string, value: Tree): TreeMap {
   return map;
 }
 
-const isText = (value: Tree): value is string => typeof value === 'string' && value !== '';
+const isText = (value: Tree): value is string => typeof value === 'string' && value.trim() !== '';
 const isScalar = (value: Tree): boolean => value !== null && typeof value !== 'object';

@@ -1,4 +1,5 @@
 import { DguardError } from '../errors.ts';
+import { plainText } from '../plain-text.ts';
 import type { NotificationConfig } from './types/notifications.ts';
 
 /** Where something stands; line and column count from 1. */
@@ -46,7 +47,10 @@ export function usableNotifications(error: unknown): readonly NotificationConfig
 export function formatProblem(problem: ConfigProblem): string {
   const { position, path, message, hint } = problem;
   const place = position === undefined ? '' : `${position.file}:${position.line}:${position.column}: `;
-  return `${place}${path === '' ? '' : `${path}: `}${message}${hint === undefined ? '' : ` (${hint})`}`;
+  // A key may hold anything, and a terminal would obey it.
+  return plainText(
+    `${place}${path === '' ? '' : `${path}: `}${message}${hint === undefined ? '' : ` (${hint})`}`,
+  );
 }
 
 /** The one error for all problems; `config_unsafe` if any of them is that. Warnings are left out. */

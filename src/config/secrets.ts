@@ -70,7 +70,9 @@ async function readPlace(
     return typeof place.value === 'string' && place.value !== '' ? Buffer.from(place.value) : undefined;
   }
   if (place.from === 'file') {
-    if (typeof place.value !== 'string' || place.value === '') return undefined;
+    // Not a path at all: the schema has said so.
+    if (typeof place.value !== 'string' || place.value.trim() === '' || place.value.includes('\0'))
+      return undefined;
     const file = await readWithFacts(place.value);
     if (typeof file === 'string') {
       report(`${place.value} ${file}`);

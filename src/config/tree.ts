@@ -47,6 +47,8 @@ const MAX_DEPTH = 100;
 const NO_ANCHOR =
   'a value that begins with * is an alias, and this one names no anchor; put a text in quotes';
 
+const NO_MERGE = 'merge keys (<<) are not read: write the keys out, or give a whole mapping an anchor';
+
 /** Parses one YAML text. Problems name positions and never quote the text, which may hold secrets. */
 export function parseTree(text: string, file: string): ParsedTree {
   const marks = createMarks();
@@ -112,6 +114,7 @@ export function parseTree(text: string, file: string): ParsedTree {
       // The source, not the value: `2024` and `yes` are names here.
       // zod passes over this one without a word.
       if (isScalar(key) && sourceOf(key) === '__proto__') fail('__proto__ is no key that can be used', at);
+      else if (isScalar(key) && sourceOf(key) === '<<') fail(NO_MERGE, at);
       else if (isScalar(key)) map[sourceOf(key)] = convert(value, [...path, sourceOf(key)], at);
       else fail('a key must be plain text', at);
     }

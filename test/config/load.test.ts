@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is what is tested
+
 import { writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { configProblems, usableNotifications } from '../../src/config/problems.ts';
+import { configProblems, formatProblem, usableNotifications } from '../../src/config/problems.ts';
 import type { PostgresConfig } from '../../src/config/types/datasources.ts';
 import { folderWith, load, problemsOf, yamlWith } from './fixture.ts';
 
@@ -19,6 +20,10 @@ describe('YAML', () => {
     ['a: 1\na: 2\n', '2:1 : this key stands here twice'],
     ['jobs:\n  p: {}\n  p: {}\n', '3:3 : this key stands here twice'],
     ['version: 1\n? [a, b]\n: x\n', '2:3 : a key must be plain text'],
+    [
+      'version: 1\njobs: {a: &a {b: c}, d: {<<: *a}}\n',
+      '2:26 : merge keys (<<) are not read: write the keys out, or give a whole mapping an anchor',
+    ],
     ['version: 1\njobs: &a {x: *a}\n', '2:11 : an alias holds itself'],
   ])('refuses %j', async (yaml, expected) => expect(await problemsOf(yaml)).toEqual([expected]));
 
@@ -34,6 +39,21 @@ describe('YAML', () => {
     const problems = await problemsOf(yaml);
     expect(problems.length).toBeGreaterThan(0);
     expect(problems.join()).toMatch(/is no valid YAML/);
+  });
+
+  it('what never ends is too large, what is no text is told', async () => {
+    const at = '2:1 include: ';
+    expect(await problemsOf('version: 1\ninclude: /dev/zero\n')).toEqual([
+      `${at}/dev/zero is far too large for what it should be`,
+    ]);
+  });
+
+  it('a line about a problem holds nothing that a terminal obeys', async () => {
+    const file = { file: '/a', line: 1, column: 1 };
+    const path = 'jobs.x\u001b[31m\n';
+    expect(formatProblem({ severity: 'invalid', position: file, path, message: 'no' })).toBe(
+      '/a:1:1: jobs.x\ufffd[31m\ufffd: no',
+    );
   });
 
   // The parser's recursion ends in a regular expression, where V8 kills the process.

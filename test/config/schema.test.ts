@@ -36,6 +36,22 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
     { datasource: 'type: files, source_path: x, excludePatterns: y' },
     'datasources.d.excludePatterns: is no key that is known here (did you mean exclude_patterns?)',
   ],
+  ['a blank path', { destination: 'type: local, path: "  "' }, 'destinations.l.path: must not be blank'],
+  [
+    'a path with the line break of the file that it came from',
+    { datasource: 'type: sqlite, file_path: "/srv/a.db\\n"' },
+    'datasources.d.file_path: must not begin or end with a line break (a variable or a file may have brought it)',
+  ],
+  [
+    'a path that no system has',
+    { datasource: 'type: postgres, host: h, database: x, password_file: "a\\0b"' },
+    'datasources.d.password_file: must not hold a NUL byte',
+  ],
+  [
+    'a host of two lines',
+    { datasource: 'type: mysql, database: x, host: "a\\nb"' },
+    'datasources.d.host: must be a host name or address alone',
+  ],
   ['a missing path', { datasource: 'type: sqlite' }, 'datasources.d.file_path: is required'],
   [
     'no source path',

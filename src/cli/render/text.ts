@@ -1,3 +1,5 @@
+export { plainText } from '../../plain-text.ts';
+
 /** Sizes, durations and control characters as people read them. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
@@ -19,9 +21,4 @@ export function durationText(ms: number): string {
   return minutes < 60
     ? `${minutes} min ${Math.round((ms % 60_000) / 1000)} s`
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-/** Text from a destination without what could steer a terminal. */
-export function plainText(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, '\ufffd');
 }

@@ -19,7 +19,9 @@ const common = {
 
 const network = {
   ...common,
-  host: text().optional(),
+  host: text()
+    .refine((value) => !/\s/.test(value), 'must be a host name or address alone')
+    .optional(),
   port: port().optional(),
   database: list(text(), 1).optional(),
   username: text().optional(),

@@ -48,16 +48,34 @@ type SecretShape<N extends string> = { [K in N | `${N}_file`]: z.ZodOptional<z.Z
 /** The three keys of a secret, all optional; `secretRules` holds that at most one is given. */
 export function secret<const N extends string>(name: N, form: SecretForm = 'text'): SecretShape<N> {
   return {
-    [name]: field(text(), { kind: 'secret', name, form }).optional(),
+    [name]: field(anyText(), { kind: 'secret', name, form }).optional(),
     [`${name}_file`]: field(text(), { kind: 'secret_file', name, form }).optional(),
-    [`${name}_command`]: field(z.array(text()).min(1), { kind: 'secret_command', name, form }).optional(),
+    [`${name}_command`]: field(z.array(argument()).min(1), { kind: 'secret_command', name, form }).optional(),
   } as unknown as SecretShape<N>;
 }
 
 /** A secret without `_file` and `_command`: a value of a mapping whose keys are free. */
 export const secretValue = (): z.ZodString => field(line(), { kind: 'secret', name: '', form: 'text' });
 
-export const text = (): z.ZodString => z.string().min(1);
+/** Whatever it holds: a secret. */
+const anyText = (): z.ZodString => z.string().min(1);
+/** A name, a path, a word. Blanks alone, and the line break of a file or a variable at its end, are slips. */
+export const text = (): z.ZodString =>
+  z
+    .string()
+    .min(1, { abort: true })
+    .refine((value) => value.trim() !== '', { message: 'must not be blank', abort: true })
+    .refine((value) => !value.includes('\0'), { message: 'must not hold a NUL byte', abort: true })
+    .refine(
+      (value) => !/^[\r\n]|[\r\n]$/.test(value),
+      'must not begin or end with a line break (a variable or a file may have brought it)',
+    );
+/** What a program is given, or a shell reads: no NUL byte can be. */
+const argument = (): z.ZodString =>
+  z
+    .string()
+    .min(1, { abort: true })
+    .refine((value) => !value.includes('\0'), 'must not hold a NUL byte');
 /** Text that ends up in a header or on a line of its own. */
 export const line = (): z.ZodString => z.string().regex(/^[^\r\n\0]+$/, 'must be one line of text');
 export const path = (): z.ZodString => field(text(), { kind: 'path' });
@@ -81,14 +99,14 @@ export const sslMode = () =>
     no: 'disable',
   });
 
-export const commandWords = () => field(z.array(text()), { kind: 'command' });
+export const commandWords = () => field(z.array(argument()), { kind: 'command' });
 export const commandPaths = () => list(field(text(), { kind: 'command_path' }));
 
 /** A program to run: text for `sh -c`, or a program and its arguments. */
 export const hookCommand = () =>
   field(
     z.union(
-      [text(), z.array(text()).min(1)],
+      [argument(), z.array(argument()).min(1)],
       'must be a command as text, or a list of program and arguments',
     ),
     {
