@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import type { ConnectionOptions, SslOptions } from 'mysql2';
 import { abortError, errorText, throwIfAborted } from '../../../errors.ts';
 import { type RowEncoder, type RowStream, type RowStreamOptions, streamRows } from '../rows/row-stream.ts';
@@ -42,6 +43,22 @@ interface Wired {
   readonly stream: Socket;
 }
 
+/** How the driver turns to TLS, before it sends a password; its types do not mention that. */
+interface Secured {
+  startTLS(onSecure: (error?: Error) => void): void;
+  readonly stream: TLSSocket;
+}
+
+/**
+ * The driver holds a certificate against the name that it sends to the server: none where that is called by its
+ * address, and Node takes the certificate for `localhost`'s then.
+ */
+function checkAddress(driver: Secured, address: string): void {
+  const startTls = driver.startTLS.bind(driver);
+  driver.startTLS = (onSecure) =>
+    startTls((error) => onSecure(error ?? checkServerIdentity(address, driver.stream.getPeerCertificate())));
+}
+
 /** Opens a session by the driver. Throws the driver's errors; an abort breaks the connection. */
 export async function openSession(
   connection: Connection,
@@ -66,6 +83,8 @@ export async function openSession(
       connectAttributes: { program_name: 'dguard' },
     };
     const opened = mysql.createConnection(options);
+    if (ssl !== undefined && connection.ssl === 'verify-full' && isIP(connection.host ?? ''))
+      checkAddress(opened as unknown as Secured, connection.host!);
     // A connection that breaks while nothing is asked fails the next query, not the process.
     opened.on('error', () => {});
     // A server that says nothing would keep an abort waiting for as long as it may take to connect.
@@ -163,7 +182,7 @@ async function sslOptions(connection: Connection): Promise<SslOptions | undefine
   const checks = connection.ssl.startsWith('verify');
   return {
     rejectUnauthorized: checks,
-    verifyIdentity: connection.ssl === 'verify-full',
+    verifyIdentity: connection.ssl === 'verify-full' && !isIP(connection.host ?? ''),
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
