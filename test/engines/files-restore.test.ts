@@ -139,6 +139,30 @@ describe('the target', () => {
     expect(fs.readdirSync(root)).toEqual(['app']);
   });
 
+  it('that was an empty folder, and in which something came up meanwhile, is kept for undo', async () => {
+    const came = join(root, 'app/came');
+    fs.mkdirSync(join(root, 'app'));
+    const whole = content();
+    const { undo } = await filesEngine.restore(
+      {
+        ...whole,
+        async *readAll(wanted) {
+          fs.writeFileSync(came, 'theirs');
+          yield* whole.readAll(wanted);
+        },
+      },
+      restoreRequest(),
+    );
+    expect(fs.readdirSync(join(root, 'app'))).toEqual(['new']);
+    expect(fs.readFileSync(join(undo!, 'data/came'), 'utf8')).toBe('theirs');
+    const at = new Date('2026-05-05T05:05:05Z');
+    const request = { ...restoreRequest({ toPath: join(root, 'app') }), now: () => at };
+    await filesEngine.swaps!.undo(request);
+    expect(fs.readFileSync(came, 'utf8')).toBe('theirs');
+    // What is kept now was replaced by the undo.
+    expect((await filesEngine.swaps!.undoCopies(request)).map(({ createdAt }) => createdAt)).toEqual([at]);
+  });
+
   it('is refused when it is not empty and --overwrite is not given', async () => {
     fs.mkdirSync(join(root, 'app'));
     fs.writeFileSync(join(root, 'app/old'), 'old');
@@ -316,6 +340,12 @@ describe('a restore that stops', () => {
     fs.writeFileSync(markFile, JSON.stringify(mark));
     expect(await filesEngine.swaps!.undoCopies(request)).toEqual([]);
     mark.members[0].folder = undo;
+    // Nor one of another kind, or whose list of folders is not whole.
+    for (const wrong of [{ dguard: 'another' }, { members: [...mark.members, { target: 1 }] }]) {
+      fs.writeFileSync(markFile, JSON.stringify({ ...mark, ...wrong }));
+      expect(await filesEngine.swaps!.undoCopies(request)).toEqual([]);
+      expect(await filesEngine.swaps!.recover(request)).toEqual([]);
+    }
     fs.writeFileSync(markFile, JSON.stringify(mark));
     expect(await filesEngine.swaps!.undoCopies(request)).toHaveLength(1);
     if (!isRoot) return;

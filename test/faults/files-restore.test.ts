@@ -298,6 +298,26 @@ for (const [name, scene] of Object.entries(SCENES)) {
   });
 }
 
+it('what came up where something was away is not written over when that is taken back', async () => {
+  const place = join(root, 'c');
+  const content = memoryContent([file('c')], [{ path: place, entry: 'c', kind: 'file' }]);
+  const request = () => restoreRequest({ source: filesSource({ source_path: [place] }), overwrite: true });
+  const restore = () => filesEngine.restore(content, request());
+  fs.writeFileSync(place, 'old');
+  const { trace } = await traceCalls(restore);
+  const away = trace.find(({ name, path }) => name === 'rename' && path === place)!.at;
+  await filesEngine.swaps!.undo(request());
+  await filesEngine.swaps!.dropUndo(request(), 0);
+  await withFault('die', away + 1, restore);
+  expect(fs.existsSync(place)).toBe(false);
+  fs.writeFileSync(place, 'came up');
+  await expect(filesEngine.swaps!.recover(request())).rejects.toMatchObject({ code: 'target_refused' });
+  expect(fs.readFileSync(place, 'utf8')).toBe('came up');
+  fs.unlinkSync(place);
+  await filesEngine.swaps!.recover(request());
+  expect(fs.readFileSync(place, 'utf8')).toBe('old');
+});
+
 it('a death while an interruption is taken back loses nothing', async () => {
   const scene = SCENES['a merge that deletes what the backup does not hold']!;
   let count = 0;
