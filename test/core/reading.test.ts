@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { holdReadLease } from '../../src/core/reading.ts';
+import type { Storage } from '../../src/storages/types.ts';
 import { makeWorld, objectsOf } from './world.ts';
 
 /** Two backups, of which the older one is being read, and what would prune it. */
@@ -50,12 +51,42 @@ describe('a reading lease', () => {
       }
       world.at('2026-03-02T16:00:00Z');
       expect((await prune()).removed).toEqual([]);
-      // One that is just being said is taken away too.
-      vi.advanceTimersByTime(60 * 60 * 1000);
       await lease.release();
-      await new Promise((done) => setImmediate(done));
       expect(await said()).toBe(0);
       expect((await prune()).removed).toEqual([oldId]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('that is just being said anew when the reader ends is taken away too', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const { world, lease } = await readingOldOfTwo();
+      await lease.release();
+      const { entries } = await world.catalog();
+      let open = () => {};
+      let gate: Promise<void> | undefined;
+      const storage: Storage = {
+        ...world.storage,
+        put: async (...args) => {
+          await gate;
+          return world.storage.put(...args);
+        },
+      };
+      const copy = { ...entries[1]!, destination: world.destination(storage) };
+      const slow = await holdReadLease(copy, [copy], 'restore', world.runtime);
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      vi.advanceTimersByTime(60 * 60 * 1000);
+      const ended = slow.release();
+      // Whatever does not wait for that one is done by now.
+      for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+      open();
+      await ended;
+      for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+      expect((await objectsOf(world.storage)).filter(({ key }) => key.includes('/lease-read-'))).toEqual([]);
     } finally {
       vi.useRealTimers();
     }
