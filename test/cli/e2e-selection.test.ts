@@ -190,6 +190,14 @@ describe('--type, --tag, --to, --all, --dry-run', () => {
       expect(run.code, run.stderr).toBe(0);
       expect(run.stdout).toContain('here');
     }
+    for (const to of ['nosuch', './nosuch', 'constructor', '__proto__']) {
+      for (const more of [['--dry-run'], []]) {
+        const refused = await space.run('backup', 'files', '--to', to, ...more);
+        expect(refused.code, refused.stderr).toBe(2);
+        expect(refused.stderr).not.toContain('report what it prints');
+      }
+    }
+    expect((await space.run('backup', 'files', '--to', 'there', '--dry-run')).code).toBe(0);
     expect(describeTree(space.folder)).toEqual(before);
   });
 });

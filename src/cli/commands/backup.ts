@@ -74,7 +74,9 @@ export async function backupCommand(
   return status;
 }
 
-function dryRun(context: Context, jobs: readonly JobConfig[], options: Options): number {
+async function dryRun(context: Context, jobs: readonly JobConfig[], options: Options): Promise<number> {
+  // Nothing is read or written there: a name that means nothing is refused here too.
+  if (options.to !== undefined) await openDestination(context, options.to);
   const plan = jobs.map(({ name, datasources, destinations, type }) => ({
     job: name,
     datasources,
