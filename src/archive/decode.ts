@@ -13,13 +13,22 @@ export interface Need<T> {
   readonly uses: readonly T[];
 }
 
-const REQUEST_BYTES = 2 * 1024 * 1024;
+/** How far ahead blocks are read and decoded. */
+interface Ahead {
+  /** Of one request. */
+  readonly requestBytes: number;
+  /** Read and not yet decoded; more is memory of its own. */
+  readonly ringBytes: number;
+  /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
+  readonly windowBlocks: number;
+}
+
+const MiB = 1024 * 1024;
+const AHEAD: Ahead = { requestBytes: 2 * MiB, ringBytes: 12 * MiB, windowBlocks: 6 };
+/** Blocks that nobody wants take no room once they are decoded. */
+const AHEAD_UNWANTED: Ahead = { requestBytes: 4 * MiB, ringBytes: 20 * MiB, windowBlocks: 14 };
 /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
-const REQUEST_PLAIN_BYTES = 8 * 1024 * 1024;
-/** Read and not yet decoded; more is memory of its own. */
-const RING_BYTES = 6 * REQUEST_BYTES;
-/** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
-const WINDOW_BLOCKS = 6;
+const REQUEST_PLAIN_BYTES = 8 * MiB;
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
@@ -50,8 +59,9 @@ async function* decodeAll<T>(
   signal?: AbortSignal,
 ): AsyncGenerator<{ need: Need<T>; block: HashedBlock }> {
   const window: { need: Need<T>; block: Promise<HashedBlock>; read?: () => void }[] = [];
-  const ring = createRing(RING_BYTES);
-  for await (const group of groupNeighbours(needs)) {
+  const { requestBytes, ringBytes, windowBlocks } = wanted ? AHEAD : AHEAD_UNWANTED;
+  const ring = createRing(ringBytes);
+  for await (const group of groupNeighbours(needs, requestBytes)) {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
     const length = last.offset + last.stored - first.offset;
@@ -65,7 +75,7 @@ async function* decodeAll<T>(
       block.catch(() => {});
       window.push({ need, block, ...(room && need.place === last && { read: ring.giveBack }) });
     }
-    while (window.length > WINDOW_BLOCKS) yield* oldest();
+    while (window.length > windowBlocks) yield* oldest();
   }
   while (window.length > 0) yield* oldest();
 
@@ -140,7 +150,10 @@ function objectsOf({ link, artifact, offset, stored }: BlockPlace): string {
   return `${link.backup.folder}/${names.join(' and ') || artifact}`;
 }
 
-async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerator<Need<T>[]> {
+async function* groupNeighbours<T>(
+  needs: AsyncIterable<Need<T>>,
+  requestBytes: number,
+): AsyncGenerator<Need<T>[]> {
   let group: Need<T>[] = [];
   let bytes = 0;
   let plainBytes = 0;
@@ -152,7 +165,7 @@ async function* groupNeighbours<T>(needs: AsyncIterable<Need<T>>): AsyncGenerato
       last.link === next.link &&
       last.artifact === next.artifact &&
       last.offset + last.stored === next.offset &&
-      bytes + next.stored <= REQUEST_BYTES &&
+      bytes + next.stored <= requestBytes &&
       plainBytes + next.length <= REQUEST_PLAIN_BYTES;
     if (group.length > 0 && !adjacent) {
       yield group;
