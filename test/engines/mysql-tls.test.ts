@@ -81,5 +81,15 @@ describeWithCommands(['openssl'], 'mysql: TLS', () =>
       const health = await mysqlEngine.probe(source({ host: 'localhost' }));
       expect(health).toMatchObject({ status: 'ok' });
     });
+
+    it('says what to do where only the dump tool does not believe it', async () => {
+      await show('name');
+      expect(await mysqlEngine.probe(source({ ssl: 'verify-ca' }))).toMatchObject({ status: 'ok' });
+      const error = await errorOf(backUp(source({ ssl: 'verify-ca' })));
+      expect(error).toMatchObject({
+        code: 'source_failed',
+        hint: expect.stringContaining('call the server by a name of it (host)'),
+      });
+    });
   }),
 );
