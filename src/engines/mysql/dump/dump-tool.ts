@@ -169,7 +169,7 @@ function explained(error: unknown, subject: string): unknown {
 const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
   // MariaDB's tools of 10.11 look at the name under verify-ca, and at an authority that is given under require, too.
   [
-    /\b2026\b|TLS\/SSL error|SSL connection error/,
+    /\berror:? 2026\b|TLS\/SSL error|SSL connection error/i,
     'source_failed',
     "the dump tool does not believe the server's certificate: call the server by a name of it (host), and give the authority that signed it (ssl_ca), or none with ssl: require",
   ],
