@@ -1,4 +1,4 @@
-import { constants, openSync } from 'node:fs';
+import { constants, openSync, statfsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { errnoOf } from './errors.ts';
 
@@ -11,8 +11,17 @@ const freeRooms: Buffer[] = [];
 
 /** Memory that begins at a multiple of 64 KiB, as only WebAssembly's is sure to. Used again after `giveBackRoom`. */
 export function takeRoom(): Buffer {
+  return freeRooms.pop() ?? makeRoom();
+}
+
+function makeRoom(): Buffer {
   const pages = ROOM_BYTES / DIRECT_BYTES;
-  return freeRooms.pop() ?? Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  try {
+    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  } catch {
+    // It takes 10 GiB of address space, which may be limited (ulimit -v). Direct writes from elsewhere are refused.
+    return Buffer.allocUnsafeSlow(ROOM_BYTES);
+  }
 }
 
 export function giveBackRoom(room: Buffer): void {
@@ -34,12 +43,21 @@ export function refusesDirect(error: unknown): boolean {
   return ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '');
 }
 
-/** As `openDirect`. */
-export function openDirectSync(file: string | Buffer): number | undefined {
-  const { O_DIRECT, O_NOFOLLOW, O_WRONLY } = constants;
+/** statfs(2)'s: mounts that may take only one write after the other, and one that compresses only what is cached. */
+const FUSE = 0x65735546;
+const BTRFS = 0x9123683e;
+
+/**
+ * The very file of a descriptor once more, whatever its path leads to by now; as `openDirect`. Undefined, too, where
+ * direct writes do harm to files of users.
+ */
+export function openDirectAgain(fd: number): number | undefined {
+  const { O_DIRECT, O_WRONLY } = constants;
   if (O_DIRECT === undefined) return undefined;
+  const file = `/proc/self/fd/${fd}`;
   try {
-    return openSync(file, O_WRONLY | O_NOFOLLOW | O_DIRECT);
+    if ([FUSE, BTRFS].includes(statfsSync(file).type)) return undefined;
+    return openSync(file, O_WRONLY | O_DIRECT);
   } catch {
     return undefined;
   }

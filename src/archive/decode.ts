@@ -15,8 +15,10 @@ export interface Need<T> {
 
 /** How far ahead blocks are read and decoded. */
 interface Ahead {
-  /** Of one request. */
+  /** Of one request, as stored. */
   readonly requestBytes: number;
+  /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
+  readonly plainBytes: number;
   /** Read and not yet decoded; more is memory of its own. */
   readonly ringBytes: number;
   /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
@@ -24,11 +26,14 @@ interface Ahead {
 }
 
 const MiB = 1024 * 1024;
-const AHEAD: Ahead = { requestBytes: 2 * MiB, ringBytes: 12 * MiB, windowBlocks: 6 };
+const AHEAD: Ahead = { requestBytes: 2 * MiB, plainBytes: 8 * MiB, ringBytes: 12 * MiB, windowBlocks: 6 };
 /** Blocks that nobody wants take no room once they are decoded. */
-const AHEAD_UNWANTED: Ahead = { requestBytes: 4 * MiB, ringBytes: 20 * MiB, windowBlocks: 14 };
-/** What one request decodes to at the most: blocks of zeros are tiny as stored. */
-const REQUEST_PLAIN_BYTES = 8 * MiB;
+const AHEAD_UNWANTED: Ahead = {
+  requestBytes: 8 * MiB,
+  plainBytes: 64 * MiB,
+  ringBytes: 24 * MiB,
+  windowBlocks: 14,
+};
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
@@ -59,9 +64,11 @@ async function* decodeAll<T>(
   signal?: AbortSignal,
 ): AsyncGenerator<{ need: Need<T>; block: HashedBlock }> {
   const window: { need: Need<T>; block: Promise<HashedBlock>; read?: () => void }[] = [];
-  const { requestBytes, ringBytes, windowBlocks } = wanted ? AHEAD : AHEAD_UNWANTED;
-  const ring = createRing(ringBytes);
-  for await (const group of groupNeighbours(needs, requestBytes)) {
+  const ahead = wanted ? AHEAD : AHEAD_UNWANTED;
+  /** Of requests whose blocks are not all delivered. */
+  let aheadBytes = 0;
+  const ring = createRing(ahead.ringBytes);
+  for await (const group of groupNeighbours(needs, ahead)) {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
     const length = last.offset + last.stored - first.offset;
@@ -73,9 +80,17 @@ async function* decodeAll<T>(
       const start = place.offset - first.offset;
       const block = request.then((read) => decode(place, read.subarray(start, start + place.stored), wanted));
       block.catch(() => {});
-      window.push({ need, block, ...(room && need.place === last && { read: ring.giveBack }) });
+      const read = () => {
+        aheadBytes -= length;
+        if (room) ring.giveBack();
+      };
+      window.push({ need, block, ...(need.place === last && { read }) });
     }
-    while (window.length > windowBlocks) yield* oldest();
+    aheadBytes += length;
+    // Only threads give a decoded block's memory back at once.
+    const { windowBlocks } = first.link.codec.decompressHashed ? ahead : AHEAD;
+    while (window.length > windowBlocks || (window.length > 1 && aheadBytes > ahead.ringBytes))
+      yield* oldest();
   }
   while (window.length > 0) yield* oldest();
 
@@ -152,7 +167,7 @@ function objectsOf({ link, artifact, offset, stored }: BlockPlace): string {
 
 async function* groupNeighbours<T>(
   needs: AsyncIterable<Need<T>>,
-  requestBytes: number,
+  { requestBytes, plainBytes: maxPlainBytes }: Ahead,
 ): AsyncGenerator<Need<T>[]> {
   let group: Need<T>[] = [];
   let bytes = 0;
@@ -166,7 +181,7 @@ async function* groupNeighbours<T>(
       last.artifact === next.artifact &&
       last.offset + last.stored === next.offset &&
       bytes + next.stored <= requestBytes &&
-      plainBytes + next.length <= REQUEST_PLAIN_BYTES;
+      plainBytes + next.length <= maxPlainBytes;
     if (group.length > 0 && !adjacent) {
       yield group;
       group = [];

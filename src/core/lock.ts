@@ -119,8 +119,9 @@ async function makeLockFolder(folder: string): Promise<void> {
 
 /** Not the lock of who took it after this one was unlocked by force. */
 async function removeOwn(path: string, holder: LockHolder): Promise<void> {
-  const current = await readFile(path, 'utf8').catch(() => '');
-  if (current === textOf(holder)) await unlink(path).catch(() => undefined);
+  const own = textOf(holder);
+  // One that cannot be read is ours as far as anybody knows.
+  if ((await readFile(path, 'utf8').catch(() => own)) === own) await unlink(path).catch(() => undefined);
 }
 
 function textOf(holder: LockHolder): string {

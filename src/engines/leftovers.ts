@@ -22,9 +22,19 @@ export interface Owned {
 
 /**
  * In words, what a killed restore to another database of this server left: only a command that names that one takes it
- * away, and nobody may ever give it.
+ * away, and nobody may ever give it. Nothing of a source that looks after all databases; what cannot be listed now is
+ * told another time.
  */
-export function leftElsewhere(marked: readonly Leftover[], owned: Owned): string[] {
+export async function leftElsewhere(
+  list: () => Promise<readonly Leftover[]>,
+  source:
+    | { readonly name: string; readonly options: { database: readonly string[]; all_databases: boolean } }
+    | undefined,
+  targets: readonly string[],
+): Promise<string[]> {
+  if (source === undefined || source.options.all_databases) return [];
+  const owned = { targets, others: source.options.database, datasource: source.name };
+  const marked = await list().catch(() => []);
   return marked
     .filter((one) => one.role === 'new' && !one.inUse && !isOwn(one, owned))
     .map(

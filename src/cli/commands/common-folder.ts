@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync, rmdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { DguardError, errorText } from '../../errors.ts';
+import { DguardError, errnoOf, errorText } from '../../errors.ts';
 import { folderOnDisk, makeFolders, missingFolders } from '../../folders.ts';
 
 /** The folder that several datasources are restored into, each to a place of its own. */
@@ -18,12 +18,13 @@ export interface CommonFolder {
 export function commonFolder(toPath: string | undefined, dryRun: boolean): CommonFolder {
   if (toPath === undefined) return { release: () => undefined };
   const folder = resolve(toPath);
+  const missing = missingFolders(folder);
   try {
     if (!dryRun) {
       const made = makeFolders(folder);
       return { release: () => removeEmpty(made) };
     }
-    const [outermost] = missingFolders(folder);
+    const [outermost] = missing;
     if (outermost === undefined) return { release: () => undefined };
     if (lstatSync(outermost, { throwIfNoEntry: false }) !== undefined) {
       throw new Error(`${outermost} is not a folder`);
@@ -31,6 +32,7 @@ export function commonFolder(toPath: string | undefined, dryRun: boolean): Commo
     accessSync(folderOnDisk(folder), constants.W_OK | constants.X_OK);
     return { toCome: folder, release: () => undefined };
   } catch (error) {
+    if (!dryRun) removeEmpty(missing);
     throw new DguardError('target_refused', `the folder cannot be made: ${errorText(error)}`, {
       operation: 'restore',
       subject: folder,
@@ -44,9 +46,9 @@ function removeEmpty(made: readonly string[]): void {
   for (const folder of [...made].reverse()) {
     try {
       rmdirSync(folder);
-    } catch {
-      // Something was restored into it.
-      return;
+    } catch (error) {
+      // Something was restored into it; or it was never made, those above it perhaps were.
+      if (errnoOf(error) !== 'ENOENT') return;
     }
   }
 }

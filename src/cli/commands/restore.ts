@@ -93,12 +93,13 @@ export async function restoreAll(
   const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
   const work = copies.map((copy) => {
     if (!copy.manifest) throw copy.error;
-    return { copy, manifest: copy.manifest, ...placeFor(copy, copies.length, config, options) };
+    const { manifest } = copy;
+    const present = presentNames(config, manifest);
+    return { copy, manifest, present, ...placeFor(copy, copies.length, config, options) };
   });
   const common = commonFolder(copies.length > 1 ? options.toPath : undefined, options.dryRun === true);
-  const pieces = work.map(({ copy, manifest, ...place }): Piece => {
+  const pieces = work.map(({ copy, manifest, present, ...place }): Piece => {
     const { id, job, created_at } = manifest;
-    const present = presentNames(config, manifest);
     return {
       name: present.datasource,
       what: id,

@@ -2,6 +2,7 @@ import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:f
 import { fsPath } from '../fs-paths.ts';
 import { corrupt } from './corrupt.ts';
 import type { TreeEntry } from './entry-check.ts';
+import { TAKES_NO_MORE } from './fs-calls.ts';
 import type { Metadata } from './metadata.ts';
 import type { WriteBehind } from './write-behind.ts';
 
@@ -32,7 +33,7 @@ export function openFileWriter(
 ): FileWriter {
   const fd = openSync(fsPath(path), WRITE_FLAGS, 0o600);
   const sparse = entry.sparse === true;
-  const large = !sparse && entry.size >= LARGE_BYTES ? behind.open(fd, fsPath(path)) : undefined;
+  const large = !sparse && entry.size >= LARGE_BYTES ? behind.open(fd) : undefined;
   let written = 0;
   let open = true;
 
@@ -87,6 +88,9 @@ function writeSparse(fd: number, position: number, bytes: Uint8Array): void {
 }
 
 function writeAll(fd: number, bytes: Uint8Array, from: number, to: number, position: number): void {
-  let at = from;
-  while (at < to) at += writeSync(fd, bytes, at, to - at, position + at - from);
+  for (let at = from; at < to; ) {
+    const count = writeSync(fd, bytes, at, to - at, position + at - from);
+    if (count === 0) throw new Error(TAKES_NO_MORE);
+    at += count;
+  }
 }

@@ -82,7 +82,11 @@ export async function stage(
       options.onProgress(sizeBytes, filesCount);
     }
   } finally {
-    writer?.abandon();
+    try {
+      writer?.abandon();
+    } catch {
+      // Of a file that lacks its end: an error is on its way.
+    }
     await behind.idle();
   }
   if (behind.full) await behind.ready();

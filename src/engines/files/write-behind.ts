@@ -2,20 +2,21 @@ import { closeSync, write } from 'node:fs';
 import {
   DIRECT_BYTES,
   giveBackRoom,
-  openDirectSync,
+  openDirectAgain,
   ROOM_BYTES,
   refusesDirect,
   takeRoom,
 } from '../../direct-io.ts';
 import { copyShared } from '../../threads.ts';
+import { TAKES_NO_MORE } from './fs-calls.ts';
 
 /** Writes large files beside this thread, a few pieces at a time, past the page cache where the system can. */
 export interface WriteBehind {
   /** A file that is open for writing, and empty. */
-  open(fd: number, path: string | Buffer): LargeFile;
-  /** As many writes as may be are under way, or something failed: `ready` is to be awaited. */
+  open(fd: number): LargeFile;
+  /** As much as may wait does, or something failed: `ready` is to be awaited. */
   readonly full: boolean;
-  /** Until one more write may begin. Throws the first failure, of whichever file. */
+  /** Until there is room for more. Throws the first failure, of whichever file. */
   ready(): Promise<void>;
   /** Until nothing uses any file any more. */
   idle(): Promise<void>;
@@ -31,11 +32,17 @@ export interface LargeFile {
   end(close: (whole: boolean) => void): void;
 }
 
-/** Each holds a room; together they keep the disk at work. */
-const MAX_WRITES = 4;
+/** Of all files; each holds a room. */
+const MAX_PIECES = 4;
+
+interface Piece {
+  readonly room: Buffer;
+  readonly length: number;
+  readonly position: number;
+}
 
 export function createWriteBehind(): WriteBehind {
-  let underWay = 0;
+  let pieces = 0;
   let failure: { readonly error: unknown } | undefined;
   let wake = () => {};
   const until = async (reached: () => boolean) => {
@@ -49,36 +56,40 @@ export function createWriteBehind(): WriteBehind {
     failure ??= { error };
   };
 
-  function open(fd: number, path: string | Buffer): LargeFile {
-    const direct = openDirectSync(path);
+  function open(fd: number): LargeFile {
+    const writeAll = createWriter(fd);
     let room: Buffer | undefined;
     let filled = 0;
     let position = 0;
-    let writes = 0;
     let whole = true;
     let over: (() => void) | undefined;
+    /** The first is being written: one after the other, as some file systems want it and all do it anyway. */
+    const waiting: Piece[] = [];
 
-    const begin = (room: Buffer, length: number, at: number) => {
-      underWay += 1;
-      writes += 1;
-      writeAll(fd, direct, room.subarray(0, length), at, (error) => {
-        underWay -= 1;
-        writes -= 1;
+    const next = () => {
+      const piece = waiting[0];
+      if (piece === undefined) return over?.();
+      const { room, length, position } = piece;
+      writeAll(room.subarray(0, length), position, (error) => {
+        waiting.shift();
+        pieces -= 1;
         giveBackRoom(room);
         if (error !== null) {
           whole = false;
           fail(error);
         }
-        if (writes === 0) over?.();
+        next();
         wake();
       });
     };
     const flush = () => {
       if (room === undefined) return;
-      begin(room, filled, position);
+      pieces += 1;
+      waiting.push({ room, length: filled, position });
       position += filled;
       room = undefined;
       filled = 0;
+      if (waiting.length === 1) next();
     };
     return {
       write(bytes) {
@@ -95,7 +106,7 @@ export function createWriteBehind(): WriteBehind {
         flush();
         over = () => {
           try {
-            if (direct !== undefined) closeSync(direct);
+            writeAll.close();
           } catch (error) {
             whole = false;
             fail(error);
@@ -106,7 +117,7 @@ export function createWriteBehind(): WriteBehind {
             fail(error);
           }
         };
-        if (writes === 0) over();
+        if (waiting.length === 0) over();
       },
     };
   }
@@ -114,38 +125,51 @@ export function createWriteBehind(): WriteBehind {
   return {
     open,
     get full() {
-      return underWay >= MAX_WRITES || failure !== undefined;
+      return pieces >= MAX_PIECES || failure !== undefined;
     },
     async ready() {
-      await until(() => underWay < MAX_WRITES || failure !== undefined);
+      await until(() => pieces < MAX_PIECES || failure !== undefined);
       if (failure !== undefined) throw failure.error;
     },
-    idle: () => until(() => underWay === 0),
+    idle: () => until(() => pieces === 0),
   };
 }
 
-/** Past the page cache as far as that goes: an odd end, and what a full disk does not take, cannot. */
-function writeAll(
-  fd: number,
-  direct: number | undefined,
-  bytes: Buffer,
-  position: number,
-  done: (error: NodeJS.ErrnoException | null) => void,
-): void {
-  const rest = (from: number) => {
-    if (from === bytes.length) return done(null);
+type Done = (error: Error | null) => void;
+
+/** Writes past the page cache as far as that goes: an odd end, and what a full disk does not take, cannot. */
+function createWriter(fd: number) {
+  const direct = openDirectAgain(fd);
+  let refused = direct === undefined;
+
+  function throughCache(bytes: Buffer, from: number, position: number, done: Done): void {
+    if (from === bytes.length) {
+      done(null);
+      return;
+    }
     write(fd, bytes, from, bytes.length - from, position + from, (error, count) => {
       if (error !== null) done(error);
-      else rest(from + count);
+      else if (count === 0) done(new Error(TAKES_NO_MORE));
+      else throughCache(bytes, from + count, position, done);
+    });
+  }
+
+  const writeAll = (bytes: Buffer, position: number, done: Done): void => {
+    const length = bytes.length - (bytes.length % DIRECT_BYTES);
+    if (direct === undefined || refused || length === 0) {
+      throughCache(bytes, 0, position, done);
+      return;
+    }
+    write(direct, bytes, 0, length, position, (error, count) => {
+      if (error === null) throughCache(bytes, count, position, done);
+      else if (refusesDirect(error)) {
+        refused = true;
+        throughCache(bytes, 0, position, done);
+      } else done(error);
     });
   };
-  const length = bytes.length - (bytes.length % DIRECT_BYTES);
-  if (direct === undefined || length === 0) {
-    rest(0);
-    return;
-  }
-  write(direct, bytes, 0, length, position, (error, count) => {
-    if (error !== null && !refusesDirect(error)) done(error);
-    else rest(error === null ? count : 0);
-  });
+  writeAll.close = () => {
+    if (direct !== undefined) closeSync(direct);
+  };
+  return writeAll;
 }

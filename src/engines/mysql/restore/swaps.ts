@@ -41,11 +41,7 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
       return [
         ...done,
         ...empty.map((name) => `removed ${name}, an empty one of an interrupted restore`),
-        ...leftElsewhere(await listMarked(session), {
-          targets,
-          others: request.source?.options.database,
-          datasource: request.source?.name ?? 'mysql',
-        }),
+        ...(await leftElsewhere(() => listMarked(session), request.source, targets)),
       ];
     }),
 

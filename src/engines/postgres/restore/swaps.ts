@@ -26,11 +26,7 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   recover: (request) =>
     withTargets(request, 'recover', async (admin, targets) => [
       ...(await removeLeft(admin, targets, 'new', 'an interrupted restore')),
-      ...leftElsewhere(await listMarked(admin), {
-        targets,
-        others: request.source?.options.database,
-        datasource: request.source?.name ?? 'postgres',
-      }),
+      ...(await leftElsewhere(() => listMarked(admin), request.source, targets)),
     ]),
 
   undoCopies: (request) =>
