@@ -17,8 +17,6 @@ export interface Need<T> {
 interface Ahead {
   /** Of one request, as stored. */
   readonly requestBytes: number;
-  /** What one request decodes to at the most: blocks of zeros are tiny as stored. */
-  readonly plainBytes: number;
   /** Read and not yet decoded; more is memory of its own. */
   readonly ringBytes: number;
   /** Decoded or being decoded at once: bounds memory, keeps the cores busy. */
@@ -26,14 +24,15 @@ interface Ahead {
 }
 
 const MiB = 1024 * 1024;
-const AHEAD: Ahead = { requestBytes: 2 * MiB, plainBytes: 8 * MiB, ringBytes: 12 * MiB, windowBlocks: 6 };
+const AHEAD: Ahead = { requestBytes: 2 * MiB, ringBytes: 12 * MiB, windowBlocks: 6 };
 /** Blocks that nobody wants take no room once they are decoded. */
 const AHEAD_UNWANTED: Ahead = {
-  requestBytes: 8 * MiB,
-  plainBytes: 64 * MiB,
-  ringBytes: 24 * MiB,
+  requestBytes: 4 * MiB,
+  ringBytes: 20 * MiB,
   windowBlocks: 14,
 };
+/** What one request decodes to at the most: blocks of zeros are tiny as stored. */
+const REQUEST_PLAIN_BYTES = 8 * MiB;
 
 /**
  * Reads, decodes and checks blocks: neighbours in one request, several decoded at once, delivered in the
@@ -167,7 +166,7 @@ function objectsOf({ link, artifact, offset, stored }: BlockPlace): string {
 
 async function* groupNeighbours<T>(
   needs: AsyncIterable<Need<T>>,
-  { requestBytes, plainBytes: maxPlainBytes }: Ahead,
+  { requestBytes }: Ahead,
 ): AsyncGenerator<Need<T>[]> {
   let group: Need<T>[] = [];
   let bytes = 0;
@@ -181,7 +180,7 @@ async function* groupNeighbours<T>(
       last.artifact === next.artifact &&
       last.offset + last.stored === next.offset &&
       bytes + next.stored <= requestBytes &&
-      plainBytes + next.length <= maxPlainBytes;
+      plainBytes + next.length <= REQUEST_PLAIN_BYTES;
     if (group.length > 0 && !adjacent) {
       yield group;
       group = [];
