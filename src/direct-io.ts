@@ -7,6 +7,9 @@ export const ROOM_BYTES = 2 * 1024 * 1024;
 /** A multiple of what open(2) asks of the offsets, lengths and addresses of such writes: sectors, pages, on some systems 64 KiB. */
 export const DIRECT_BYTES = 64 * 1024;
 
+/** Of a write that takes nothing: tried again it might take nothing for ever. */
+export const TAKES_NO_MORE = 'the file system takes no more bytes and gives no reason';
+
 const freeRooms: Buffer[] = [];
 
 /** Memory that begins at a multiple of 64 KiB, as only WebAssembly's is sure to. Used again after `giveBackRoom`. */

@@ -1,8 +1,8 @@
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { TAKES_NO_MORE } from '../../direct-io.ts';
 import { fsPath } from '../fs-paths.ts';
 import { corrupt } from './corrupt.ts';
 import type { TreeEntry } from './entry-check.ts';
-import { TAKES_NO_MORE } from './fs-calls.ts';
 import type { Metadata } from './metadata.ts';
 import type { WriteBehind } from './write-behind.ts';
 

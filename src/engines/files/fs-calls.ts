@@ -17,9 +17,6 @@ export interface FolderChild {
   readonly kind: EntryKind;
 }
 
-/** Of a write that takes nothing: tried again it might take nothing for ever. */
-export const TAKES_NO_MORE = 'the file system takes no more bytes and gives no reason';
-
 /** Not on every system. */
 const O_NOATIME = constants.O_NOATIME ?? 0;
 /** A fifo must not block, a link must not be followed. */

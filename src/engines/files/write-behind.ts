@@ -5,10 +5,10 @@ import {
   openDirectAgain,
   ROOM_BYTES,
   refusesDirect,
+  TAKES_NO_MORE,
   takeRoom,
 } from '../../direct-io.ts';
 import { copyShared } from '../../threads.ts';
-import { TAKES_NO_MORE } from './fs-calls.ts';
 
 /** Writes large files beside this thread, a few pieces at a time, past the page cache where the system can. */
 export interface WriteBehind {

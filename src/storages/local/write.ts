@@ -6,6 +6,7 @@ import {
   openDirect,
   ROOM_BYTES,
   refusesDirect,
+  TAKES_NO_MORE,
   takeRoom,
 } from '../../direct-io.ts';
 import { DguardError } from '../../errors.ts';
@@ -184,7 +185,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
   while (done < bytes.byteLength) {
     const length = Math.min(WRITE_BYTES, bytes.byteLength - done);
     const { bytesWritten } = await handle.write(bytes, done, length, position + done);
-    if (bytesWritten === 0) throw new Error('the file system takes no more bytes and gives no reason');
+    if (bytesWritten === 0) throw new Error(TAKES_NO_MORE);
     done += bytesWritten;
   }
 }
