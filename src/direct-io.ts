@@ -1,5 +1,4 @@
 import { constants, openSync, statfsSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { errnoOf } from './errors.ts';
 
 /** Of a room for bytes that go to the disk past the page cache in one write. */
@@ -31,16 +30,6 @@ export function giveBackRoom(room: Buffer): void {
   freeRooms.push(room);
 }
 
-/**
- * The same file once more, for writes past the page cache; undefined where that cannot be had (other systems,
- * tmpfs, many FUSE ones): what is wrong beyond that, the file's own handle will tell.
- */
-export async function openDirect(file: string): Promise<FileHandle | undefined> {
-  const { O_DIRECT, O_NOFOLLOW, O_WRONLY } = constants;
-  if (O_DIRECT === undefined) return undefined;
-  return open(file, O_WRONLY | O_NOFOLLOW | O_DIRECT).catch(() => undefined);
-}
-
 /** What write(2) answers where a file system or disk wants direct writes otherwise, or not at all. */
 export function refusesDirect(error: unknown): boolean {
   return ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '');
@@ -51,8 +40,9 @@ const FUSE = 0x65735546;
 const BTRFS = 0x9123683e;
 
 /**
- * The very file of a descriptor once more, whatever its path leads to by now; as `openDirect`. Undefined, too, where
- * direct writes do harm to files of users.
+ * The very file of a descriptor once more, whatever its path leads to by now, for writes past the page cache.
+ * Undefined where that cannot be had (other systems, some file systems) or does harm: what is wrong beyond that, the
+ * first descriptor will tell.
  */
 export function openDirectAgain(fd: number): number | undefined {
   const { O_DIRECT, O_WRONLY } = constants;

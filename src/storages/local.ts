@@ -72,7 +72,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
         budget?.take(fileBytes - budgeted, fileBytes);
         budgeted = fileBytes;
       };
-      const file = { handle, path: temp, subject: key, beforeWrite };
+      const file = { handle, subject: key, beforeWrite };
       const facts = await writeFile(file, bodyChunks(body, key, putOptions));
       if (putOptions.signal) throwIfAborted(putOptions.signal);
       await attempt('put', key, () => publishDurably(temp, final));

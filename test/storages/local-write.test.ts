@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
+import fs from 'node:fs';
+import { type FileHandle, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openDirect } from '../../src/direct-io.ts';
+import { openDirectAgain } from '../../src/direct-io.ts';
 import { writeChunks } from '../../src/storages/local/write.ts';
 
 const MIB = 1024 * 1024;
@@ -20,9 +22,33 @@ async function* chunksOf(count: number, sizeBytes: number): AsyncGenerator<Uint8
   for (let i = 0; i < count; i++) yield Buffer.alloc(sizeBytes, i);
 }
 
-/** A file that cannot be opened for writing past the page cache, as on some file systems. */
+/** A file that cannot be opened once more for writing past the page cache, as on some file systems. */
 function cached(handle: FileHandle, subject: string) {
-  return { handle, path: '/dev/null/none', subject, beforeWrite: () => {} };
+  const { write, datasync } = handle;
+  const through = { fd: -1, write: write.bind(handle), datasync: datasync.bind(handle) };
+  return { handle: through as unknown as FileHandle, subject, beforeWrite: () => {} };
+}
+
+function canGoPast(handle: FileHandle): boolean {
+  const direct = openDirectAgain(handle.fd);
+  if (direct !== undefined) fs.closeSync(direct);
+  return direct !== undefined;
+}
+
+/** While a call of Node's is another one, for those that imported it, too. */
+async function instead<Name extends 'write' | 'close'>(
+  name: Name,
+  other: (typeof fs)[Name],
+  work: () => Promise<void>,
+): Promise<void> {
+  const spy = vi.spyOn(fs, name).mockImplementation(other as never);
+  syncBuiltinESMExports();
+  try {
+    await work();
+  } finally {
+    spy.mockRestore();
+    syncBuiltinESMExports();
+  }
 }
 
 describe('writeChunks', () => {
@@ -43,7 +69,7 @@ describe('writeChunks', () => {
       const handle = await open(path, 'wx');
       const seen: number[] = [];
       const beforeWrite = (size: number) => void seen.push(size);
-      expect(await writeChunks({ handle, path, subject: 'file', beforeWrite }, again())).toBe(length);
+      expect(await writeChunks({ handle, subject: 'file', beforeWrite }, again())).toBe(length);
       await handle.close();
       expect((await readFile(path)).equals(bytes)).toBe(true);
       expect(seen.at(-1)).toBe(length);
@@ -53,16 +79,14 @@ describe('writeChunks', () => {
   it('goes past the page cache for all but an odd end', async (context) => {
     const path = join(folder, 'direct');
     const handle = await open(path, 'wx');
-    const direct = await openDirect(path);
-    await direct?.close();
-    if (direct === undefined) context.skip('no direct writes here');
+    if (!canGoPast(handle)) context.skip('no direct writes here');
     const write = handle.write.bind(handle);
     let cachedBytes = 0;
     handle.write = (async (...args: [Buffer, number, number, number]) => {
       cachedBytes += args[2];
       return write(...args);
     }) as typeof handle.write;
-    const file = { handle, path, subject: 'direct', beforeWrite: () => {} };
+    const file = { handle, subject: 'direct', beforeWrite: () => {} };
     await writeChunks(file, chunksOf(11, MIB + 1));
     await handle.close();
     expect(cachedBytes).toBe(11);
@@ -126,29 +150,16 @@ describe('writeChunks', () => {
   it('a close that fails fails the file, of direct writes too: some file systems tell of a quota only there', async (context) => {
     const path = join(folder, 'quota');
     const handle = await open(path, 'wx');
-    const direct = await openDirect(path);
-    await direct?.close();
-    if (direct === undefined) context.skip('no direct writes here');
-    const FileHandlePrototype = Object.getPrototypeOf(handle) as FileHandle;
-    const write = FileHandlePrototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number }>;
-    const spy = vi.spyOn(FileHandlePrototype, 'write').mockImplementation(async function (
-      this: FileHandle,
-      ...args: unknown[]
-    ) {
-      const close = this.close.bind(this);
-      this.close = async () => {
-        await close();
-        throw Object.assign(new Error('EDQUOT: disk quota exceeded, close'), { code: 'EDQUOT' });
-      };
-      return write.apply(this, args);
-    } as never);
-    try {
-      const file = { handle, path, subject: 'quota', beforeWrite: () => {} };
+    if (!canGoPast(handle)) context.skip('no direct writes here');
+    const { close } = fs;
+    const overQuota = Object.assign(new Error('EDQUOT: disk quota exceeded, close'), { code: 'EDQUOT' });
+    const failing = ((fd: number, done: (error: Error) => void) =>
+      close(fd, () => done(overQuota))) as typeof close;
+    await instead('close', failing, async () => {
+      const file = { handle, subject: 'quota', beforeWrite: () => {} };
       await expect(writeChunks(file, chunksOf(4, MIB))).rejects.toMatchObject({ code: 'storage_full' });
-    } finally {
-      spy.mockRestore();
-      await handle.close();
-    }
+    });
+    await handle.close();
   });
 
   it.each(['a short write', 'a refusal in the middle'])(
@@ -157,28 +168,36 @@ describe('writeChunks', () => {
       const path = join(folder, 'short');
       const handle = await open(path, 'wx');
       const bytes = randomBytes(9 * MIB + 70_001);
-      const FileHandlePrototype = Object.getPrototypeOf(handle) as FileHandle;
-      const write = FileHandlePrototype.write as (...args: unknown[]) => Promise<{ bytesWritten: number }>;
+      const { write } = fs;
       let calls = 0;
-      const spy = vi.spyOn(FileHandlePrototype, 'write').mockImplementation(async function (
-        this: FileHandle,
-        ...args: unknown[]
-      ) {
-        if (this === handle || ++calls % 2) return write.apply(this, args);
-        if (what !== 'a short write') throw Object.assign(new Error('EINVAL'), { code: 'EINVAL' });
-        return write.call(this, args[0], args[1], (args[2] as number) / 2, args[3]);
-      } as never);
-      try {
-        const file = { handle, path, subject: 'short', beforeWrite: () => {} };
+      const odd = ((fd: number, data: Buffer, at: number, length: number, position: number, done: never) => {
+        if (++calls % 2) write(fd, data, at, length, position, done);
+        else if (what === 'a short write') write(fd, data, at, length / 2, position, done);
+        else (done as (error: Error) => void)(Object.assign(new Error('EINVAL'), { code: 'EINVAL' }));
+      }) as unknown as typeof write;
+      await instead('write', odd, async () => {
+        const file = { handle, subject: 'short', beforeWrite: () => {} };
         const chunks = (async function* () {
           for (let at = 0; at < bytes.length; at += 300_000) yield bytes.subarray(at, at + 300_000);
         })();
         expect(await writeChunks(file, chunks)).toBe(bytes.length);
-      } finally {
-        spy.mockRestore();
-        await handle.close();
-      }
+      });
+      if (canGoPast(handle)) expect(calls).toBeGreaterThan(1);
+      await handle.close();
       expect((await readFile(path)).equals(bytes)).toBe(true);
     },
   );
+
+  it('every byte goes to the file that was made, whatever lies at its path by then', async () => {
+    const path = join(folder, 'file');
+    const handle = await open(path, 'wx');
+    await rename(path, join(folder, 'moved'));
+    await writeFile(path, 'untouched');
+    const file = { handle, subject: 'file', beforeWrite: () => {} };
+    expect(await writeChunks(file, chunksOf(9, MIB))).toBe(9 * MIB);
+    await handle.close();
+    expect((await readFile(path, 'utf8')).slice(0, 20)).toBe('untouched');
+    const made = await readFile(join(folder, 'moved'));
+    expect(made.equals(Buffer.concat(Array.from({ length: 9 }, (_, i) => Buffer.alloc(MIB, i))))).toBe(true);
+  });
 });

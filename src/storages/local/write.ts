@@ -1,9 +1,9 @@
-import type { Stats } from 'node:fs';
+import { close, type Stats, write as writeTo } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import {
   DIRECT_BYTES,
   giveBackRoom,
-  openDirect,
+  openDirectAgain,
   ROOM_BYTES,
   refusesDirect,
   TAKES_NO_MORE,
@@ -20,8 +20,6 @@ const SYNC_AHEAD_BYTES = 32 * 1024 * 1024;
 /** A file that is being made. */
 export interface NewFile {
   readonly handle: FileHandle;
-  /** Where it lies, to open it once more. */
-  readonly path: string;
   /** For messages. */
   readonly subject: string;
   /** Is told the file's size after each write, before it happens, and may throw. */
@@ -83,10 +81,10 @@ export async function writeChunks(file: NewFile, chunks: AsyncIterable<Uint8Arra
 }
 
 /** Writes one piece after the other to the file, beside the caller. */
-function createWriter({ handle, path, subject, beforeWrite }: NewFile) {
+function createWriter({ handle, subject, beforeWrite }: NewFile) {
   const ahead = syncAhead(handle, subject);
   /** Undefined: not asked for yet. */
-  let direct: FileHandle | 'refused' | undefined;
+  let direct: number | 'refused' | undefined;
   let written = 0;
   let running: Promise<void> = Promise.resolve();
   let failure: unknown;
@@ -100,14 +98,14 @@ function createWriter({ handle, path, subject, beforeWrite }: NewFile) {
 
   /** How many of the first bytes went past the cache; the rest (an odd end, what a full disk does not take) cannot. */
   async function writeDirect(bytes: Buffer, position: number): Promise<number> {
-    if (bytes.length === ROOM_BYTES) direct ??= (await openDirect(path)) ?? 'refused';
+    if (bytes.length === ROOM_BYTES) direct ??= openDirectAgain(handle.fd) ?? 'refused';
     const length = bytes.length - (bytes.length % DIRECT_BYTES);
     if (direct === undefined || direct === 'refused' || length === 0) return 0;
     try {
-      return (await direct.write(bytes, 0, length, position)).bytesWritten;
+      return await writeOnce(direct, bytes.subarray(0, length), position);
     } catch (error) {
       if (!refusesDirect(error)) throw error;
-      await direct.close();
+      await closed(direct);
       direct = 'refused';
       return 0;
     }
@@ -136,7 +134,7 @@ function createWriter({ handle, path, subject, beforeWrite }: NewFile) {
       if (direct === undefined || direct === 'refused') return;
       const opened = direct;
       // Network file systems tell of a quota only here.
-      await attempt('close', subject, () => opened.close()).catch((error: unknown) => {
+      await attempt('close', subject, () => closed(opened)).catch((error: unknown) => {
         failure ??= error;
       });
     },
@@ -188,4 +186,15 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
     if (bytesWritten === 0) throw new Error(TAKES_NO_MORE);
     done += bytesWritten;
   }
+}
+
+/** How many of the first bytes one write took. */
+async function writeOnce(fd: number, bytes: Buffer, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    writeTo(fd, bytes, 0, bytes.length, position, (error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
+
+async function closed(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => close(fd, (error) => (error ? reject(error) : resolve())));
 }
