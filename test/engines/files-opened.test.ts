@@ -3,10 +3,10 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { OpenedFile } from '../../src/engines/files/open-file.ts';
-import { createRunMaker, itemsOf, type OpenedRun } from '../../src/engines/files/opened-runs.ts';
-import { createTakeFile, walk, walkOpening } from '../../src/engines/files/walk.ts';
-import { loadXattrs } from '../../src/engines/files/xattrs.ts';
+import type { OpenedFile } from '../../src/engines/files/dump/open-file.ts';
+import { createRunMaker, itemsOf, type OpenedRun } from '../../src/engines/files/dump/opened-runs.ts';
+import { createTakeFile, walk, walkOpening } from '../../src/engines/files/dump/walk.ts';
+import { loadXattrs } from '../../src/engines/files/system/xattrs.ts';
 import type { Warning } from '../../src/engines/types.ts';
 import { compileModule } from '../storages/compiled.ts';
 import {
@@ -134,7 +134,7 @@ describe('where few files may be open', () => {
     built = tempFolder();
     fs.symlinkSync(join(import.meta.dirname, '../../node_modules'), join(built, 'node_modules'));
     for (const thread of ['open', 'read', 'walker']) {
-      const module = `engines/files/${thread}${thread === 'walker' ? '' : '-thread'}.ts`;
+      const module = `engines/files/dump/${thread}${thread === 'walker' ? '' : '-thread'}.ts`;
       await compileModule(module, built);
     }
   });
@@ -145,7 +145,7 @@ describe('where few files may be open', () => {
     const script = join(built, 'limited.mjs');
     const request = `{ ...${JSON.stringify({ ...walkRequest(root), ownPaths: undefined })}, ownPaths: new Set() }`;
     const preamble = [
-      `const at = (name) => new URL(name, ${JSON.stringify(pathToFileURL(join(built, 'engines/files/')))});`,
+      `const at = (name) => new URL(name, ${JSON.stringify(pathToFileURL(join(built, 'engines/files/dump/')))});`,
       `const request = ${request};`,
     ];
     fs.writeFileSync(script, [...preamble, ...lines].join('\n'));

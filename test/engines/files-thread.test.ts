@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { walk } from '../../src/engines/files/walk.ts';
-import { type WalkThreads, walkInThreads } from '../../src/engines/files/walker.ts';
-import { loadXattrs } from '../../src/engines/files/xattrs.ts';
+import { walk } from '../../src/engines/files/dump/walk.ts';
+import { type WalkThreads, walkInThreads } from '../../src/engines/files/dump/walker.ts';
+import { loadXattrs } from '../../src/engines/files/system/xattrs.ts';
 import type { Warning } from '../../src/engines/types.ts';
 import { compileModule } from '../storages/compiled.ts';
 import {
@@ -26,8 +26,8 @@ let root: string;
 beforeAll(async () => {
   built = tempFolder();
   fs.symlinkSync(join(import.meta.dirname, '../../node_modules'), join(built, 'node_modules'));
-  const open = pathToFileURL(await compileModule('engines/files/open-thread.ts', built));
-  threads = { open, read: pathToFileURL(await compileModule('engines/files/read-thread.ts', built)) };
+  const open = pathToFileURL(await compileModule('engines/files/dump/open-thread.ts', built));
+  threads = { open, read: pathToFileURL(await compileModule('engines/files/dump/read-thread.ts', built)) };
 });
 afterAll(() => removeFolder(built));
 beforeEach(() => {

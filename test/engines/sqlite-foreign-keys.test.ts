@@ -1,6 +1,6 @@
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { foreignKeyDoubts } from '../../src/engines/sqlite/foreign-keys.ts';
+import { foreignKeyDoubts } from '../../src/engines/sqlite/database/foreign-keys.ts';
 
 let database: Driver.Database;
 beforeEach(() => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sqliteEngine } from '../../src/engines/sqlite/engine.ts';
-import { seize } from '../../src/engines/sqlite/seize.ts';
+import { seize } from '../../src/engines/sqlite/restore/seize.ts';
 import { type Bench, backUp, makeBench } from './support-sqlite.ts';
 import { create, read } from './support-sqlite-files.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Driver from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { proveFile, proveInThread } from '../../src/engines/sqlite/proof.ts';
+import { proveFile, proveInThread } from '../../src/engines/sqlite/dump/proof.ts';
 import { compileModule } from '../storages/compiled.ts';
 
 let built: string;
@@ -15,7 +15,7 @@ let sound: string;
 beforeAll(async () => {
   built = await mkdtemp(join(tmpdir(), 'dguard-sqlite-'));
   fs.symlinkSync(join(import.meta.dirname, '../../node_modules'), join(built, 'node_modules'));
-  thread = pathToFileURL(await compileModule('engines/sqlite/proof-thread.ts', built));
+  thread = pathToFileURL(await compileModule('engines/sqlite/dump/proof-thread.ts', built));
   sound = join(built, 'sound.db');
   const database = new Driver(sound);
   database.exec(`

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { getAttributeSync, listAttributesSync } from 'fs-xattr';
 import type { ContentEntry, EntryRecord } from '../../src/archive/entry.ts';
 import { compareEntryPaths, fromBytes, toBytes } from '../../src/archive/paths.ts';
+import type { WalkRequest } from '../../src/engines/files/dump/walk.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
-import type { WalkRequest } from '../../src/engines/files/walk.ts';
 import type { TreeItem } from '../../src/engines/member.ts';
 import type {
   BackupContent,

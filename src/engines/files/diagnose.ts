@@ -3,8 +3,8 @@ import type { DiagnoseRequest, Finding } from '../health.ts';
 import type { EngineSource } from '../types.ts';
 import { unfinishedSwaps } from '../undo/findings.ts';
 import type { FilesOptions } from './options.ts';
-import { placeOf } from './swaps.ts';
-import { loadXattrs } from './xattrs.ts';
+import { placeOf } from './swap/swaps.ts';
+import { loadXattrs } from './system/xattrs.ts';
 
 /** What a backup of these files would leave out, and what interrupted restores left beside them. */
 export async function diagnoseFiles(

@@ -1,11 +1,11 @@
 import type { Engine } from '../types.ts';
 import { diagnoseFiles } from './diagnose.ts';
-import { dumpFiles } from './dump.ts';
-import { inspectFiles } from './inspect.ts';
+import { dumpFiles } from './dump/dump.ts';
 import type { FilesOptions } from './options.ts';
 import { probeFiles } from './probe.ts';
-import { restoreFiles } from './restore.ts';
-import { filesSwaps } from './swaps.ts';
+import { inspectFiles } from './restore/inspect.ts';
+import { restoreFiles } from './restore/restore.ts';
+import { filesSwaps } from './swap/swaps.ts';
 
 export type { FilesOptions } from './options.ts';
 

@@ -6,7 +6,7 @@ import { freeBytesOf } from '../../folders.ts';
 import type { DiagnoseRequest, Finding } from '../health.ts';
 import type { EngineSource } from '../types.ts';
 import { unfinishedSwaps } from '../undo/findings.ts';
-import { isOnNetwork, locateSource, type SourceFile, sideFiles } from './locate.ts';
+import { isOnNetwork, locateSource, type SourceFile, sideFiles } from './database/locate.ts';
 import type { SqliteOptions } from './options.ts';
 
 const MIB = 1024 * 1024;

@@ -2,17 +2,17 @@ import { errorText, toDguardError } from '../../errors.ts';
 import { freeBytesOf } from '../../folders.ts';
 import type { Health } from '../health.ts';
 import type { Engine, EngineSource } from '../types.ts';
-import { sqliteVersion } from './check.ts';
+import { sqliteVersion } from './database/check.ts';
+import { sqliteError } from './database/driver.ts';
+import { locateSource } from './database/locate.ts';
+import { withSource } from './database/source.ts';
 import { diagnoseFile } from './diagnose.ts';
-import { sqliteError } from './driver.ts';
-import { dumpDatabase } from './dump.ts';
-import { inspectBackup } from './inspect.ts';
-import { locateSource } from './locate.ts';
+import { dumpDatabase } from './dump/dump.ts';
 import type { SqliteOptions } from './options.ts';
 import { sqlitePlain } from './plain/form.ts';
-import { restoreBackup } from './restore.ts';
-import { withSource } from './source.ts';
-import { sqliteSwaps } from './swaps.ts';
+import { inspectBackup } from './restore/inspect.ts';
+import { restoreBackup } from './restore/restore.ts';
+import { sqliteSwaps } from './restore/swaps.ts';
 
 export type { SqliteOptions } from './options.ts';
 

@@ -1,6 +1,6 @@
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
-import type { TableInfo } from './catalog.ts';
+import type { TableInfo } from './database/catalog.ts';
 
 export interface TablePatterns {
   readonly include: readonly string[];

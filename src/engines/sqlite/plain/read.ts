@@ -19,10 +19,10 @@ import {
   shown,
 } from '../../plain/values.ts';
 import type { BackupContent } from '../../types.ts';
-import { quoteName } from '../catalog.ts';
-import { closeQuietly, type Database, openDatabase, sqliteError } from '../driver.ts';
-import { readSchemaDocument, type SchemaDocument, type TableDocument } from '../schema-document.ts';
-import { decodeValue, hasRealAffinity, type SqlValue } from '../values.ts';
+import { quoteName } from '../database/catalog.ts';
+import { closeQuietly, type Database, openDatabase, sqliteError } from '../database/driver.ts';
+import { readSchemaDocument, type SchemaDocument, type TableDocument } from '../jsonl/schema-document.ts';
+import { decodeValue, hasRealAffinity, type SqlValue } from '../jsonl/values.ts';
 
 /** An export's tables. Their keys are asked of SQLite itself, which makes them in an empty database in memory. */
 export async function readTables(content: BackupContent): Promise<PlainExport> {

@@ -18,9 +18,9 @@ import {
   refuseSameNames,
   writtenFacts,
 } from '../../plain/write-table.ts';
-import { quoteName, type SchemaObject } from '../catalog.ts';
-import { SCHEMA_FORMAT, type SchemaDocument, type TableDocument } from '../schema-document.ts';
-import { encodeValue, VALUE_ENCODING } from '../values.ts';
+import { quoteName, type SchemaObject } from '../database/catalog.ts';
+import { SCHEMA_FORMAT, type SchemaDocument, type TableDocument } from '../jsonl/schema-document.ts';
+import { encodeValue, VALUE_ENCODING } from '../jsonl/values.ts';
 
 /** So many decimal digits come out of a double as they went in. */
 const EXACT_DIGITS = 15;
