@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { createPacker, packedItems } from '../../src/archive/packed.ts';
 import { tarHeader, tarPadding } from '../../src/archive/tar/header.ts';
-import { flatItem, noise, record } from '../engines/support-files.ts';
+import { flatItem, noise, record } from '../engines/files/support.ts';
 
 const ROOM = 64 * 1024;
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeTree, noise } from '../engines/support-files.ts';
+import { describeTree, noise } from '../engines/files/support.ts';
 import { DGUARD, type Document, isRoot, NOBODY, startDguard, type Workspace, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { bytePath, describeTree, makeHostileTree } from '../engines/support-files.ts';
+import { bytePath, describeTree, makeHostileTree } from '../engines/files/support.ts';
 import { describeWithCommands } from '../services/needs.ts';
 import { isRoot, NOBODY, type Workspace, workspace } from './support.ts';
 

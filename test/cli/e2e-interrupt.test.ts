@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { describeTree, noise } from '../engines/support-files.ts';
+import { describeTree, noise } from '../engines/files/support.ts';
 import { type Backup, type Outcome, snapshotOf, startDguard, type Workspace, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;

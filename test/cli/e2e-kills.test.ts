@@ -5,7 +5,7 @@ import { readCatalog } from '../../src/core/catalog.ts';
 import { verifyCopy } from '../../src/core/verify/verify.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { localStorage } from '../../src/storages/local.ts';
-import { noise } from '../engines/support-files.ts';
+import { noise } from '../engines/files/support.ts';
 import { snapshotOf, startDguard, type Workspace, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noise } from '../archive/support.ts';
-import { describeTree } from '../engines/support-files.ts';
+import { describeTree } from '../engines/files/support.ts';
 import { snapshotOf, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;

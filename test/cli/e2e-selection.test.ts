@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeTree } from '../engines/support-files.ts';
+import { describeTree } from '../engines/files/support.ts';
 import { type Backup, snapshotOf, type Workspace, workspace } from './support.ts';
 
 let space: Workspace;

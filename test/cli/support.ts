@@ -13,7 +13,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../../src/manifest/types.ts';
-import { removeFolder } from '../engines/support-files.ts';
+import { removeFolder } from '../engines/files/support.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const DGUARD = join(ROOT, 'bin/dguard');

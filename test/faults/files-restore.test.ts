@@ -17,7 +17,7 @@ import {
   removeFolder,
   restoreRequest,
   tempFolder,
-} from '../engines/support-files.ts';
+} from '../engines/files/support.ts';
 import { countCalls, type FaultMode, forEveryCall, traceCalls, withFault } from './fs-faults.mjs';
 import { tornByPowerCut } from './power.ts';
 

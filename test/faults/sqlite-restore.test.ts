@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sqliteEngine } from '../../src/engines/sqlite/engine.ts';
-import { backUp, makeBench } from '../engines/support-sqlite.ts';
+import { backUp, makeBench } from '../engines/sqlite/support.ts';
 import {
   countCalls,
   type FaultMode,

@@ -11,7 +11,7 @@ import { DguardError } from '../../src/errors.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { localStorage } from '../../src/storages/local.ts';
 import { runDguard } from '../cli/support.ts';
-import { isRoot, removeFolder } from '../engines/support-files.ts';
+import { isRoot, removeFolder } from '../engines/files/support.ts';
 import type { Cases, HostileCase } from './cases.ts';
 import { forge, hostileId, plant } from './forge.ts';
 import { artifacts, indexes } from './indexes.ts';

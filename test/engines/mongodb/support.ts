@@ -1,0 +1,208 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Db, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { openContent } from '../../../src/archive/reader.ts';
+import { Secret } from '../../../src/config/secret.ts';
+import type { Member } from '../../../src/engines/member.ts';
+import { documentToJson } from '../../../src/engines/mongodb/bson/ejson-write.ts';
+import type { MongodbOptions } from '../../../src/engines/mongodb/engine.ts';
+import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
+import { rawDocuments } from '../../../src/engines/mongodb/server/raw.ts';
+import type {
+  BackupContent,
+  Dump,
+  DumpRequest,
+  EngineSource,
+  RestoreRequest,
+  TargetRequest,
+  Warning,
+} from '../../../src/engines/types.ts';
+import { writeBackup } from '../../archive/support.ts';
+import { externalMongodb, hasMongodb, type MongodbServer, startMongodb } from '../../services/mongodb.mjs';
+
+/** A suite against a server started for it, or against the one that DGUARD_TEST_MONGODB_URL names. */
+export function describeWithMongodb(name: string, suite: (server: () => MongodbServer) => void): void {
+  const external = externalMongodb();
+  if (external) {
+    describe(`${name} [${external.label}]`, () => suite(() => external));
+    return;
+  }
+  let server: MongodbServer | undefined;
+  const started = () => {
+    if (!server) throw new Error('the server is started before the first test, not before');
+    return server;
+  };
+  if (!hasMongodb()) {
+    describe.skip(`${name} [needs FerretDB and DocumentDB: npm run services]`, () => suite(started));
+    return;
+  }
+  describe(`${name} [FerretDB]`, () => {
+    beforeAll(async () => {
+      server = await startMongodb();
+    }, 120_000);
+    afterAll(async () => {
+      await server?.stop();
+    });
+    suite(started);
+  });
+}
+
+/** What the engine is handed against one server, and plain access to that server. */
+export interface Bench {
+  readonly folder: string;
+  readonly warnings: Warning[];
+  readonly server: MongodbServer;
+  readonly client: MongoClient;
+  db(name: string): Db;
+  source(database: string | string[], options?: Partial<MongodbOptions>): EngineSource<MongodbOptions>;
+  request(
+    database: string,
+    options?: Partial<RestoreRequest<MongodbOptions>>,
+  ): RestoreRequest<MongodbOptions>;
+  target(database: string, options?: Partial<MongodbOptions>): TargetRequest<MongodbOptions>;
+  /** Databases of this bench that are there. */
+  names(): Promise<string[]>;
+  remove(): Promise<void>;
+}
+
+/** @param prefix what the tests of a file call their databases: only such are ever dropped */
+export async function makeBench(server: MongodbServer, prefix: string): Promise<Bench> {
+  const folder = await mkdtemp(join(tmpdir(), 'dguard-mongodb-'));
+  const tempDir = join(folder, 'temp');
+  await mkdir(tempDir, { mode: 0o700 });
+  const warnings: Warning[] = [];
+  const options: MongodbOptions = {
+    host: server.host,
+    port: server.port,
+    username: server.user,
+    password: new Secret(server.password),
+    database: [],
+    all_databases: false,
+    client_path: [],
+    client_command: [],
+  };
+  const common = {
+    signal: new AbortController().signal,
+    tempDir,
+    host: { name: hostname(), bootId: 'test', pid: process.pid, privileged: process.getuid?.() === 0 },
+    now: () => new Date(),
+    env: process.env,
+    warn: (warning: Warning) => void warnings.push(warning),
+  };
+  const client = new MongoClient(`mongodb://${server.host}:${server.port}/?directConnection=true`, {
+    auth: { username: server.user, password: server.password },
+  });
+  await client.connect();
+  const source = (database: string | string[], more: Partial<MongodbOptions> = {}) => ({
+    ...common,
+    name: 'app',
+    options: { ...options, database: [database].flat(), ...more },
+  });
+  const names = async () =>
+    (await client.db('admin').command({ listDatabases: 1, nameOnly: true }))['databases']
+      .map(({ name }: { name: string }) => name)
+      .filter((name: string) => name.startsWith(prefix)) as string[];
+  for (const name of await names()) await client.db(name).dropDatabase();
+  return {
+    folder,
+    warnings,
+    server,
+    client,
+    db: (name) => client.db(name),
+    names,
+    source,
+    request: (database, more = {}) => ({
+      ...common,
+      source: source(database),
+      only: [],
+      overwrite: false,
+      deleteExtra: false,
+      scratch: false,
+      dryRun: false,
+      privileged: false,
+      backupId: 'full-2026-01-02T03-04-05Z-abcdefgh',
+      onProgress: () => {},
+      ...more,
+    }),
+    target: (database, more = {}) => ({ ...common, source: source(database, more) }),
+    async remove() {
+      for (const name of await names()) await client.db(name).dropDatabase();
+      await client.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export function dumpRequest(more: Partial<DumpRequest> = {}): DumpRequest {
+  return { format: 'native', include: [], exclude: [], parallelJobs: 2, ownPaths: [], ...more };
+}
+
+/** Dumps a database into a real archive and opens it again. */
+export async function backUp(
+  source: EngineSource<MongodbOptions>,
+  more: Partial<DumpRequest> = {},
+): Promise<BackupContent> {
+  const dump = await mongodbEngine.dump(source, dumpRequest(more));
+  try {
+    return await contentOf(dump);
+  } finally {
+    await dump.close();
+  }
+}
+
+export async function contentOf(dump: Dump): Promise<BackupContent> {
+  const backup = await writeBackup(dump.members(), { level: 1 });
+  // As a manifest would carry them.
+  const facts = JSON.parse(JSON.stringify(await dump.facts()));
+  const content = await openContent(backup, async () => undefined);
+  return {
+    ...content,
+    facts,
+    whole: dump.patterns === undefined,
+    ...(dump.patterns === undefined ? {} : { patterns: dump.patterns }),
+  };
+}
+
+/** A backup of members that came from elsewhere. */
+export async function contentOfMembers(members: readonly Member[]): Promise<BackupContent> {
+  const backup = await writeBackup(asyncOf(members), { level: 1 });
+  const content = await openContent(backup, async () => undefined);
+  return { ...content, facts: { consistency: 'none' }, whole: true };
+}
+
+async function* asyncOf<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+export async function bytesOf(content: BackupContent, path: string): Promise<Buffer> {
+  const entry = await content.entry(path);
+  if (entry === undefined) throw new Error(`no ${path}`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of content.read(entry)) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
+}
+
+/** All that a database is: each collection's documents as hex, sorted, and its indexes. Not dguard's own. */
+export async function picture(db: Db): Promise<Record<string, unknown>> {
+  // A collection may be called __proto__.
+  const found: Record<string, unknown> = Object.create(null);
+  const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name).sort();
+  for (const name of names) {
+    if (name.startsWith('__dg')) continue;
+    const documents = await rawDocuments(db, { find: name, batchSize: 1000 });
+    const indexes = await rawDocuments(db, { listIndexes: name, cursor: {} });
+    found[name] = {
+      documents: documents.map((one) => one.toString('hex')).sort(),
+      indexes: indexes.map((one) => documentToJson(one)).sort(),
+    };
+  }
+  return found;
+}
+
+/** Collections of dguard's own. */
+export async function ownNames(db: Db): Promise<string[]> {
+  const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
+  return names.filter((name) => name.startsWith('__dg')).sort();
+}

@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parseDocument } from '../../cli/documents.ts';
+import { type Workspace, workspace } from '../../cli/support.ts';
+import { doctor, followFixes } from '../../cli/support-doctor.ts';
+import { type Bench, describeWithEachMysql, makeBench } from './support.ts';
+
+const SCHEMA = 'dgh_app%1';
+
+describeWithEachMysql('mysql: check and doctor', (server) => {
+  let bench: Bench;
+  let place: Workspace;
+  const secret = `p 'a"s$w\\ord`;
+  const reader = "'dgh reader'@'%'";
+
+  beforeAll(async () => {
+    bench = await makeBench(server(), 'dgh_');
+    place = workspace();
+    await bench.sql(undefined, `DROP USER IF EXISTS ${reader}`);
+    await bench.sql(undefined, `CREATE USER ${reader} IDENTIFIED BY 'p ''a"s$w\\\\ord'`);
+    await bench.database(SCHEMA);
+    for (const statement of [
+      'CREATE TABLE t (n INT) ENGINE=InnoDB',
+      'INSERT INTO t VALUES (1)',
+      'CREATE TABLE `old``one` (n INT) ENGINE=MyISAM',
+      'CREATE VIEW v AS SELECT n FROM t',
+      'CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.n = NEW.n + 1',
+      'CREATE PROCEDURE p() SELECT 1',
+      "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01 00:00:00' DO SELECT 1",
+    ])
+      await bench.sql(SCHEMA, statement);
+    const { host, port, user, password, bin } = server();
+    place.write('password', password);
+    place.write('reader', secret);
+    place.write('wrong', 'not the password');
+    const base = {
+      type: 'mysql',
+      host,
+      port,
+      database: SCHEMA,
+      ...(bin === undefined ? {} : { client_path: bin }),
+    };
+    place.config({
+      datasources: {
+        admin: { ...base, username: user, password_file: place.path('password') },
+        reader: { ...base, username: 'dgh reader', password_file: place.path('reader') },
+        wrong: { ...base, username: user, password_file: place.path('wrong') },
+        nobody: { ...base, port: 1, username: user, password_file: place.path('password') },
+        unnamed: { ...base, database: 'dgh_none', username: user, password_file: place.path('password') },
+      },
+      destinations: { here: { type: 'local', path: './backups' } },
+      jobs: { reader: { datasources: ['reader'], destinations: ['here'] } },
+    });
+  });
+  afterAll(async () => {
+    for (const name of (await bench?.names()) ?? []) await bench.sql(undefined, `DROP DATABASE \`${name}\``);
+    await bench?.sql(undefined, `DROP USER IF EXISTS ${reader}`);
+    await bench?.remove();
+    place?.remove();
+  });
+
+  it('check tells apart what is wrong, and says what it knows', async () => {
+    const outcome = await place.run('check', 'admin', 'wrong', 'nobody', 'unnamed', '--json');
+    expect(outcome.code, outcome.stderr).toBe(3);
+    const { datasources } = parseDocument('check', outcome.stdout) as unknown as {
+      datasources: { name: string; status: string; size_bytes: number; facts: Record<string, number> }[];
+    };
+    expect(Object.fromEntries(datasources.map(({ name, status }) => [name, status]))).toEqual({
+      admin: 'ok',
+      wrong: 'auth_failed',
+      nobody: 'unreachable',
+      unnamed: 'error',
+    });
+    expect(datasources[0]).toMatchObject({
+      server_version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      facts: { uptime_seconds: expect.any(Number), flavour: expect.stringMatching(/^(MySQL|MariaDB)$/) },
+    });
+    expect(datasources[0]!.size_bytes).toBeGreaterThan(10_000);
+    expect(datasources[0]!.facts['connections']).toBeGreaterThanOrEqual(1);
+  });
+
+  it('a server that hangs is a timeout, one that was stopped is unreachable', async () => {
+    const { pid, halt, resume } = server();
+    if (pid === undefined) return; // not ours to stop
+    const status = async () => {
+      const outcome = await place.run('check', 'admin', '--timeout', '2s', '--json');
+      expect(outcome.code).toBe(1);
+      return (parseDocument('check', outcome.stdout) as unknown as { datasources: { status: string }[] })
+        .datasources[0]!.status;
+    };
+    process.kill(pid, 'SIGSTOP');
+    try {
+      expect(await status()).toBe('timeout');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await halt();
+    expect(await status()).toBe('unreachable');
+    await resume();
+    expect((await place.run('check', 'admin')).code).toBe(0);
+  });
+
+  it('an administrator has only the table without transactions to mend', async () => {
+    const { code, findings } = await doctor(place, 'admin');
+    expect(findings).toMatchObject([
+      {
+        severity: 'warning',
+        topic: 'consistency',
+        subject: SCHEMA,
+        message: expect.stringContaining('old`one (MyISAM)'),
+        fix: { lines: ['ALTER TABLE `dgh_app%1`.`old``one` ENGINE=InnoDB'] },
+      },
+    ]);
+    expect(code).toBe(0);
+  });
+
+  it('an account without privileges: what doctor prints, executed, makes it green, and the backup good', async () => {
+    const before = await doctor(place, 'reader');
+    expect(before.code, before.text).toBe(1);
+    expect((await place.run('backup', 'reader')).code).toBe(1);
+    const done = await followFixes(place, 'reader', (line) => bench.sql(undefined, line));
+    expect(done).toEqual(
+      expect.arrayContaining([
+        `GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON \`dgh\\_app\\%1\`.* TO ${reader}`,
+        `GRANT ALL PRIVILEGES ON \`dgh\\_app\\%1%\`.* TO ${reader}`,
+        `GRANT RELOAD ON *.* TO ${reader}`,
+        'ALTER TABLE `dgh_app%1`.`old``one` ENGINE=InnoDB',
+      ]),
+    );
+    expect(done.some((line) => /SHOW_ROUTINE|mysql\.proc/.test(line))).toBe(true);
+    expect(done.some((line) => /SET_ANY_DEFINER|SET USER/.test(line))).toBe(true);
+    const after = await doctor(place, 'reader');
+    expect(after.code, after.text).toBe(0);
+    expect(after.findings.filter(({ severity }) => severity !== 'notice')).toEqual([]);
+    const backup = await place.run('backup', 'reader');
+    expect(backup.code, backup.stderr).toBe(0);
+    const proof = await place.run('verify', 'reader', '--level', 'restore');
+    expect(proof.code, proof.stdout + proof.stderr).toBe(0);
+    const restored = await place.run('restore', 'reader', '--overwrite');
+    expect(restored.code, restored.stderr).toBe(0);
+    const code = await bench.sql(
+      undefined,
+      `SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '${SCHEMA}'`,
+    );
+    expect(code.map((row) => row['name'])).toEqual(['p']);
+    const [kept] = (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
+    expect(kept).toMatchObject({ severity: 'notice', fix: { lines: ['dguard restore reader --drop-undo'] } });
+    expect((await place.run(...kept!.fix!.lines[0]!.split(' ').slice(1), '--yes')).code).toBe(0);
+    expect((await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers')).toEqual([]);
+  });
+
+  it.each(['new', 'scratch'])(
+    'what an interrupted restore left is named, and goes by what is printed: %s',
+    async (role) => {
+      const name = `${SCHEMA}__dg_${role}_0a1b2c3d`;
+      await bench.sql(undefined, `CREATE DATABASE \`${name}\``);
+      await bench.sql(
+        name,
+        'CREATE TABLE `__dguard_mark` (id VARCHAR(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, doc LONGTEXT CHARACTER SET utf8mb4 NOT NULL)',
+      );
+      const mark = { role, target: SCHEMA, backupId: 'full-1', createdAt: '2026-01-01T00:00:00Z' };
+      await bench.sql(
+        name,
+        `INSERT INTO \`__dguard_mark\` VALUES ('mark', '${JSON.stringify({ dguard: mark })}')`,
+      );
+      const left = async () =>
+        (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
+      expect(await left()).toMatchObject([
+        { severity: 'warning', subject: name, fix: { lines: ['dguard restore reader --recover'] } },
+      ]);
+      expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
+      expect(await left()).toEqual([]);
+    },
+  );
+
+  it('no password is printed', async () => {
+    for (const args of [['doctor'], ['check']]) {
+      const outcome = await place.run(...args);
+      expect(outcome.stdout + outcome.stderr).not.toContain(secret);
+      expect(outcome.stdout + outcome.stderr).not.toContain('not the password');
+    }
+  });
+});

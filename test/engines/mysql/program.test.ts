@@ -1,0 +1,268 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DGUARD, isRoot, runDguard } from '../../cli/support.ts';
+import { type Bench, describeWithEachMysql, makeBench, picture } from './support.ts';
+
+const PAIR = `CREATE TABLE a (n INT, f TEXT);
+CREATE TABLE b (n INT);
+CREATE TABLE big (id INT PRIMARY KEY, filler TEXT);
+INSERT INTO big SELECT n, REPEAT(SHA2(n, 256), 20) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n FROM s) x;
+INSERT INTO a VALUES (0, 'x');
+INSERT INTO b VALUES (0);
+CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO b VALUES (-1)`;
+
+describeWithEachMysql('mysql: the program', (server) => {
+  let bench: Bench;
+  let home: string;
+  /** Of its own for each configuration: histories do not mix. */
+  let store = '';
+  beforeAll(async () => {
+    bench = await makeBench(server(), 'dgm_');
+    await bench.sql(undefined, 'SET GLOBAL event_scheduler = OFF');
+    home = join(bench.folder, 'home');
+    mkdirSync(home);
+  });
+  afterAll(() => bench?.remove());
+
+  function configure(datasources: object, options: object = {}): void {
+    store = mkdtempSync(join(home, 'store-'));
+    const config = {
+      version: 1,
+      defaults: { temp_dir: join(bench.folder, 'temp') },
+      datasources,
+      destinations: { store: { type: 'local', path: store } },
+      jobs: {
+        job: {
+          datasources: Object.keys(datasources),
+          destinations: ['store'],
+          options,
+          gate: { enabled: false },
+        },
+      },
+    };
+    writeFileSync(join(home, 'backup.yaml'), JSON.stringify(config), { mode: 0o600 });
+    writeFileSync(join(home, 'password'), server().password, { mode: 0o600 });
+  }
+  const source = (more: object = {}) => ({
+    type: 'mysql',
+    host: server().host,
+    port: server().port,
+    username: server().user,
+    password_file: join(home, 'password'),
+    ...(server().bin === undefined ? {} : { client_path: server().bin }),
+    ...more,
+  });
+  const run = (...args: string[]) => runDguard([...args, '--no-progress'], { cwd: home });
+  const good = async (...args: string[]) => {
+    const outcome = await run(...args);
+    expect(outcome.code, `${args.join(' ')}\n${outcome.stderr}${outcome.stdout}`).toBe(0);
+    return outcome;
+  };
+  const counts = async (database: string) => {
+    const [row] = await bench.sql(
+      database,
+      'SELECT (SELECT COUNT(*) FROM a) AS a, (SELECT COUNT(*) FROM b) AS b',
+    );
+    return row as { a: number; b: number };
+  };
+
+  it('a restore loads over as many connections as the job, or the command, says', async () => {
+    await bench.database(
+      'dgm_wide',
+      `CREATE TABLE wide (id INT PRIMARY KEY, filler LONGTEXT);
+INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n FROM s) x`,
+    );
+    configure({ db: source({ database: 'dgm_wide' }) }, { parallel_jobs: 3 });
+    await good('backup', 'job');
+    const connections = async (...args: string[]) => {
+      let [most, running] = [0, true];
+      const restore = good('restore', 'job', '--yes', ...args).finally(() => {
+        running = false;
+      });
+      while (running) {
+        const [row] = await bench.sql(
+          undefined,
+          "SELECT COUNT(*) AS count FROM information_schema.PROCESSLIST WHERE DB LIKE 'dgm\\_wide\\_%'",
+        );
+        most = Math.max(most, Number((row as { count: number | string }).count));
+        await sleep(20);
+      }
+      await restore;
+      return most;
+    };
+    // The client is one more.
+    expect(await connections('--to-database', 'dgm_wide_3')).toBe(4);
+    expect(await connections('--to-database', 'dgm_wide_1', '--parallel-jobs', '1')).toBe(1);
+    const sum = async (name: string) =>
+      await bench.sql(name, 'SELECT COUNT(*) AS n, SUM(CRC32(filler)) AS s FROM wide');
+    for (const name of ['dgm_wide_1', 'dgm_wide_3']) expect(await sum(name)).toEqual(await sum('dgm_wide'));
+  });
+
+  it('backup, verify, restore to a new database, over one, only a table, and undo, under a writer of two tables', async () => {
+    for (const options of [{ parallel_jobs: 3 }, { format: 'jsonl' }]) {
+      await bench.database('dgm_app', PAIR);
+      configure({ db: source({ database: 'dgm_app' }) }, options);
+      let running = true;
+      let written = 0;
+      const writer = (async () => {
+        while (running) {
+          written++;
+          await bench.sql(
+            'dgm_app',
+            `START TRANSACTION; INSERT INTO a VALUES (${written}, 'y'); INSERT INTO b VALUES (${written}); COMMIT`,
+          );
+        }
+      })();
+      try {
+        await good('backup', 'job');
+        await good('verify', 'job', '--level', 'restore', '--newest', '1');
+        await bench.sql(undefined, 'DROP DATABASE IF EXISTS dgm_new');
+        await good('restore', 'job', '--to-database', 'dgm_new', '--yes');
+      } finally {
+        running = false;
+        await writer;
+      }
+      const restored = await counts('dgm_new');
+      expect(restored.a).toBe(restored.b);
+      expect(restored.a).toBeGreaterThan(0);
+      const before = await picture(bench, 'dgm_app');
+      await good('restore', 'job', '--overwrite', '--yes');
+      expect(await picture(bench, 'dgm_app')).toEqual(await picture(bench, 'dgm_new'));
+      await good('restore', 'job', '--undo', '--yes');
+      expect(await picture(bench, 'dgm_app')).toEqual(before);
+      await good('restore', 'job', '--drop-undo', '--yes');
+      await good('restore', 'job', '--only', 'a', '--overwrite', '--yes');
+      const merged = await counts('dgm_app');
+      expect(merged.a).toBe(restored.a);
+      expect(merged.b).toBeGreaterThanOrEqual(restored.b);
+      await good('restore', 'job', '--drop-undo', '--yes');
+      expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
+    }
+  }, 120_000);
+
+  it('all databases with one that cannot be dumped: the others are good, exit 3, and it is named', async () => {
+    await bench.database('dgm_fine', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1)');
+    await bench.database('dgm_broken', 'CREATE TABLE t (n INT);\nCREATE VIEW v AS SELECT n FROM t');
+    await bench.sql('dgm_broken', 'DROP TABLE t');
+    configure({ db: source({ database: 'all' }) });
+    const { code, stderr, stdout } = await run('backup', 'job');
+    expect(code, stderr).toBe(3);
+    expect(stderr + stdout).toMatch(/db\.dgm_broken/);
+    const { stdout: listed } = await good('list', '--json');
+    const states = Object.fromEntries(
+      JSON.parse(listed).backups.map((backup: { datasource: { name: string }; status: string }) => [
+        backup.datasource.name,
+        backup.status,
+      ]),
+    );
+    expect(states).toMatchObject({ 'db.dgm_fine': 'completed', 'db.dgm_broken': 'failed' });
+    await bench.sql(undefined, 'DROP DATABASE dgm_broken');
+  }, 60_000);
+
+  it('client_command and run_as: the tools run elsewhere and as somebody else, and see the password in no argument', async () => {
+    await bench.database('dgm_cmd', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (7)');
+    // Stands in for `docker exec -i db`: notes what it was given, then runs it.
+    const wrapper = join(home, 'elsewhere');
+    const log = join(home, 'elsewhere.log');
+    writeFileSync(
+      wrapper,
+      `#!/bin/sh\nprintf '%s\\n' "$*" >> ${log}\nenv | grep -v ^_ >> ${log}\nPATH=${server().bin}:$PATH exec "$@"\n`,
+    );
+    chmodSync(wrapper, 0o755);
+    configure({
+      db: { ...source({ database: 'dgm_cmd', client_command: [wrapper] }), client_path: undefined },
+    });
+    await good('backup', 'job');
+    await good('restore', 'job', '--to-database', 'dgm_cmd_2', '--yes');
+    expect(await bench.sql('dgm_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+    const seen = readFileSync(log, 'utf8');
+    expect(seen).toMatch(/dump .*--defaults-/);
+    expect(seen).not.toContain(server().password);
+    expect(readdirSync('/tmp').filter((name) => name.startsWith('.dguard-'))).toEqual([]);
+
+    if (!isRoot) return;
+    configure({ db: source({ database: 'dgm_cmd', run_as: 'nobody' }) });
+    await good('backup', 'job');
+    await bench.sql(undefined, 'DROP DATABASE dgm_cmd_2');
+    await good('restore', 'job', '--to-database', 'dgm_cmd_2', '--yes');
+    expect(await bench.sql('dgm_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+  }, 60_000);
+
+  it('the password is in no argument, environment, output, manifest or file while it runs and after it', async () => {
+    await bench.database('dgm_secret', PAIR.replace('n < 900', 'n < 990'));
+    configure({ db: source({ database: 'dgm_secret', include_users: true }) }, { parallel_jobs: 2 });
+    const { password } = server();
+    const found = new Set<string>();
+    let looked = 0;
+    let running = true;
+    const watching = (async () => {
+      while (running) {
+        for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+          for (const file of ['cmdline', 'environ']) {
+            try {
+              const text = readFileSync(`/proc/${pid}/${file}`, 'latin1');
+              if (text.includes(DGUARD) || /mysql|mariadb/.test(text)) looked++;
+              if (text.includes(password)) found.add(`${pid} ${file} ${text.slice(0, 100)}`);
+            } catch {
+              // It is gone, or not ours to read.
+            }
+          }
+        }
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    })();
+    const said: string[] = [];
+    for (const args of [
+      ['backup', 'job', '-v'],
+      ['verify', 'job', '--level', 'restore'],
+      ['check', '-v'],
+      ['config', 'show'],
+    ]) {
+      const { stdout, stderr } = await run(...args, '--log-dir', join(home, 'logs'));
+      said.push(stdout, stderr);
+    }
+    running = false;
+    await watching;
+    expect(looked).toBeGreaterThan(10);
+    expect([...found]).toEqual([]);
+    expect(said.join()).not.toContain(password);
+    const left = [store, join(home, 'logs'), join(bench.folder, 'temp')].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name)),
+    );
+    expect(left.length).toBeGreaterThan(3);
+    for (const path of left) expect(readFileSync(path, 'latin1').includes(password), path).toBe(false);
+  }, 60_000);
+
+  it('a password that changed and a server that stops in the middle fail the run, with what to do', async () => {
+    if (server().pid === undefined) return;
+    await bench.database('dgm_end', PAIR);
+    await bench.sql(
+      undefined,
+      "DROP USER IF EXISTS 'dgm_user'@'%'; CREATE USER 'dgm_user'@'%' IDENTIFIED BY 'first-1'; GRANT ALL PRIVILEGES ON *.* TO 'dgm_user'@'%'",
+    );
+    writeFileSync(join(home, 'user'), 'first-1', { mode: 0o600 });
+    configure({
+      db: source({ database: 'dgm_end', username: 'dgm_user', password_file: join(home, 'user') }),
+    });
+    await good('backup', 'job');
+    await bench.sql(undefined, "ALTER USER 'dgm_user'@'%' IDENTIFIED BY 'second-2'");
+    const refused = await run('backup', 'job');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/Access denied/);
+    expect(refused.stderr).toMatch(/check username and password/);
+    const { stdout } = await good('list', '--json', '--status', 'failed');
+    expect(JSON.parse(stdout).backups.length).toBeGreaterThan(0);
+    await server().halt();
+    try {
+      const away = await run('backup', 'job');
+      expect(away.code).toBe(1);
+      expect(away.stderr).toMatch(/check host and port, and that the server runs/);
+    } finally {
+      await server().resume();
+    }
+  }, 60_000);
+});

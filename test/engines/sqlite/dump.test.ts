@@ -1,0 +1,308 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import Driver from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
+import { errorOf } from '../../error-of.ts';
+import type { Bench } from './support.ts';
+import { backUp, collect, dumpRequest, makeBench } from './support.ts';
+import { beside, create, dumpText, PAIR_SCHEMA, PAIR_WRITER, RICH_SCHEMA, read } from './support-files.ts';
+
+let bench: Bench;
+let source: string;
+beforeEach(async () => {
+  bench = await makeBench();
+  source = join(bench.folder, 'app.db');
+});
+afterEach(() => bench.remove());
+
+describe('dump, native', () => {
+  test('a restored backup equals the database: FTS5, R-Tree, WITHOUT ROWID, generated columns', async () => {
+    create(source, RICH_SCHEMA);
+    const backup = await backUp(bench.source(source));
+    expect(backup.paths).toEqual(['database.db']);
+    expect(backup.facts).toMatchObject({
+      consistency: 'snapshot',
+      extensions: ['fts5', 'rtree'],
+      tables_count: 9,
+    });
+    expect(backup.facts.schema_sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(backup.facts.engine_output).toContain('user_version 42');
+    const target = join(bench.folder, 'new.db');
+    const outcome = await sqliteEngine.restore(backup, bench.request({ toPath: target }));
+    expect(outcome.tables).toContainEqual({ name: 'notes', rows: 2 });
+    expect(dumpText(target)).toBe(dumpText(source));
+    expect(read(target, "SELECT title FROM notes WHERE notes MATCH 'fox'")).toBe('first');
+    expect(statSync(target).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+    expect(await sqliteEngine.inspect(backup, inspectRequest())).toEqual([]);
+  });
+
+  test.each(['wal', 'delete'])('is of one moment under a live writer, journal mode %s', async (mode) => {
+    create(source, `PRAGMA journal_mode = ${mode}; ${PAIR_SCHEMA}`);
+    const writer = await beside(PAIR_WRITER, source);
+    try {
+      const before = read<number>(source, 'SELECT count(*) FROM a');
+      const backup = await backUp(bench.source(source));
+      expect(writer.running()).toBe(true);
+      const target = join(bench.folder, 'new.db');
+      await sqliteEngine.restore(backup, bench.request({ toPath: target }));
+      const rows = read<number>(target, 'SELECT count(*) FROM a');
+      expect(rows).toBeGreaterThanOrEqual(before);
+      expect(read(target, 'SELECT count(*) FROM b')).toBe(rows);
+      expect(read(target, 'SELECT max(id) FROM a')).toBe(rows);
+      expect(read(target, 'PRAGMA integrity_check')).toBe('ok');
+      expect(read(target, 'PRAGMA journal_mode')).toBe(mode);
+      writeFileSync(join(bench.folder, 'member.db'), backup.members.get('database.db')!);
+      expect(dumpText(target)).toBe(dumpText(join(bench.folder, 'member.db')));
+      // The writer went on meanwhile, so this was no still database.
+      expect(read<number>(source, 'SELECT count(*) FROM a')).toBeGreaterThan(rows);
+    } finally {
+      await writer.stop();
+    }
+  });
+
+  test('WAL trap: commits that are only in the -wal file are in the backup, and the file stands alone', async () => {
+    const database = new Driver(source);
+    database.pragma('journal_mode = WAL');
+    database.pragma('wal_autocheckpoint = 0');
+    database.exec('CREATE TABLE t (i); INSERT INTO t VALUES (1), (2)');
+    const backup = await backUp(bench.source(source));
+    database.close();
+    const alone = join(bench.folder, 'alone', 'x.db');
+    mkdirSync(join(alone, '..'));
+    writeFileSync(alone, backup.members.get('database.db')!);
+    expect(execFileSync('sqlite3', [alone, 'SELECT count(*) FROM t'], { encoding: 'utf8' })).toBe('2\n');
+    expect(backup.facts.rows).toBe(2);
+  });
+
+  test('the copy is private while it is read and gone after close, read or not', async () => {
+    create(source, 'CREATE TABLE t (i)');
+    const dump = await sqliteEngine.dump(bench.source(source), dumpRequest());
+    const temp = join(bench.folder, 'temp');
+    const [folder] = readdirSync(temp);
+    const copy = join(temp, folder!, 'database.db');
+    expect(statSync(join(temp, folder!)).mode & 0o777).toBe(0o700);
+    expect(statSync(copy).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(temp, folder!))).toEqual(['database.db']);
+    expect(dump.expectedBytes).toBe(statSync(copy).size);
+    expect(dump.identity).toContain(source);
+    await dump.close();
+    expect(readdirSync(temp)).toEqual([]);
+  });
+
+  test('leaves the source as it was: bytes, and no files beside it', async () => {
+    create(source, 'PRAGMA journal_mode = WAL; CREATE TABLE t (i); INSERT INTO t VALUES (1)');
+    const before = readFileSync(source);
+    await backUp(bench.source(source));
+    expect(readFileSync(source)).toEqual(before);
+    expect(readdirSync(bench.folder).sort()).toEqual(['app.db', 'temp']);
+  });
+
+  test('rows without their parent are a warning, not a failure', async () => {
+    create(source, `PRAGMA foreign_keys = OFF; ${PAIR_SCHEMA} INSERT INTO b VALUES (99999999, 88888888);`);
+    await backUp(bench.source(source));
+    expect(bench.warnings).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('b → a'), partial: false }),
+    ]);
+  });
+
+  test('rows that break a NOT NULL are the user’s data: backed up, with a warning', async () => {
+    create(source, 'CREATE TABLE t (i)');
+    const database = new Driver(source);
+    database.unsafeMode(true);
+    database.exec(`INSERT INTO t VALUES (NULL); PRAGMA writable_schema = ON;
+      UPDATE sqlite_master SET sql = 'CREATE TABLE t (i NOT NULL)' WHERE name = 't'`);
+    database.close();
+    const backup = await backUp(bench.source(source));
+    expect(bench.warnings[0]?.message).toContain('NULL value in t.i');
+    await sqliteEngine.restore(backup, bench.request({ toPath: join(bench.folder, 'n.db') }));
+    expect(read(join(bench.folder, 'n.db'), 'SELECT count(*) FROM t')).toBe(1);
+  });
+
+  test('a follow-up of the same database has the same schema hash, another schema another one', async () => {
+    create(source, 'CREATE TABLE t (i)');
+    const first = await backUp(bench.source(source));
+    create(source, 'INSERT INTO t VALUES (1); ANALYZE');
+    const second = await backUp(bench.source(source));
+    create(source, 'CREATE INDEX ti ON t (i)');
+    const third = await backUp(bench.source(source));
+    expect(second.facts.schema_sha256).toBe(first.facts.schema_sha256);
+    expect(third.facts.schema_sha256).not.toBe(first.facts.schema_sha256);
+  });
+});
+
+describe('dump, chosen tables', () => {
+  beforeEach(() => create(source, `PRAGMA journal_mode = WAL; ${RICH_SCHEMA}`));
+
+  test('exclude leaves out tables and what hangs on them, keeps rowids, and warns of what dangles', async () => {
+    create(source, 'DELETE FROM docs WHERE rowid = 10');
+    const backup = await backUp(bench.source(source, { exclude_tables: ['LOGS_*', 'nothing*'] }), {
+      exclude: ['tags'],
+    });
+    const target = join(bench.folder, 'new.db');
+    await sqliteEngine.restore(backup, bench.request({ toPath: target }));
+    const names = execFileSync('sqlite3', [target, '.tables'], { encoding: 'utf8' });
+    expect(names).toContain('users');
+    expect(names).not.toMatch(/logs_old|tags/);
+    expect(read(target, 'SELECT rowid FROM docs')).toBe(20);
+    expect(read(target, 'PRAGMA journal_mode')).toBe('wal');
+    expect(read(target, 'PRAGMA user_version')).toBe(42);
+    const said = bench.warnings.map((warning) => warning.message).join('\n');
+    expect(said).toContain("no table matches the pattern 'nothing*'");
+    expect(said).toContain('view old_lines');
+    expect(said).toContain('trigger user_logged');
+    expect(said).toContain('trigger user_gone');
+  });
+
+  test('include and exclude of datasource and request: a table passes all; the patterns are recorded', async () => {
+    const request = dumpRequest({ include: ['u*', 'notes'], exclude: ['c*'] });
+    const dump = await sqliteEngine.dump(
+      bench.source(source, { include_tables: ['users', 'counters'] }),
+      request,
+    );
+    const backup = await collect(dump).finally(() => dump.close());
+    expect(dump.patterns).toEqual({ include: ['users', 'counters', 'u*', 'notes'], exclude: ['c*'] });
+    expect(backup.facts.tables_count).toBe(1);
+    expect(backup.facts.rows).toBe(2);
+  });
+
+  test('patterns that leave nothing are refused', async () => {
+    const error = await errorOf(backUp(bench.source(source), { include: ['userz'] }));
+    expect(error.code).toBe('source_empty');
+    expect(error.hint).toContain('users');
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+  });
+});
+
+describe('bad sources', () => {
+  test('a missing file is an error and is not created', async () => {
+    const error = await errorOf(backUp(bench.source(source)));
+    expect(error.code).toBe('source_failed');
+    expect(error.message).toContain('no such database file');
+    expect(existsSync(source)).toBe(false);
+    expect(await sqliteEngine.probe(bench.source(source))).toMatchObject({ status: 'error' });
+    expect(existsSync(source)).toBe(false);
+  });
+
+  test('zero bytes, a directory, no database, a dangling link', async () => {
+    writeFileSync(source, '');
+    expect(await errorOf(backUp(bench.source(source)))).toMatchObject({ code: 'source_empty' });
+    expect((await errorOf(backUp(bench.source(bench.folder)))).message).toContain('directory');
+    writeFileSync(source, 'This is no database at all, but long enough. '.repeat(100));
+    expect((await errorOf(backUp(bench.source(source)))).message).toContain('not an SQLite database');
+    symlinkSync('nowhere', join(bench.folder, 'link.db'));
+    expect(await errorOf(backUp(bench.source(join(bench.folder, 'link.db'))))).toMatchObject({
+      code: 'source_failed',
+    });
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+  });
+
+  test('a corrupt database is never a good backup: the first findings are named', async () => {
+    create(source, PAIR_SCHEMA);
+    const bytes = readFileSync(source);
+    for (const page of [50, 120, 300]) bytes.fill(0xa5, page * 4096, page * 4096 + 200);
+    writeFileSync(source, bytes);
+    const error = await errorOf(backUp(bench.source(source)));
+    expect(error).toMatchObject({ code: 'source_failed' });
+    expect(error.message).toMatch(/corrupt: .*(page|Tree)/);
+    expect(error.hint).toContain('.recover');
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+  });
+
+  test('a cut database is refused', async () => {
+    create(source, PAIR_SCHEMA);
+    writeFileSync(source, readFileSync(source).subarray(0, 100 * 4096));
+    expect(await errorOf(backUp(bench.source(source)))).toMatchObject({ code: 'source_failed' });
+  });
+
+  test('an aborted dump leaves nothing', async () => {
+    create(source, PAIR_SCHEMA);
+    const control = new AbortController();
+    control.abort();
+    const aborted = { ...bench.source(source), signal: control.signal };
+    expect(await errorOf(backUp(aborted))).toMatchObject({ code: 'interrupted' });
+    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
+  });
+
+  test('a writer that holds the lock is waited for', async () => {
+    create(source, 'CREATE TABLE t (i)');
+    const holder = await beside(
+      `const d = new Database(process.argv[1]); d.exec('BEGIN EXCLUSIVE; INSERT INTO t VALUES (1)'); console.log('ready');
+       setTimeout(() => { d.exec('COMMIT'); d.close(); }, 700);`,
+      source,
+    );
+    try {
+      const backup = await backUp(bench.source(source));
+      expect(backup.facts.rows).toBe(1);
+    } finally {
+      await holder.stop();
+    }
+  });
+
+  const asRoot = process.getuid?.() === 0;
+  /** Runs as a user without privileges, with a temp folder of its own. */
+  async function unprivileged<T>(work: (user: Bench) => Promise<T>): Promise<T> {
+    chmodSync(bench.folder, 0o755);
+    process.seteuid!(65534);
+    try {
+      const user = await makeBench();
+      return await work(user).finally(() => user.remove());
+    } finally {
+      process.seteuid!(0);
+    }
+  }
+
+  test.runIf(asRoot)(
+    'WAL mode in a folder that cannot be written: read all the same when at rest',
+    async () => {
+      create(source, 'PRAGMA journal_mode = WAL; CREATE TABLE t (i); INSERT INTO t VALUES (1)');
+      chmodSync(source, 0o644);
+      const backup = await unprivileged((user) => backUp(user.source(source)));
+      expect(backup.facts.rows).toBe(1);
+    },
+  );
+
+  test.runIf(asRoot)(
+    'WAL mode, an orphaned -wal, a folder that cannot be written: says what to do',
+    async () => {
+      const writer = await beside(
+        `const d = new Database(process.argv[1]); d.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (i)'); console.log('ready'); setInterval(() => {}, 1000);`,
+        source,
+      );
+      await writer.stop();
+      rmSync(`${source}-shm`);
+      for (const name of [source, `${source}-wal`]) chmodSync(name, 0o644);
+      const error = await unprivileged((user) => errorOf(backUp(user.source(source))));
+      expect(error.code).toBe('source_failed');
+      expect(error.hint).toContain('-shm');
+    },
+  );
+
+  test.runIf(asRoot)('an unreadable file is named as such', async () => {
+    create(source, 'CREATE TABLE t (i)');
+    chmodSync(source, 0o600);
+    const error = await unprivileged((user) => errorOf(backUp(user.source(source))));
+    expect(error.message).toContain('may not read');
+  });
+});
+
+function inspectRequest() {
+  return {
+    tempDir: join(bench.folder, 'temp'),
+    signal: new AbortController().signal,
+    env: {},
+    onProgress: () => {},
+  };
+}
