@@ -91,6 +91,31 @@ describeWithEachMysql('mysql: JSON lines', (server) => {
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
   }, 60_000);
 
+  it.each(['jsonl', 'native'] as const)(
+    'rows of tables that show those of others come back once, by %s; that is said',
+    async (format) => {
+      const name = `dgj_shown_${format}`;
+      await bench.database(
+        name,
+        'CREATE TABLE own (n INT) ENGINE=MyISAM;\nCREATE TABLE shown (n INT) ENGINE=MERGE UNION=(own) INSERT_METHOD=LAST;\nINSERT INTO own VALUES (1), (2)',
+      );
+      const content = await backUp(bench.source(name), { format });
+      expect(bench.warnings.map(({ message }) => message)).toContainEqual(
+        expect.stringMatching(/without rows: shown \(MRG_MyISAM\); back up what they show/i),
+      );
+      await mysqlEngine.restore(content, bench.request(name, { toDatabase: `${name}_2` }));
+      await mysqlEngine.restore(content, bench.request(name, { overwrite: true }));
+      for (const database of [name, `${name}_2`])
+        for (const table of ['own', 'shown'])
+          expect(await bench.sql(database, `SELECT n FROM ${table} ORDER BY n`)).toEqual([
+            { n: 1 },
+            { n: 2 },
+          ]);
+      await mysqlEngine.swaps!.dropUndo(bench.target(name), 0);
+    },
+    60_000,
+  );
+
   it('chosen tables go into a database that is there, and back', async () => {
     await bench.database(
       'dgj_some',

@@ -173,6 +173,17 @@ describeWithEachMysql('mysql: odd rows', (server) => {
     expect(bench.warnings.map(({ message }) => message)).toEqual([
       expect.stringMatching(/history \(system versioning\) is not: t;/),
     ]);
+    await bench.sql(
+      'dgo_history',
+      'CREATE TABLE by_transaction (n INT, s BIGINT UNSIGNED AS ROW START, e BIGINT UNSIGNED AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING',
+    );
+    if (server().label === 'mariadb-10.11') return;
+    await expect(backUp(bench.source('dgo_history'))).rejects.toMatchObject({
+      code: 'source_failed',
+      message: expect.stringContaining('by_transaction'),
+      hint: expect.stringContaining('exclude_tables'),
+    });
+    await backUp(bench.source('dgo_history'), { exclude: ['by_transaction'] });
   });
 });
 

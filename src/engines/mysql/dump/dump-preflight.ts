@@ -1,7 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
-import type { TableInfo } from '../server/catalog.ts';
+import { hasOwnRows, type TableInfo } from '../server/catalog.ts';
 import { literal } from '../server/session.ts';
 import type { Moment } from './snapshot.ts';
 
@@ -42,6 +42,22 @@ export function warnOfEngines(
   const named = unsafe.slice(0, 10).map(({ name, engine }) => `${name} (${engine})`);
   source.warn({
     message: `tables without transactions may change while they are dumped: ${named.join(', ')}${unsafe.length > 10 ? ', …' : ''}; ALTER TABLE … ENGINE=InnoDB`,
+    subject,
+    partial: false,
+  });
+}
+
+/** Of tables that show rows of others, neither form has more than the definition. */
+export function warnOfElsewhere(
+  tables: readonly TableInfo[],
+  source: EngineSource<MysqlOptions>,
+  subject: string,
+): void {
+  const elsewhere = tables.filter((table) => table.kind === 'table' && !hasOwnRows(table));
+  if (elsewhere.length === 0) return;
+  const named = elsewhere.slice(0, 10).map(({ name, engine }) => `${name} (${engine})`);
+  source.warn({
+    message: `tables that show rows which lie elsewhere are backed up without rows: ${named.join(', ')}${elsewhere.length > 10 ? ', …' : ''}; back up what they show`,
     subject,
     partial: false,
   });

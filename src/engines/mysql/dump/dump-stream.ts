@@ -2,7 +2,7 @@ import { throwIfAborted } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { insertBuffers } from '../rows/insert-buffers.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from '../rows/insert-encoder.ts';
-import { countRows } from '../server/catalog.ts';
+import { countRows, hasOwnRows } from '../server/catalog.ts';
 import { rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import { compareVersions, type Tools } from '../server/tools.ts';
@@ -79,6 +79,7 @@ export function dumpStream(snapshot: Snapshot): {
 } {
   const { server, session, schema, tools, subject, readers, without, readable, running, info } = snapshot;
   const rest = restOf(snapshot);
+  const counts = rest.filter(hasOwnRows);
   const pool = insertBuffers(INSERT_BUFFER_BYTES, 6 * (readers.length + 2));
   const rows = new Map(readable.map(({ table }): [string, number] => [table.name, 0]));
   const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
@@ -132,13 +133,13 @@ export function dumpStream(snapshot: Snapshot): {
       // The tool gave its locks back: sooner than at the end it cannot be told.
       for (const table of running.length === 0 ? [] : rest) await snapshot.same.check(table);
       yield* readRows();
-      counted = countRows(session, schema, rest);
+      counted = countRows(session, schema, counts);
       const code = await tool('--no-create-info', '--triggers', '--events');
       const last = await startDump(server, code, [], subject);
       yield* withoutSandboxLine(last.read());
     },
     async count() {
-      const others = await (counted ?? countRows(session, schema, rest));
+      const others = await (counted ?? countRows(session, schema, counts));
       const own = [...rows].map(([name, count]) => ({ name, rows: count }));
       return [...own, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
     },

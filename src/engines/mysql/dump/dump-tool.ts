@@ -179,6 +179,11 @@ const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
     'a table was altered or truncated while it was dumped: run the backup again, not while migrations run',
   ],
   [
+    /dump-history.*transaction-precise/i,
+    'source_failed',
+    'no tool dumps a history by transactions (ROW START as BIGINT): leave the table out (exclude_tables), or back up with format: jsonl, which has the rows as they are now',
+  ],
+  [
     /Deadlock found|\b1213\b|Lock wait timeout|\b1205\b/i,
     'source_failed',
     'somebody altered, renamed or locked a table while it was dumped: run the backup again, not while migrations run',

@@ -5,7 +5,7 @@ import { jsonlMembers } from '../jsonl/jsonl-members.ts';
 import type { MysqlOptions } from '../options.ts';
 import { serverError } from '../server/failures.ts';
 import { readDefinitions } from '../server/schema-hash.ts';
-import { warnOfHistory } from './dump-preflight.ts';
+import { warnOfElsewhere, warnOfHistory } from './dump-preflight.ts';
 import { dumpStream, dumpsHistory, startRest } from './dump-stream.ts';
 import { isUnprotected, openSnapshot, type Snapshot } from './snapshot.ts';
 import { unchanged } from './unchanged.ts';
@@ -26,6 +26,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
   const snapshot = await openSnapshot(source, { ...request, start });
   const { side, schema, subject, tables, without, kept, info, tools, defaults } = snapshot;
   warnOfHistory(kept, !rowsAsJson && dumpsHistory(tools), source, subject);
+  warnOfElsewhere(kept, source, subject);
   const users = source.options.include_users ? [usersMember(snapshot)] : [];
   const content = rowsAsJson ? jsonlMembers(snapshot, snapshot.columns) : wholeDump(snapshot);
   const nonTransactional = snapshot.locked ? [] : kept.filter(isUnprotected);

@@ -2,7 +2,7 @@ import { DguardError, errorText } from '../../../errors.ts';
 import type { DumpRequest, EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import { leftOut } from '../select.ts';
-import { listTables, readSchema, type SchemaFacts, type TableInfo } from '../server/catalog.ts';
+import { hasOwnRows, listTables, readSchema, type SchemaFacts, type TableInfo } from '../server/catalog.ts';
 import { type ColumnInfo, listColumns } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import { refuseBlind } from '../server/privileges.ts';
@@ -197,7 +197,7 @@ function readableOf(
   columns: ReadonlyMap<string, readonly ColumnInfo[]>,
 ): ReadableTable[] {
   return kept
-    .filter((table) => table.kind === 'table' && isProtected(table))
+    .filter((table) => hasOwnRows(table) && isProtected(table))
     .map((table) => {
       const own = columns.get(table.name) ?? [];
       return { table, columns: own.filter(({ generated }) => !generated) };

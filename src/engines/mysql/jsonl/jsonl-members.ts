@@ -10,6 +10,7 @@ import { type LargeRows, watchLargeRows } from '../dump/large-rows.ts';
 import { readInOrder } from '../dump/read-in-order.ts';
 import type { ReadableTable, Snapshot } from '../dump/snapshot.ts';
 import { type BufferPool, bufferPool } from '../rows/buffers.ts';
+import { hasOwnRows } from '../server/catalog.ts';
 import { type ColumnInfo, rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import {
@@ -35,7 +36,7 @@ interface TableExport extends ReadableTable {
 }
 
 /**
- * One JSONL member per table, the definitions as the dump tool has them, and `schema.json` that describes them, in
+ * One JSONL member per table with rows of its own, the definitions as the dump tool has them, and `schema.json` that describes them, in
  * the order of their paths. Tables that come after `schema.json` are read once more for their hash: the snapshot
  * stands still.
  */
@@ -47,13 +48,11 @@ export function jsonlMembers(
   const pool = bufferPool(JSONL_BUFFER_BYTES, 6 * (snapshot.readers.length + 2));
   const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
   const taken = new Set<string>();
-  const exports = snapshot.kept
-    .filter(({ kind }) => kind === 'table')
-    .map((table): TableExport => {
-      const all = columns.get(table.name) ?? [];
-      const own = all.filter(({ generated }) => !generated);
-      return { table, columns: own, all, member: memberName(table.name.toLowerCase(), taken) };
-    });
+  const exports = snapshot.kept.filter(hasOwnRows).map((table): TableExport => {
+    const all = columns.get(table.name) ?? [];
+    const own = all.filter(({ generated }) => !generated);
+    return { table, columns: own, all, member: memberName(table.name.toLowerCase(), taken) };
+  });
   const tool = async (...options: string[]) => {
     const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
     const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);

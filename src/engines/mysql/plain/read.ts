@@ -28,11 +28,17 @@ export async function readTables(content: BackupContent): Promise<PlainExport> {
   const document = await readDocument(content);
   const schema = await textOf(content, SCHEMA_MEMBER);
   const definitions = readDefinitions(schema);
+  const exported = new Set(document.tables.map(({ table }) => table));
+  const rowless = [...definitions.keys()].filter((name) => !exported.has(name));
+  const code = codeNames(`${schema}\n${await textOf(content, TRIGGERS_MEMBER)}`);
   return {
     tables: document.tables.map((table) => readTable(table, definitions.get(table.table))),
-    losses: codeNames(`${schema}\n${await textOf(content, TRIGGERS_MEMBER)}`).map(
-      (what) => `not translated: ${what}`,
-    ),
+    losses: [
+      ...code.map((what) => `not translated: ${what}`),
+      ...(rowless.length === 0
+        ? []
+        : [`not translated, as the backup has no rows of it: table ${rowless.join(', ')}`]),
+    ],
   };
 }
 

@@ -48,6 +48,14 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** As both dump tools have it: what these show is in other tables, on other servers, or in files. */
+const WITHOUT_OWN_ROWS = ['mrg_myisam', 'mrg_isam', 'connect', 'oqgraph', 'spider', 'vp', 'federated'];
+
+/** Whether a dump has a table's rows; to write them back would write them wherever they come from, once more. */
+export function hasOwnRows({ kind, engine }: Pick<TableInfo, 'kind' | 'engine'>): boolean {
+  return kind === 'table' && !WITHOUT_OWN_ROWS.includes(engine.toLowerCase());
+}
+
 function isOwnTable(name: string): boolean {
   return name.toLowerCase().startsWith(OWN_PREFIX);
 }
