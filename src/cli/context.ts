@@ -5,7 +5,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
 import { processStart } from '../core/owner.ts';
-import { DguardError } from '../errors.ts';
+import { DguardError, unlessAborted } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import type { Runtime } from '../runtime.ts';
 import { createStorage } from '../storages/registry.ts';
@@ -75,7 +75,7 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
     try {
       return (await load()).config;
     } catch (error) {
-      if (!mayLack || options.config !== undefined) throw error;
+      if (!mayLack || options.config !== undefined || signal.aborted) throw error;
       const { configProblems } = await import('../config/problems.ts');
       if (configProblems(error).length > 0 && !toldOfBroken) {
         toldOfBroken = true;
@@ -86,7 +86,8 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
   }
 
   function load(): Promise<LoadedConfig> {
-    loading ??= loadConfiguration(options, output).then((loaded) => {
+    // It may wait for a pipe, a mount that hangs, a command that asks somebody for a password.
+    loading ??= unlessAborted(signal, loadConfiguration(options, output)).then((loaded) => {
       tempDir = stagingFolder(loaded.config);
       return loaded;
     });

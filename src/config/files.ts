@@ -1,4 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import nodePath from 'node:path';
 import { errnoOf } from '../errors.ts';
 import type { Env } from './interpolate.ts';
@@ -14,17 +15,24 @@ export interface ReadFile {
 
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** Reads a whole file and its permissions through one descriptor. Returns text where that is impossible. */
+/** What was opened for this process: `/dev/stdin`, and what a shell makes of `<(…)`. */
+const DESCRIPTOR = /^\/(dev\/(stdin$|fd\/)|proc\/(self|\d+)\/fd\/)/;
+
+/**
+ * Reads a whole file and its permissions through one descriptor. Returns text where that is impossible. A pipe that
+ * this process was given is read to its end; one with a name may wait for ever for somebody to write, and is none.
+ */
 export async function readWithFacts(path: string): Promise<ReadFile | string> {
   try {
+    const other = DESCRIPTOR.test(path) ? undefined : otherThanFile(await stat(path));
+    if (other !== undefined) return `is ${other}, not a file`;
     const handle = await open(path, 'r');
     try {
-      const stat = await handle.stat();
-      if (stat.isDirectory()) return 'is a folder, not a file';
+      const facts = await handle.stat();
       const bytes = await readUpTo(handle, MAX_BYTES + 1);
       if (bytes.length > MAX_BYTES) return 'is far too large for what it should be';
-      const regular = stat.isFile() && process.platform !== 'win32';
-      return { path, bytes, mode: regular ? stat.mode & 0o777 : undefined, owner: stat.uid };
+      const regular = facts.isFile() && process.platform !== 'win32';
+      return { path, bytes, mode: regular ? facts.mode & 0o777 : undefined, owner: facts.uid };
     } finally {
       await handle.close();
     }
@@ -36,7 +44,14 @@ export async function readWithFacts(path: string): Promise<ReadFile | string> {
   }
 }
 
-/** All of a file, or its first bytes: of a pipe or a device no size is known, and some never end. */
+function otherThanFile(facts: Stats): string | undefined {
+  if (facts.isFile()) return undefined;
+  if (facts.isDirectory()) return 'a folder';
+  if (facts.isFIFO()) return 'a named pipe';
+  return facts.isSocket() ? 'a socket' : 'a device';
+}
+
+/** All of a file, or its first bytes: of a pipe no size is known, and some never end. */
 async function readUpTo(handle: FileHandle, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;

@@ -41,10 +41,14 @@ describe('YAML', () => {
     expect(problems.join()).toMatch(/is no valid YAML/);
   });
 
-  it('what never ends is too large, what is no text is told', async () => {
+  it('what is no file or too large is told', async () => {
     const at = '2:1 include: ';
     expect(await problemsOf('version: 1\ninclude: /dev/zero\n')).toEqual([
-      `${at}/dev/zero is far too large for what it should be`,
+      `${at}/dev/zero is a device, not a file`,
+    ]);
+    const files = { large: '#'.repeat(5 * 1024 * 1024) };
+    expect(await problemsOf('version: 1\ninclude: large\n', { files })).toEqual([
+      `${at}./large is far too large for what it should be`,
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { EXIT_STATUS } from '../../errors.ts';
+import { EXIT_STATUS, unlessAborted } from '../../errors.ts';
 import type { Context } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 
@@ -6,12 +6,13 @@ export const configCommands = {
   async validate(context: Context): Promise<number> {
     const { validateConfig } = await import('../../config/load.ts');
     const { formatProblem, problemsError } = await import('../../config/problems.ts');
-    const { path, valid, problems } = await validateConfig(context.options.config, {
+    const validating = validateConfig(context.options.config, {
       env: context.runtime.env,
       cwd: process.cwd(),
       uid: process.getuid?.(),
       trustConfig: context.options.trustConfig === true,
     });
+    const { path, valid, problems } = await unlessAborted(context.runtime.signal, validating);
     const status = valid ? 0 : EXIT_STATUS.config_invalid;
     for (const problem of problems) {
       const level = problem.severity === 'warning' ? 'warning' : 'error';
