@@ -33,7 +33,29 @@ export function cronProblem(expression: string): string | undefined {
       if (problem !== undefined) return `${field.name} "${item}": ${problem}`;
     }
   }
-  return undefined;
+  return everComes(parts) ? undefined : `never comes: no month "${parts[3]}" has a day "${parts[2]}"`;
+}
+
+/** The most days of each month. */
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** Of a sound expression. A named day of the week comes in every month: cron takes either of the two days then. */
+function everComes(parts: readonly string[]): boolean {
+  const [, , days, months, weekdays] = parts;
+  if (!weekdays!.startsWith('*')) return true;
+  const firstDay = Math.min(...valuesOf(days!, FIELDS[2]!));
+  return valuesOf(months!, FIELDS[3]!).some((month) => DAYS[month - 1]! >= firstDay);
+}
+
+function valuesOf(text: string, field: (typeof FIELDS)[number]): number[] {
+  return text.split(',').flatMap((item) => {
+    const [range, step] = item.split('/');
+    const [from, to] =
+      range === '*' ? [field.min, field.max] : range!.split('-').map((end) => numberOf(end, field)!);
+    const values: number[] = [];
+    for (let value = from!; value <= (to ?? from!); value += Number(step ?? 1)) values.push(value);
+    return values;
+  });
 }
 
 function itemProblem(item: string, field: (typeof FIELDS)[number]): string | undefined {

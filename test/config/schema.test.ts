@@ -246,6 +246,11 @@ const WRONG: readonly [string, Parameters<typeof yamlWith>[0], string][] = [
     'jobs.j.schedule[0].cron: hour "25": must lie between 0 and 23',
   ],
   [
+    'a day that no month has',
+    { job: 'schedule: "0 0 30 2 *"' },
+    'jobs.j.schedule[0].cron: never comes: no month "2" has a day "30"',
+  ],
+  [
     'a cron among several',
     { job: 'schedule: [{cron: "@daily"}, {cron: x}]' },
     'jobs.j.schedule[1].cron: must have five fields (minute hour day month weekday), has 1',

@@ -34,6 +34,11 @@ describe('cronProblem', () => {
     '5-55/10 * * * *',
     '@daily',
     ' 0 3  * * * ',
+    '0 0 29 2 *',
+    '0 0 30,29 feb *',
+    '0 0 31 2,4-6 *',
+    '0 0 28-31 2 *',
+    '0 0 30 2 mon',
   ])('takes %s', (text) => expect(cronProblem(text)).toBeUndefined());
   it.each([
     '',
@@ -56,6 +61,10 @@ describe('cronProblem', () => {
     '@dayly',
     '@reboot',
     '0 3 * * * rm -rf',
+    '0 0 30 2 *',
+    '0 0 30-31 feb */2',
+    '0 0 31 4,6,9,11 *',
+    '0 0 31 2-11/9,4 *',
   ])('refuses "%s"', (text) => expect(cronProblem(text)).toBeTypeOf('string'));
 });
 
