@@ -44,6 +44,38 @@ describeWithEachPostgres('postgres: JSONL', (server) => {
     return Buffer.concat(chunks).toString('utf8');
   };
 
+  it("values come back as they were, whatever the database's own casts make of them", async () => {
+    await bench.database('casts');
+    await bench.sql(
+      'casts',
+      `CREATE TYPE pair AS (a int, b text);
+       CREATE TYPE mood AS ENUM ('sad "x"', 'a\\b', 'glad');
+       CREATE DOMAIN feeling AS mood;
+       CREATE FUNCTION f(pair) RETURNS text LANGUAGE sql AS $$ SELECT '(0,' || $1.b || ')' $$;
+       CREATE FUNCTION f(mood) RETURNS text LANGUAGE sql AS $$ SELECT 'glad' $$;
+       CREATE FUNCTION j(mood) RETURNS json LANGUAGE sql AS $$ SELECT '"glad"'::json $$;
+       CREATE FUNCTION back(text) RETURNS pair LANGUAGE sql AS $$ SELECT ROW(7, $1)::pair $$;
+       CREATE FUNCTION mood(text) RETURNS mood LANGUAGE plpgsql AS $$ BEGIN RETURN 'glad'; END $$;
+       CREATE FUNCTION half(text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 5; END $$;
+       CREATE CAST (pair AS text) WITH FUNCTION f(pair) AS ASSIGNMENT;
+       CREATE CAST (mood AS text) WITH FUNCTION f(mood);
+       CREATE CAST (mood AS json) WITH FUNCTION j(mood);
+       CREATE CAST (text AS pair) WITH FUNCTION back(text);
+       CREATE CAST (text AS mood) WITH FUNCTION mood(text);
+       CREATE CAST (text AS int) WITH FUNCTION half(text);
+       CREATE TABLE t (n int, p pair, pa pair[], m mood, ma mood[], d feeling, ia int[]);
+       INSERT INTO t VALUES
+         (1, '(1,"a ""b"" \\\\\\\\ ,")', '{"(1,x)",NULL}', 'sad "x"', ARRAY['a\\b', NULL]::mood[], 'a\\b', '{1,NULL,3}'),
+         (2, NULL, NULL, NULL, NULL, NULL, NULL), (3, '(,)', '{}', 'a\\b', '{}', 'sad "x"', '[0:1]={4,5}')`,
+    );
+    const sums = await contentSums(bench, 'casts');
+    const content = await backUp(bench.source('casts'), { format: 'jsonl' });
+    const lines = (await text(content, 'public.t.jsonl')).split('\n');
+    expect(JSON.parse(lines[0]!)).toMatchObject({ n: 1, m: 'sad "x"', d: 'a\\b' });
+    await postgresEngine.restore(content, bench.request('casts', { toDatabase: 'casts_2' }));
+    expect(await contentSums(bench, 'casts_2')).toEqual(sums);
+  });
+
   it('every value comes back as it was', async () => {
     const version = Number(
       (await bench.sql('postgres', 'SHOW server_version_num'))[0]!['server_version_num'],

@@ -336,6 +336,8 @@ describeWithEachPostgres('postgres: restore', (server) => {
       'listener',
       `CREATE SUBSCRIPTION sub CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION p WITH (connect = false, slot_name = 'sub_slot')`,
     );
+    // A test restore has no subscription to comment on.
+    await bench.sql('listener', "COMMENT ON SUBSCRIPTION sub IS 'of the shop'");
     const listener = await backUp(bench.source('listener'));
     await postgresEngine.restore(listener, bench.request('listener', { scratch: true }));
     await postgresEngine.restore(listener, bench.request('listener', { toDatabase: 'listener_copy' }));

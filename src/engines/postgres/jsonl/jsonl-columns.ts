@@ -10,7 +10,7 @@ export type ColumnForm =
   /** An array of plain values: a JSON array where it has one dimension from 1, else PostgreSQL's own text of it. */
   | 'array'
   /** PostgreSQL's own text: `json` (its blanks are its own), composite values, types of extensions
-   * (which may have an idea of JSON of their own), arrays of what is not plain. */
+   * (which may have an idea of JSON of their own), types that somebody casts his own way, arrays of what is not plain. */
   | 'text';
 
 export interface ColumnDocument {
@@ -29,6 +29,8 @@ export interface ColumnDocument {
   readonly base?: string;
   /** Its values are the labels of an enum. */
   readonly enumerated?: true;
+  /** Somebody's function makes its type of text, or text or JSON of it: a cast would give what that thinks. */
+  readonly own_cast?: true;
 }
 
 /** What the words of `form` mean, for readers of the files. */
@@ -47,6 +49,13 @@ interface Row {
   readonly oid: string;
   readonly column: ColumnDocument;
 }
+
+/** Whether a type has casts of somebody's own to or from what values are written as. */
+const hasOwnCast = (
+  type: string,
+) => `EXISTS (SELECT FROM pg_catalog.pg_cast own WHERE own.oid >= 16384 AND own.castmethod = 'f'
+  AND (own.castsource = ${type} AND own.casttarget IN ('text'::pg_catalog.regtype, 'json'::pg_catalog.regtype)
+    OR own.casttarget = ${type} AND own.castsource = 'text'::pg_catalog.regtype))`;
 
 /** The columns of many tables, by the tables' oid, in their order. */
 export async function listColumns(
@@ -68,13 +77,15 @@ export async function listColumns(
         WHEN t.typcategory = 'A' THEN
           CASE WHEN e.typtype IN ('b', 'e') AND e.typcategory <> 'A' AND (e.typtype = 'e' OR e.oid < 16384)
             AND t.oid IN (SELECT direct.typarray FROM pg_catalog.pg_type direct WHERE direct.oid = t.typelem)
-            AND e.oid NOT IN ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype) THEN 'array' ELSE 'text' END
+            AND e.oid NOT IN ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype) AND NOT ${hasOwnCast('e.oid')} THEN 'array' ELSE 'text' END
+        WHEN t.oid >= 16384 AND ${hasOwnCast('t.oid')} THEN 'text'
         ELSE 'plain' END,
       'not_null', a.attnotnull, 'generated', a.attgenerated <> '', 'identity', a.attidentity <> '',
       'primary_key', coalesce((SELECT pg_catalog.array_position(x.indkey::pg_catalog.int2[], a.attnum) + 1
         FROM pg_catalog.pg_index x WHERE x.indrelid = a.attrelid AND x.indisprimary), 0),
       'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
       'base', CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, b.mod) END, 'enumerated', t.typtype = 'e',
+      'own_cast', ${hasOwnCast('t.oid')},
       'element', CASE WHEN t.typelem <> 0 THEN pg_catalog.format_type(t.typelem, a.atttypmod) END) AS "column"
     FROM pg_catalog.pg_attribute a JOIN base b ON b.oid = a.atttypid JOIN pg_catalog.pg_type t ON t.oid = b.base
     LEFT JOIN base eb ON eb.oid = t.typelem LEFT JOIN pg_catalog.pg_type e ON e.oid = eb.base
@@ -82,13 +93,14 @@ export async function listColumns(
     WHERE a.attrelid = ANY (${literal(`{${tables.map(({ oid }) => oid).join(',')}}`)}::pg_catalog.oid[])
       AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`);
   for (const { oid, column } of rows) {
-    const { default: value, element, base, enumerated, ...rest } = column as Nulls<ColumnDocument>;
+    const { default: value, element, base, enumerated, own_cast, ...rest } = column as Nulls<ColumnDocument>;
     columns.get(oid)?.push({
       ...rest,
       ...(value === null || value === undefined ? {} : { default: value }),
       ...(element == null || rest.form !== 'array' ? {} : { element }),
       ...(base == null ? {} : { base }),
       ...(enumerated ? { enumerated } : {}),
+      ...(own_cast ? { own_cast } : {}),
     });
   }
   return columns;
@@ -102,11 +114,15 @@ export function exportQuery(table: TableInfo, columns: readonly ColumnDocument[]
   return `SELECT pg_catalog.row_to_json(dguard_row.*) FROM (SELECT ${values.join(', ')} FROM ${from} t) dguard_row`;
 }
 
-function exportValue({ name, form }: ColumnDocument): string {
+function exportValue({ name, form, own_cast }: ColumnDocument): string {
   const value = `t.${identifier(name)}`;
-  const text = `pg_catalog.to_json(${value}::pg_catalog.text)`;
+  // What the type itself writes. A row of nulls is one: IS NULL would take it for none.
+  const written = own_cast
+    ? `CASE WHEN ${value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', ${value}) END`
+    : `${value}::pg_catalog.text`;
+  const text = `pg_catalog.to_json(${written})`;
   if (form === 'plain') return value;
-  if (form === 'text') return `${value}::pg_catalog.text`;
+  if (form === 'text') return written;
   if (form === 'array') {
     // Also {} has no dimension and no bound.
     return `CASE WHEN pg_catalog.array_dims(${value}) ~ '^\\[1:\\d+\\]$' OR pg_catalog.cardinality(${value}) = 0
@@ -132,9 +148,16 @@ export function importStatement(
   return `INSERT INTO ${into} (${names}) OVERRIDING SYSTEM VALUE SELECT ${stored.map(importValue).join(', ')} FROM ${from}`;
 }
 
-function importValue({ name, type, form, element }: ColumnDocument): string {
+/** A value of its text by the type's own reader: as an element of an array, which no cast is asked for. */
+function asRead(text: string, type: string, ownCast: true | undefined): string {
+  if (!ownCast || type.endsWith('[]')) return `(${text})::${type}`;
+  const quoted = `pg_catalog.regexp_replace(${text}, ${literal('(["\\\\])')}, ${literal('\\\\\\1')}, 'g')`;
+  return `(('{"' || ${quoted} || '"}')::${type}[])[1]`;
+}
+
+function importValue({ name, type, form, element, own_cast }: ColumnDocument): string {
   const key = literal(name);
-  const text = `(j->>${key})::${type}`;
+  const text = asRead(`j->>${key}`, type, own_cast);
   if (form === 'array') {
     const items = `pg_catalog.json_array_elements_text(j->${key}) WITH ORDINALITY AS e (v, n)`;
     return `CASE pg_catalog.json_typeof(j->${key}) WHEN 'array'

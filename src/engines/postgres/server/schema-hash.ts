@@ -11,7 +11,8 @@ interface HashOptions {
 /**
  * SHA-256 over what the catalogs say of all objects: the same for a database and its restored copy on a
  * server of the same major. Not over the text of a dump, which has random keys and comes in another order.
- * Owners, privileges and the versions of extensions are left out: they differ by right. So does the order of
+ * Owners, privileges, the versions of extensions and subscriptions (a test restore makes none) are left out: they
+ * differ by right. So does the order of
  * columns in a table that inherits: they come in the order of the parent's once it was dumped and restored; and that
  * of a foreign server's options: pg_dump sorts them.
  */
@@ -173,7 +174,7 @@ const QUERIES: readonly string[] = [
     WHERE c.oid >= 16384 AND ${ownObjects('c', 'pg_language')}`,
   `SELECT 'comment' AS k, i.type || ' ' || i.identity AS n, c.description AS d
     FROM pg_catalog.pg_description c, LATERAL pg_catalog.pg_identify_object(c.classoid, c.objoid, c.objsubid) i
-    WHERE c.objoid >= 16384 AND i.identity IS NOT NULL AND c.description NOT LIKE ${MARKED} AND c.classoid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
+    WHERE c.objoid >= 16384 AND i.identity IS NOT NULL AND c.description NOT LIKE ${MARKED} AND c.classoid <> ALL ('{pg_catalog.pg_extension,pg_catalog.pg_subscription}'::pg_catalog.regclass[])
       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend dep WHERE dep.deptype = 'e' AND dep.objid = c.objoid
         AND dep.classid = c.classoid)`,
 ];
