@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
+import { lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DguardError, errnoOf, throwIfAborted } from '../errors.ts';
 import { freeBytesOf } from '../folders.ts';
@@ -12,9 +12,9 @@ import { isRealPath, makeFolder, removeEmptyFolders, syncFolder } from './local/
 import { sweepTemporary } from './local/leftovers.ts';
 import { linksText } from './local/links.ts';
 import { realAncestor } from './local/mount.ts';
+import { openOrRead } from './local/open.ts';
 import { exists, publishDurably, removeTemp, taken } from './local/publish.ts';
 import { localRoot } from './local/root.ts';
-import { readSmall } from './local/small.ts';
 import { walkBatches } from './local/walk-ahead.ts';
 import { writeFile } from './local/write.ts';
 import { byteRange } from './range.ts';
@@ -42,7 +42,7 @@ const GIB = 1024 ** 3;
 const FILE_MODE = 0o600;
 const READ_BYTES = 4 * 1024 * 1024;
 const FOLDER_RACES = 10;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
 /**
  * Objects as files under one folder. A put writes a temporary file beside its place, syncs it, links it
@@ -90,28 +90,26 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     const { signal } = getOptions;
     if (signal) throwIfAborted(signal);
     const root = await place.findToRead();
-    const small = root === undefined ? undefined : readSmall(join(root, key), getOptions);
-    if (small) {
-      if (small.length > 0) yield small;
+    const file = await attempt('get', key, async () => root && openOrRead(join(root, key), getOptions));
+    if (!file) throw notFound(key);
+    if (Buffer.isBuffer(file)) {
+      if (file.length > 0) yield file;
       return;
     }
-    const { handle, sizeBytes } = await attempt('get', key, () => openObject(key));
     try {
-      const { start, end } = byteRange(getOptions, sizeBytes);
+      const { start, end } = byteRange(getOptions, file.sizeBytes);
       for (let position = start; position < end; ) {
         if (signal) throwIfAborted(signal);
         const buffer =
           getOptions.room?.subarray(position - start, end - start) ??
           Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
-        const { bytesRead } = await attempt('read', key, () =>
-          handle.read(buffer, 0, buffer.length, position),
-        );
+        const bytesRead = await attempt('read', key, () => file.read(buffer, position));
         if (bytesRead === 0) return; // cut short meanwhile: the caller counts
         position += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }
     } finally {
-      await handle.close();
+      await file.close();
     }
   }
 
@@ -211,17 +209,8 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
     }
   }
 
-  async function openObject(key: string): Promise<{ handle: FileHandle; sizeBytes: number }> {
-    const root = await place.findToRead();
-    const file = join(root ?? path, key);
-    if (root !== undefined && (await isRealPath(dirname(file)))) {
-      // Not blocking: what stands there could be a pipe.
-      const handle = await open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(unlessMissing);
-      const facts = await handle?.stat();
-      if (handle && facts?.isFile()) return { handle, sizeBytes: facts.size };
-      await handle?.close();
-    }
-    throw new DguardError('storage_not_found', `${path} holds no object ${key}`, {
+  function notFound(key: string): DguardError {
+    return new DguardError('storage_not_found', `${path} holds no object ${key}`, {
       operation: 'get',
       subject: key,
     });

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { errnoOf, errorText } from '../../errors.ts';
-import { readSmall } from './small.ts';
+import { readSmall } from './open.ts';
 import { walkObjects } from './walk.ts';
 import type { WalkedMessage, WalkRest } from './walk-ahead.ts';
 
@@ -23,7 +23,7 @@ try {
     if (!object) continue;
     const { key } = object;
     const bytes =
-      readNext !== undefined && key.endsWith(`/${readNext}`) ? readSmall(`${root}/${key}`, {}) : undefined;
+      readNext !== undefined && key.endsWith(`/${readNext}`) ? readSmall(`${root}/${key}`) : undefined;
     if (bytes) {
       end += bytes.length;
       read.push({ at: keys.length, end });
