@@ -3,6 +3,7 @@ import type { BackupContent, ContentChunk, DumpFacts } from '../engines/types.ts
 import { copyShared } from '../threads.ts';
 import type { BlockPlace, Chain } from './chain.ts';
 import { createChain } from './chain.ts';
+import { createCodec } from './codecs/registry.ts';
 import { decodeBlocks, type Need } from './decode.ts';
 import type { ContentEntry, Slice } from './entry.ts';
 import { corrupt, INDEX_NAME } from './format.ts';
@@ -11,6 +12,8 @@ import type { StoredBackup } from './objects.ts';
 import { compareEntryPaths } from './paths.ts';
 import { createSelection } from './select.ts';
 
+/** From so many bytes, as stored, on. */
+const MUCH_BYTES = 16 * 1024 * 1024;
 /** Between two turns of the event loop. */
 const LINES_AT_ONCE = 256;
 
@@ -25,6 +28,12 @@ interface Use {
 
 /** A backup's content, and the chain that it lies in. */
 export type OpenContent = BackupContent & { readonly chain: Chain };
+
+/** A backup is about to be read whole: where that is much work, what decodes it starts while the rest gets ready. */
+export async function startAhead({ manifest }: StoredBackup): Promise<void> {
+  if ((manifest.stored_size_bytes ?? 0) < MUCH_BYTES) return;
+  (await createCodec(manifest.compression.codec)).startAhead?.();
+}
 
 /**
  * Opens a backup's content for reading. Every byte that comes out was proven: manifest → root → frames →

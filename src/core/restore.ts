@@ -1,5 +1,5 @@
 import { collectLessOften } from '../archive/heap.ts';
-import { openContent } from '../archive/reader.ts';
+import { openContent, startAhead } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types/datasources.ts';
 import { createEngine } from '../engines/registry.ts';
 import type {
@@ -74,6 +74,7 @@ export async function restoreCopy(
     });
   }
   runtime.emit({ type: 'stage', subject: manifest.id, stage: 'restore', totalBytes: manifest.size_bytes });
+  if (!options.dryRun && options.only.length === 0) await startAhead(stored);
   const from = await createEngine(manifest.datasource.type, manifest.id);
   const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
   const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;

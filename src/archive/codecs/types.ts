@@ -22,6 +22,8 @@ export interface Codec {
    * are made beside this thread.
    */
   decompressHashed?(stored: Uint8Array, maxBytes: number, wanted: boolean): Promise<HashedBlock>;
+  /** Much work is coming: what it needs (threads) may start meanwhile. */
+  startAhead?(): void;
 }
 
 export interface HashedFrame {

@@ -13,7 +13,7 @@ let calls: ZstdCalls | undefined;
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
-  const { compress, compressHashed, decompress, decompressHashed } = calls;
+  const { compress, compressHashed, decompress, decompressHashed, startAhead } = calls;
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
   };
@@ -42,13 +42,14 @@ export function zstdCodec(level = 3): Codec {
         return decompressHashed(stored, maxBytes, wanted);
       },
     }),
+    ...(startAhead && { startAhead }),
   };
 }
 
 type ZstdCalls = {
   compress(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
   compressHashed?(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<HashedFrame>;
-} & Pick<Codec, 'decompress' | 'decompressHashed'>;
+} & Pick<Codec, 'decompress' | 'decompressHashed' | 'startAhead'>;
 
 /**
  * zstd-napi in threads of our own where it is there: on blocks of 1 MiB it takes a quarter (level 3) to two
@@ -58,7 +59,7 @@ function zstdCalls(): ZstdCalls {
   const contexts = loadZstdContexts();
   const threads = contexts && zstdThreads();
   if (contexts === undefined || threads === undefined) return loadZstd();
-  const { run, giveBack } = threads;
+  const { run, giveBack, startAll } = threads;
   const here = createZstd(contexts);
   /** As memory of its own: who reads backups may keep what was read. */
   const own = (bytes: Buffer): Buffer => {
@@ -108,6 +109,7 @@ function zstdCalls(): ZstdCalls {
       giveBack(bytes);
       return { bytes: undefined, length, sha256: sha256! };
     },
+    startAhead: startAll,
   };
 }
 

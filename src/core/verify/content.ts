@@ -6,7 +6,7 @@ import { INDEX_NAME, originOf } from '../../archive/format.ts';
 import { collectLessOften } from '../../archive/heap.ts';
 import { parseBlockLine } from '../../archive/index/parse-lines.ts';
 import type { StoredBackup } from '../../archive/objects.ts';
-import { type OpenContent, openContent } from '../../archive/reader.ts';
+import { type OpenContent, openContent, startAhead } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { createEngine } from '../../engines/registry.ts';
 import { DguardError } from '../../errors.ts';
@@ -37,6 +37,7 @@ export async function checkContent(
 ): Promise<EntryCounts> {
   collectLessOften(300);
   const stored = asStored(copy);
+  await startAhead(stored);
   const stop = new AbortController();
   const signal = AbortSignal.any([runtime.signal, stop.signal]);
   const content = await openContent(stored, resolver(all, copy), signal);
