@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeElsewhere } from '../engines/elsewhere.ts';
 import { toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
@@ -87,6 +88,7 @@ async function removeLeft(place: Place): Promise<void> {
 /** What says whose it is goes last: where something cannot be removed, the next one tries again. */
 async function removeFolder(path: string): Promise<boolean> {
   try {
+    await removeElsewhere(path);
     for (const name of await readdir(path))
       if (name !== OWNER_NAME) await rm(join(path, name), { recursive: true, force: true });
     await rm(path, { recursive: true, force: true });

@@ -1,10 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ownerOf, processStart } from '../../src/core/owner.ts';
 import { makeTempFolder, withTempFolder } from '../../src/core/temp-folder.ts';
+import { makeElsewhere } from '../../src/engines/elsewhere.ts';
 import { makeWorld, type World } from './world.ts';
 
 const namespace = readlinkSync('/proc/self/ns/pid');
@@ -47,4 +57,35 @@ it('removes what a process that is gone for certain has left, and nothing else',
   expect(existsSync(running)).toBe(false);
   expect(others.filter((other) => !existsSync(other))).toEqual([]);
   expect(JSON.parse(readFileSync(join(folder, 'owner.json'), 'utf8'))).toEqual(me);
+});
+
+it('what a killed process had to put elsewhere goes with its folder, and nothing that only has the name', async () => {
+  const world = await makeWorld();
+  const child = spawn('sleep', ['60']);
+  const me = { ...ownerOf(world.runtime.host), pid_namespace: namespace };
+  const alive = { ...me, pid: child.pid, pid_start: processStart(child.pid!) };
+  const folder = left(world, 'dguard-restore-aaaaaa', alive);
+  mkdirSync(join(folder, 'mysql-restore-x'));
+  const place = join(world.runtime.tempDir, '..');
+  const { folder: open } = await makeElsewhere(place, join(folder, 'mysql-restore-x'));
+  const password = join(open, 'client.cnf');
+  writeFileSync(password, 'password=secret', { mode: 0o600 });
+  expect(statSync(open).mode & 0o777).toBe(0o711);
+  const others = join(place, `dguard-elsewhere-${'0'.repeat(16)}`);
+  mkdirSync(others);
+  chmodSync(others, 0o777);
+  writeFileSync(join(others, 'mine'), '');
+  symlinkSync(others, join(folder, `elsewhere-${'0'.repeat(16)}`));
+  symlinkSync(place, join(folder, `elsewhere-${'1'.repeat(16)}`));
+  const ended = await makeElsewhere(place, folder);
+  await ended.remove();
+  expect(existsSync(ended.folder)).toBe(false);
+
+  await withTempFolder(world.runtime, 'verify', async () => {});
+  expect(existsSync(password)).toBe(true);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await withTempFolder(world.runtime, 'verify', async () => {});
+  expect([folder, open].filter((path) => existsSync(path))).toEqual([]);
+  expect(existsSync(join(others, 'mine'))).toBe(true);
 });

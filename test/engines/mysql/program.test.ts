@@ -1,8 +1,17 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { DGUARD, isRoot, runDguard } from '../../cli/support.ts';
+import { DGUARD, isRoot, runDguard, startDguard } from '../../cli/support.ts';
 import { type Bench, describeWithEachMysql, makeBench, picture } from './support.ts';
 
 const PAIR = `CREATE TABLE a (n INT, f TEXT);
@@ -189,6 +198,32 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     await good('restore', 'job', '--to-database', 'dgm_cmd_2', '--yes');
     expect(await bench.sql('dgm_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
   }, 60_000);
+
+  it.runIf(isRoot)(
+    'a password that run_as needed in /tmp goes with the next command after a SIGKILL',
+    async () => {
+      await bench.database('dgm_kill', PAIR);
+      configure({ db: source({ database: 'dgm_kill', run_as: 'nobody' }) });
+      const places = () =>
+        readdirSync(tmpdir()).filter(
+          (name) => /^(dguard-elsewhere|mysql)-/.test(name) && existsSync(join(tmpdir(), name, 'client.cnf')),
+        );
+      const before = places();
+      const { child, ended } = startDguard(['backup', 'job', '--no-progress'], { cwd: home });
+      let left: string[] = [];
+      while (left.length === 0 && child.exitCode === null) {
+        left = places().filter((name) => !before.includes(name));
+        await sleep(1);
+      }
+      child.kill('SIGKILL');
+      expect((await ended).code).toBe(137);
+      expect(left).toHaveLength(1);
+      expect(places()).toContain(left[0]);
+      await good('backup', 'job');
+      expect(places()).not.toContain(left[0]);
+      await bench.sql(undefined, 'DROP DATABASE dgm_kill');
+    },
+  );
 
   it('the password is in no argument, environment, output, manifest or file while it runs and after it', async () => {
     await bench.database('dgm_secret', PAIR.replace('n < 900', 'n < 990'));

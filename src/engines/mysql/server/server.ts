@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openChild } from '../../../child/open.ts';
 import { DguardError, errnoOf, errorText, throwIfAborted } from '../../../errors.ts';
+import { makeElsewhere } from '../../elsewhere.ts';
 import type { EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import {
@@ -108,7 +109,11 @@ async function placeOptionFile(
   }
   // Another user cannot look into a folder within temp_dir, which is ours alone.
   const place = user === undefined ? source.tempDir || tmpdir() : tmpdir();
-  const { folder, path } = await writeOptionFile(place, text).catch((error: unknown) => {
+  const writing = writeOptionFile(
+    () => (user === undefined ? makeFolder(place) : makeElsewhere(place, source.tempDir)),
+    text,
+  );
+  const { path, remove } = await writing.catch((error: unknown) => {
     if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
     throw new DguardError('storage_full', `the option file for client tools: ${errorText(error)}`, {
       operation: 'prepare client tools',
@@ -117,20 +122,28 @@ async function placeOptionFile(
       cause: error,
     });
   });
-  if (user !== undefined) await handTo(user, folder, path, source);
-  return { path, remove: () => rm(folder, { recursive: true, force: true }) };
+  if (user !== undefined) await handTo(user, path, source);
+  return { path, remove };
 }
 
-async function writeOptionFile(place: string, text: string): Promise<{ folder: string; path: string }> {
+async function makeFolder(place: string) {
   const folder = await mkdtemp(join(place, 'mysql-'));
+  return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+async function writeOptionFile(
+  make: () => ReturnType<typeof makeElsewhere>,
+  text: string,
+): Promise<OptionFile> {
+  const { folder, remove } = await make();
   const path = join(folder, 'client.cnf');
   try {
     await writeFile(path, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await remove();
     throw error;
   }
-  return { folder, path };
+  return { path, remove };
 }
 
 async function* onceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -138,13 +151,8 @@ async function* onceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** As root, another user's tools can be given the file; otherwise they read no file of ours. */
-async function handTo(
-  user: string,
-  folder: string,
-  path: string,
-  source: EngineSource<MysqlOptions>,
-): Promise<void> {
+async function handTo(user: string, path: string, source: EngineSource<MysqlOptions>): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const child = await openChild(['chown', user, folder, path], { env: source.env, signal: source.signal });
+  const child = await openChild(['chown', user, path], { env: source.env, signal: source.signal });
   await child.done;
 }
