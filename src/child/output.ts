@@ -74,6 +74,13 @@ export interface OpenPipe {
   readonly writer: number;
 }
 
+/** How the output of a program that has much of it comes here faster than through a stream of node's. */
+export interface WideOutput {
+  readonly pipe?: OpenPipe | undefined;
+  /** Beside the environment that the child has anyway. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Opens both ends of the named pipe at `path`, which is gone afterwards. Throws what the file system throws. */
 export async function openPipe(path: string): Promise<OpenPipe> {
   // Not waiting for a writer. The reader that is there then lets the writer's end open at once.

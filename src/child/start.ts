@@ -3,9 +3,9 @@ import { abortError, errnoOf } from '../errors.ts';
 import { withoutSecrets } from '../redact.ts';
 import { childError } from './failure.ts';
 import { feedInput } from './input.ts';
+import type { WideOutput } from './output.ts';
 import { CHUNK_BYTES, endOf, type Output, outputOfPipe, outputOfStream } from './output.ts';
 import type { Child, ChildEnd, ChildOptions } from './types.ts';
-import type { WideOutput } from './wide-output.ts';
 
 /** The only user of execa: programs are started here, without a shell, in a process group of their own. */
 

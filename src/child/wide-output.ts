@@ -1,16 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type OpenPipe, openPipe, PIPE_BYTES } from './output.ts';
+import { type OpenPipe, openPipe, PIPE_BYTES, type WideOutput } from './output.ts';
 import { readChild, runChild } from './read.ts';
 import type { ChildOptions } from './types.ts';
-
-/** How the output of a program that has much of it comes here faster than through a stream of node's. */
-export interface WideOutput {
-  readonly pipe?: OpenPipe | undefined;
-  /** Beside the environment that the child has anyway. */
-  readonly env?: Readonly<Record<string, string>>;
-}
 
 /** As much of it as this machine can: what it cannot is left out. */
 export async function wideOutput(

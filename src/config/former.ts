@@ -1,4 +1,4 @@
-import type { Report } from './rules.ts';
+import type { Report } from './tree.ts';
 import { isTreeMap, type Tree, type TreeMap } from './tree.ts';
 import type { FormerName } from './types/jobs.ts';
 

@@ -3,15 +3,16 @@ import { formerRules } from './former.ts';
 import { COMPRESSION_LEVELS, DEFAULT_COMPRESSION } from './levels.ts';
 import type { ConfigProblem } from './problems.ts';
 import { suggest } from './suggest.ts';
-import { isTreeMap, type Marks, problemAt, type Tree, type TreeMap, type TreePath } from './tree.ts';
+import {
+  isTreeMap,
+  type Marks,
+  problemAt,
+  type Report,
+  type Tree,
+  type TreeMap,
+  type TreePath,
+} from './tree.ts';
 import type { Compression } from './types/jobs.ts';
-
-export type Report = (
-  path: TreePath,
-  message: string,
-  hint?: string,
-  severity?: ConfigProblem['severity'],
-) => void;
 
 /**
  * The rules that need more than one key. They read the prepared tree, not the schema's result, so that

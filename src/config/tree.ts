@@ -169,6 +169,14 @@ export function isTreeMap(tree: Tree | undefined): tree is TreeMap {
   return typeof tree === 'object' && tree !== null && !Array.isArray(tree);
 }
 
+/** Hears of a problem at a path. */
+export type Report = (
+  path: TreePath,
+  message: string,
+  hint?: string,
+  severity?: ConfigProblem['severity'],
+) => void;
+
 /** A problem at a place of the tree. */
 export function problemAt(
   marks: Marks,

@@ -5,8 +5,9 @@ import type { Config } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
-import { type Catalog, type CatalogEntry, type Destination, newestFirst, readCatalog } from './catalog.ts';
+import { type Catalog, type CatalogEntry, type Destination, newestFirst } from './catalog.ts';
 import { labelsOf, nameIn, scopeOf } from './groups.ts';
+import { readCatalog } from './read-catalog.ts';
 
 /** A destination that could not be listed. */
 export interface ListingError {

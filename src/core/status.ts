@@ -1,10 +1,11 @@
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
-import { type Catalog, type CatalogEntry, type Destination, readCatalog } from './catalog.ts';
+import type { Catalog, CatalogEntry, Destination } from './catalog.ts';
 import { isDatedAhead, isOutsideHistory } from './find.ts';
 import { type Group, groupNames, groupOf, hostNameOf, isOfGroup } from './groups.ts';
 import { historyOf } from './history.ts';
+import { readCatalog } from './read-catalog.ts';
 
 /** One group of backups at one destination, as a report of how old and how well proven its data is. */
 export interface StatusRow {

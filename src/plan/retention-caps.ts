@@ -1,6 +1,6 @@
 import type { RetentionPolicy } from '../config/types/jobs.ts';
-import type { PolicyBackup, RetentionDecision, RetentionPlan } from './retention.ts';
 import { newestFirst } from './retention-order.ts';
+import type { PolicyBackup, RetentionDecision, RetentionPlan } from './retention-types.ts';
 
 const GIB = 1024 ** 3;
 

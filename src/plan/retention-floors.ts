@@ -1,7 +1,7 @@
 import type { RetentionPolicy } from '../config/types/jobs.ts';
 import { formatDuration } from './duration.ts';
-import type { PolicyBackup, RetentionDecision } from './retention.ts';
 import { inRotation, isAhead, newestFirst, newestOf } from './retention-order.ts';
+import type { PolicyBackup, RetentionDecision } from './retention-types.ts';
 
 /** A source that was backed up so recently may well be backed up again: monthly schedules are covered. */
 const OTHER_SOURCE_MS = 35 * 86_400_000;

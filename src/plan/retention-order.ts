@@ -1,4 +1,4 @@
-import type { PolicyBackup } from './retention.ts';
+import type { PolicyBackup } from './retention-types.ts';
 
 /** Clocks differ: up to this far ahead of now a backup counts as taken now. */
 export const MAX_AHEAD_MS = 3_600_000;

@@ -1,8 +1,8 @@
 import type { RetentionPolicy } from '../config/types/jobs.ts';
 import { formatDuration } from './duration.ts';
-import type { PolicyBackup, RetentionDecision } from './retention.ts';
 import { type Period, periodsOf } from './retention-calendar.ts';
 import { inRotation, isAhead, newestFirst, newestOf } from './retention-order.ts';
+import type { PolicyBackup, RetentionDecision } from './retention-types.ts';
 
 /** The record of a failed run stays this long, and at least so many of them stay. */
 const FAILED_KEPT_MS = 90 * 86_400_000;

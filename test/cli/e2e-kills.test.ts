@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/core/catalog.ts';
+import { readCatalog } from '../../src/core/read-catalog.ts';
 import { verifyCopy } from '../../src/core/verify/verify.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { localStorage } from '../../src/storages/local.ts';

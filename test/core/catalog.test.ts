@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { type Catalog, readCatalog } from '../../src/core/catalog.ts';
+import type { Catalog } from '../../src/core/catalog.ts';
+import { readCatalog } from '../../src/core/read-catalog.ts';
 import { MAX_MANIFEST_BYTES, sealManifest } from '../../src/manifest/parse.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { readObject } from '../../src/storages/read.ts';

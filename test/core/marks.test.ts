@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { MANIFEST_NAME } from '../../src/archive/format.ts';
-import { type CatalogEntry, readCatalog } from '../../src/core/catalog.ts';
+import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { newestMark, putMark } from '../../src/core/marks.ts';
+import { readCatalog } from '../../src/core/read-catalog.ts';
 import { DguardError } from '../../src/errors.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { withFaults } from '../../src/storages/wrap/faults.ts';

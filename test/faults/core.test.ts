@@ -2,8 +2,8 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, utimesS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/core/catalog.ts';
 import { deleteCopies } from '../../src/core/prune/delete.ts';
+import { readCatalog } from '../../src/core/read-catalog.ts';
 import { localStorage } from '../../src/storages/local.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { makeWorld, type World } from '../core/world.ts';

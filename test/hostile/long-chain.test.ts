@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readCatalog } from '../../src/core/catalog.ts';
+import { readCatalog } from '../../src/core/read-catalog.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { putBytes } from '../../src/storages/write.ts';
 import { forge, hostileId, seal } from './forge.ts';

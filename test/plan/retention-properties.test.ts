@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RetentionPolicy } from '../../src/config/types/jobs.ts';
-import type { PolicyBackup } from '../../src/plan/retention.ts';
 import { planRetention } from '../../src/plan/retention.ts';
 import { newestGood } from '../../src/plan/retention-floors.ts';
 import { applyPolicy } from '../../src/plan/retention-policy.ts';
+import type { PolicyBackup } from '../../src/plan/retention-types.ts';
 import { backupAt, NOW } from './support-retention.ts';
 
 const RUNS = 400;

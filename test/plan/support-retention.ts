@@ -1,6 +1,6 @@
 import type { RetentionPolicy } from '../../src/config/types/jobs.ts';
-import type { PolicyBackup } from '../../src/plan/retention.ts';
 import { planRetention } from '../../src/plan/retention.ts';
+import type { PolicyBackup } from '../../src/plan/retention-types.ts';
 
 export const NOW = new Date('2026-11-21T12:00:00Z');
 

@@ -5,7 +5,7 @@ import { type ChosenRun, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import type { Context } from '../context.ts';
 import { parseMoment } from '../time.ts';
-import type { RestoreCommandOptions } from './restore.ts';
+import type { RestoreCommandOptions } from './restore-options.ts';
 
 /** What is to be restored; `lacking`: only older runs have more, and nobody has said that it is not wanted. */
 export interface Chosen {

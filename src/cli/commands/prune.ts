@@ -1,8 +1,9 @@
 import type { JobConfig, RetentionPolicy } from '../../config/types/jobs.ts';
-import { type Destination, readCatalog } from '../../core/catalog.ts';
+import type { Destination } from '../../core/catalog.ts';
 import { groupLock, groupNames, groupOf, hostNameOf } from '../../core/groups.ts';
 import { takeLock } from '../../core/lock.ts';
 import { type PruneOutcome, pruneGroup } from '../../core/prune/prune.ts';
+import { readCatalog } from '../../core/read-catalog.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestination } from '../context.ts';
 import { chooseJobs, waitOf } from '../jobs.ts';

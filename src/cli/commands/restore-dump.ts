@@ -6,8 +6,9 @@ import { DguardError } from '../../errors.ts';
 import type { Context } from '../context.ts';
 import { isFolderName } from '../context.ts';
 import { outcomeJson } from '../render/restored.ts';
-import { configuredDatasource, ownPathsOf, type RestoreCommandOptions, undoCommand } from './restore.ts';
 import { restoreEach } from './restore-each.ts';
+import { type RestoreCommandOptions, undoCommand } from './restore-options.ts';
+import { configuredDatasource, ownPathsOf } from './restore-place.ts';
 
 /** `restore --from FOLDER --to DATASOURCE`: no backup of dguard's, but what mongodump wrote. */
 export async function restoreDumpCommand(context: Context, options: RestoreCommandOptions): Promise<number> {

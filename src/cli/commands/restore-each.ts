@@ -5,7 +5,7 @@ import { confirm } from '../confirm.ts';
 import type { Context } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText, sizeText } from '../render/text.ts';
-import type { RestoreCommandOptions } from './restore.ts';
+import type { RestoreCommandOptions } from './restore-options.ts';
 
 type Outcome = RestoreOutcome & { readonly warnings: readonly Warning[] };
 

@@ -8,7 +8,8 @@ import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
-import { configuredDatasource, type RestoreCommandOptions, targetOf } from './restore.ts';
+import type { RestoreCommandOptions } from './restore-options.ts';
+import { configuredDatasource, targetOf } from './restore-place.ts';
 
 type Options = RestoreCommandOptions;
 type Named = RestoreTarget & { readonly name: string };

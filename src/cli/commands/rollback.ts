@@ -8,7 +8,8 @@ import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
 import { type Chosen, chooseRun, noBackupYet, toChosen, unknownJob } from './job-run.ts';
-import { type RestoreCommandOptions, restoreAll } from './restore.ts';
+import { restoreAll } from './restore.ts';
+import type { RestoreCommandOptions } from './restore-options.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
 export async function rollbackCommand(

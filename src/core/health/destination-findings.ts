@@ -4,11 +4,12 @@ import { abortError, errorText } from '../../errors.ts';
 import { CLOCK_TOLERANCE_MS, doubtClock } from '../../plan/clock.ts';
 import { formatDuration } from '../../plan/duration.ts';
 import type { Runtime } from '../../runtime.ts';
-import { type Catalog, type Destination, readCatalog } from '../catalog.ts';
+import type { Catalog, Destination } from '../catalog.ts';
 import { isDatedAhead } from '../find.ts';
 import { groupOf, isOfGroup, labelsOf, nameIn, scopeOf } from '../groups.ts';
 import { historyOf } from '../history.ts';
 import { judgeUnfinished } from '../prune/sweep.ts';
+import { readCatalog } from '../read-catalog.ts';
 import { checkDestination, type DestinationHealth } from './destination.ts';
 import { withTimeLimit } from './limit.ts';
 

@@ -1,13 +1,15 @@
 import type { RetentionPolicy } from '../../config/types/jobs.ts';
 import { DguardError } from '../../errors.ts';
 import { CLOCK_HINT, doubtClock } from '../../plan/clock.ts';
-import { type PolicyBackup, planRetention, type RetentionDecision } from '../../plan/retention.ts';
+import { planRetention } from '../../plan/retention.ts';
+import type { PolicyBackup, RetentionDecision } from '../../plan/retention-types.ts';
 import type { Runtime } from '../../runtime.ts';
-import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '../catalog.ts';
+import type { Catalog, CatalogEntry, Destination } from '../catalog.ts';
 import { isOutsideHistory } from '../find.ts';
 import { type Group, isOfGroup, nameIn } from '../groups.ts';
 import { historyOf } from '../history.ts';
 import { PROBE_FOLDER } from '../lease.ts';
+import { readCatalog } from '../read-catalog.ts';
 import { removeCopies } from './remove.ts';
 import { GRACE_MS, judgeUnfinished, type Sweep, sweepUnfinished } from './sweep.ts';
 

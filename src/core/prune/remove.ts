@@ -1,9 +1,10 @@
 import { leaseName, MANIFEST_NAME } from '../../archive/format.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Storage, StoredObject } from '../../storages/types.ts';
-import { type Catalog, type CatalogEntry, type Destination, readCatalog } from '../catalog.ts';
+import type { Catalog, CatalogEntry, Destination } from '../catalog.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { putMark } from '../marks.ts';
+import { readCatalog } from '../read-catalog.ts';
 import { ownNames } from './names.ts';
 
 export interface Removal {

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { withoutSandboxLine } from '../../../src/engines/mysql/dump/sandbox-line.ts';
 import { dumpHandler } from '../../../src/engines/mysql/restore/load.ts';
-import { moveReferences } from '../../../src/engines/mysql/restore/references.ts';
-import { rewriteCode } from '../../../src/engines/mysql/restore/rewrite.ts';
 import { scanStatements } from '../../../src/engines/mysql/restore/scanner.ts';
-import { joined, tokenize } from '../../../src/engines/mysql/restore/tokens.ts';
 import { optionFileText } from '../../../src/engines/mysql/server/connection.ts';
 import { chooseTools, parseVersion, type Tools } from '../../../src/engines/mysql/server/tools.ts';
+import { moveReferences } from '../../../src/engines/mysql/sql/references.ts';
+import { rewriteCode } from '../../../src/engines/mysql/sql/rewrite.ts';
+import { joined, tokenize } from '../../../src/engines/mysql/sql/tokens.ts';
 import { collect } from '../../archive/support.ts';
 
 async function* pieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Uint8Array> {

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { fsPath, joinPath } from '../../fs-paths.ts';
+import type { Target } from '../target.ts';
 import { type Child, childrenOf, type LeftOut, type Scope } from './scope.ts';
-import type { Target } from './targets.ts';
 
 /**
  * What a target has and the backup, in its own scope, has not: what `--delete-extra` removes. A folder is

@@ -1,7 +1,7 @@
 import { DguardError, errnoOf, errorText } from '../../../errors.ts';
 import { displayPaths } from '../../fs-paths.ts';
+import type { Target } from '../target.ts';
 import type { FilesRestoreRequest } from './scope.ts';
-import type { Target } from './targets.ts';
 
 /** Nothing of the backup is what was asked for. */
 export function nothingThere(request: FilesRestoreRequest): DguardError {

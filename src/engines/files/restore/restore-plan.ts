@@ -2,12 +2,12 @@ import { displayPath } from '../../../archive/paths.ts';
 import { throwIfAborted } from '../../../errors.ts';
 import { displayPaths, isWithin, joinPath } from '../../fs-paths.ts';
 import type { BackupContent, RestoreOutcome } from '../../types.ts';
+import type { Target } from '../target.ts';
 import { corrupt } from './corrupt.ts';
 import { createEntryCheck } from './entry-check.ts';
 import { findExtras } from './find-extras.ts';
 import { nothingThere } from './restore-errors.ts';
 import { createScope, type FilesRestoreRequest, type LeftOut } from './scope.ts';
-import type { Target } from './targets.ts';
 
 /** How much a restore writes. */
 export interface Counts {

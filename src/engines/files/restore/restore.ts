@@ -12,12 +12,13 @@ import { dropUndo, placeOf, recoverPaths, tidyQuietly } from '../swap/swaps.ts';
 import { createMetadata, type Metadata } from '../system/metadata.ts';
 import { readOwners } from '../system/owners.ts';
 import { loadXattrs, type Xattrs } from '../system/xattrs.ts';
+import type { Target } from '../target.ts';
 import { checkStaged } from './check-staged.ts';
 import { nothingThere, targetFailed } from './restore-errors.ts';
 import { extrasOf, planned, survey } from './restore-plan.ts';
 import { createLeftOut, type FilesRestoreRequest, type LeftOut } from './scope.ts';
 import { type StageOutcome, stage } from './stage.ts';
-import { resolveTargets, type Target } from './targets.ts';
+import { resolveTargets } from './targets.ts';
 
 /**
  * Restores files: everything is written beside the target first, then swapped in by renames under a journal;

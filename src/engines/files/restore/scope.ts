@@ -10,7 +10,7 @@ import { compileSelection } from '../patterns.ts';
 import { resolveOwnPaths } from '../sources.ts';
 import { isCacheTag } from '../system/fs-calls.ts';
 import { type Mounts, readMounts } from '../system/mounts.ts';
-import type { Target } from './targets.ts';
+import type { Target } from '../target.ts';
 
 export type FilesRestoreRequest = RestoreRequest<FilesOptions>;
 

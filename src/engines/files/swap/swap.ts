@@ -16,9 +16,9 @@ import {
   tidyUnit,
   unitState,
 } from '../../undo/unit.ts';
-import type { Target } from '../restore/targets.ts';
 import { runIn } from '../system/tool.ts';
 import type { Xattrs } from '../system/xattrs.ts';
+import type { Target } from '../target.ts';
 import { moveBack, moveForward, type SwapSide } from './swap-moves.ts';
 import { type SwapStep, writePlan } from './swap-plan.ts';
 

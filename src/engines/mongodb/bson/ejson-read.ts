@@ -1,7 +1,8 @@
+import { broken } from './broken.ts';
 import { checkDocument, TYPE } from './bson.ts';
 import { parseDecimal } from './decimal128.ts';
 import { BYTES_KEY } from './ejson-write.ts';
-import { broken, type Node, parseJsonText } from './json-text.ts';
+import { type Node, parseJsonText } from './json-text.ts';
 import type { LargeLine } from './long-text.ts';
 import { BsonWriter } from './writer.ts';
 

@@ -1,4 +1,4 @@
-import { broken } from './json-text.ts';
+import { broken } from './broken.ts';
 import { type LargeLine, largeLine } from './long-text.ts';
 
 /** Of lines that are read, and of documents that are made of them, at once. */

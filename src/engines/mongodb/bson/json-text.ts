@@ -1,4 +1,4 @@
-import { DguardError } from '../../../errors.ts';
+import { broken } from './broken.ts';
 import type { LargeLine, LongText } from './long-text.ts';
 
 /** A value of JSON as it stands in a text. */
@@ -157,9 +157,3 @@ const WORDS: readonly (readonly [string, boolean | null])[] = [
   ['false', false],
   ['null', null],
 ];
-
-export function broken(why: string, at: number): DguardError {
-  return new DguardError('corrupt', `not Extended JSON: ${why}${at > 0 ? ` (character ${at})` : ''}`, {
-    operation: 'read documents',
-  });
-}

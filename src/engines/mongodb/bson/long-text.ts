@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { broken } from './json-text.ts';
+import { broken } from './broken.ts';
 
 /** Texts within a large line that are longer are left where they are. */
 const LONG_BYTES = 64 * 1024;

@@ -6,7 +6,7 @@ import type { Member } from '../../member.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource } from '../../types.ts';
 import type { MongodbOptions } from '../options.ts';
 import { isMoving, listMarks, type Mark, ownCollections } from '../restore/marks.ts';
-import { selectCollections } from '../restore/select.ts';
+import { selectCollections } from '../select.ts';
 import {
   type CollectionInfo,
   type CollectionSize,

@@ -6,11 +6,11 @@ import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts
 import { type Part, readParts } from '../dump/content.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
 import type { MongodbOptions } from '../options.ts';
+import { collectionMatcher } from '../select.ts';
 import { type CollectionInfo, listCollections } from '../server/catalog.ts';
 import { onlyDatabase, type Server } from '../server/connection.ts';
 import { readServer, type ServerInfo } from '../server/server-info.ts';
 import { ownCollections } from './marks.ts';
-import { collectionMatcher } from './select.ts';
 
 export type Request = RestoreRequest<MongodbOptions>;
 
@@ -31,6 +31,13 @@ export interface Work {
   readonly leaving: readonly CollectionInfo[];
   /** The target is to be what the backup holds, no more and no less. */
   readonly replacesAll: boolean;
+}
+
+/** Where a part is created, and where its documents go. */
+export interface Place {
+  readonly part: Work['parts'][number];
+  readonly create: string;
+  readonly into: string;
 }
 
 /** The source of a target, with the signal, temporary folder and warnings of this call. */

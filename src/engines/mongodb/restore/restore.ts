@@ -10,7 +10,7 @@ import { compareCatalog, compareDocuments } from './compare.ts';
 import { buildIndexes } from './indexes.ts';
 import { createCollection, loadPart } from './load.ts';
 import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, updateMark } from './marks.ts';
-import { isMovable, prepare, type Request, targetSource, type Work } from './restore-work.ts';
+import { isMovable, type Place, prepare, type Request, targetSource, type Work } from './restore-work.ts';
 import { restoreToScratch } from './scratch.ts';
 import { dropLoaded, keepCopies, swapCollections } from './swap.ts';
 
@@ -76,13 +76,6 @@ async function restoreBeside(work: Work): Promise<RestoreOutcome> {
 /** What people see of an undo copy: what its collections' names begin with. */
 export function undoName(id: string): string {
   return `__dg_undo_${id}`;
-}
-
-/** Where a part is created, and where its documents go. */
-export interface Place {
-  readonly part: Work['parts'][number];
-  readonly create: string;
-  readonly into: string;
 }
 
 /** Loads and compares; says which collections the server made other than the backup has them. */

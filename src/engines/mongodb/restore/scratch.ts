@@ -6,8 +6,7 @@ import { scratchDatabase } from '../server/names.ts';
 import { serverNow } from '../server/server-info.ts';
 import { createCollection } from './load.ts';
 import { holdMark, insertMark, leaseEnd, listMarks, type Mark, ownCollections, uniqueWord } from './marks.ts';
-import type { Place } from './restore.ts';
-import type { Work } from './restore-work.ts';
+import type { Place, Work } from './restore-work.ts';
 
 /**
  * Into a marked database of its own that is gone afterwards, whatever happens; every document is read back

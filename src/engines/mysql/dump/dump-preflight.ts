@@ -3,7 +3,7 @@ import type { EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import { hasOwnRows, type TableInfo } from '../server/catalog.ts';
 import { literal } from '../server/session.ts';
-import type { Moment } from './snapshot.ts';
+import type { Moment } from './moment.ts';
 
 /**
  * MariaDB's tool writes the values of MySQL's generated columns into its dump, which MySQL refuses to load: no

@@ -10,9 +10,10 @@ import { planChunks } from './chunks.ts';
 import { refuseGenerated } from './dump-preflight.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
 import { watchLargeRows } from './large-rows.ts';
+import { type Moment, restOf } from './moment.ts';
 import { readInOrder } from './read-in-order.ts';
 import { withoutSandboxLine } from './sandbox-line.ts';
-import { type Moment, restOf, type Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** How many bytes of one part wait for their turn. */
 const MAX_PART_BYTES = 4 * 1024 * 1024;

@@ -2,52 +2,21 @@ import { DguardError, errorText } from '../../../errors.ts';
 import type { DumpRequest, EngineSource } from '../../types.ts';
 import type { MysqlOptions } from '../options.ts';
 import { leftOut } from '../select.ts';
-import { hasOwnRows, listTables, readSchema, type SchemaFacts, type TableInfo } from '../server/catalog.ts';
+import { hasOwnRows, listTables, readSchema, type TableInfo } from '../server/catalog.ts';
 import { type ColumnInfo, listColumns } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import { refuseBlind } from '../server/privileges.ts';
-import { onlyDatabase, openServer, type Server } from '../server/server.ts';
+import { onlyDatabase, openServer } from '../server/server.ts';
 import { readServer, type ServerInfo } from '../server/server-info.ts';
 import { identifier, type Session } from '../server/session.ts';
-import type { Tools } from '../server/tools.ts';
 import { noSchema, warnOfEngines } from './dump-preflight.ts';
 import type { RunningDump } from './dump-tool.ts';
 import { freezeServer } from './freeze.ts';
+import type { Moment, ReadableTable } from './moment.ts';
 import { knownTables, type SameTables, watchTables } from './same-tables.ts';
 
 /** How long commits may be held up for all sessions and tools to begin; it takes some milliseconds. */
 const MAX_FREEZE_MS = 10_000;
-
-/** A table whose rows we read ourselves, and its stored columns. */
-export interface ReadableTable {
-  readonly table: TableInfo;
-  readonly columns: readonly ColumnInfo[];
-}
-
-/** One moment of a schema, and what reads it as of that moment. */
-export interface Moment {
-  readonly server: Server;
-  readonly schema: string;
-  readonly subject: string;
-  readonly info: ServerInfo;
-  readonly defaults: SchemaFacts;
-  readonly tools: Tools;
-  /** Inside: sees the moment. */
-  readonly session: Session;
-  /** Outside: sees definitions as they are now. */
-  readonly side: Session;
-  /** Inside, for rows: several, or `session` alone. */
-  readonly readers: readonly Session[];
-  readonly snapshotAt: Date;
-  readonly tables: readonly TableInfo[];
-  /** Of these, what patterns leave out: rows of tables, views at all. */
-  readonly without: readonly TableInfo[];
-  readonly kept: readonly TableInfo[];
-  /** Of all tables. */
-  readonly columns: ReadonlyMap<string, readonly ColumnInfo[]>;
-  /** Of these, what one transaction sees one state of, and whose types are all known. */
-  readonly readable: readonly ReadableTable[];
-}
 
 export interface Snapshot extends Moment {
   /** Tables without transactions are locked, so that they are of the moment, too. */
@@ -63,12 +32,6 @@ export interface Snapshot extends Moment {
 export interface SnapshotRequest extends DumpRequest {
   /** Starts the dump tools that have to see the moment; commits stand still meanwhile, where that can be had. */
   readonly start: (moment: Moment) => Promise<readonly RunningDump[]>;
-}
-
-/** Tables with rows that are not read by us. */
-export function restOf({ kept, readable }: Pick<Moment, 'kept' | 'readable'>): TableInfo[] {
-  const own = new Set(readable.map(({ table }) => table.name));
-  return kept.filter(({ name, kind }) => kind === 'table' && !own.has(name));
 }
 
 /**

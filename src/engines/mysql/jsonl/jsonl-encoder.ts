@@ -1,5 +1,5 @@
 import type { BufferPool } from '../rows/buffers.ts';
-import type { RowEncoder } from '../rows/row-stream.ts';
+import type { RowEncoder } from '../rows/row-packets.ts';
 import type { ColumnInfo } from '../server/columns.ts';
 import { columnForm } from './jsonl-document.ts';
 

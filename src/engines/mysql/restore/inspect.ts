@@ -3,10 +3,10 @@ import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { DUMP_MEMBER } from '../dump/dump.ts';
 import { USERS_END, USERS_MEMBER } from '../dump/users.ts';
+import { nameOf, tokenize } from '../sql/tokens.ts';
 import { findScript } from './content.ts';
 import { dumpHandler } from './load.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
-import { nameOf, tokenize } from './tokens.ts';
 
 const END_MARK = /^-- Dump completed(?: on [^\n]*)?\s*$/m;
 const TAIL_BYTES = 4096;

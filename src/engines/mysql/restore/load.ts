@@ -3,15 +3,15 @@ import { DguardError } from '../../../errors.ts';
 import type { Server } from '../server/server.ts';
 import { identifier } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
+import { moveReferences } from '../sql/references.ts';
+import { type CodeKind, createdKind, rewriteCode } from '../sql/rewrite.ts';
+import { isWord, joined, nameOf, significant, type Token, tokenize } from '../sql/tokens.ts';
 import { clientMarks } from './client-marks.ts';
 import type { Script } from './content.ts';
 import { loadFailure } from './load-failures.ts';
-import { moveReferences } from './references.ts';
-import { type CodeKind, createdKind, rewriteCode } from './rewrite.ts';
 import { openRowLoaders } from './row-loaders.ts';
 import { asRowMode, LOAD_MODE } from './row-mode.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
-import { isWord, joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 import { heldViews } from './views.ts';
 
 type Definer = Parameters<typeof rewriteCode>[1]['definer'];

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { abortError, DguardError, errorText } from '../../../errors.ts';
 import { lookUntil, withSession } from '../../sessions.ts';
-import { listTables, readSchema, type SchemaFacts } from '../server/catalog.ts';
-import { listCode } from '../server/code.ts';
+import { isEmptySchema, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { serverErrorNumber } from '../server/failures.ts';
 import { openServer, type Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
@@ -146,9 +145,4 @@ export async function dropUnmarked(session: Session, target: string): Promise<st
     gone.push(name);
   }
   return gone;
-}
-
-/** Whether a schema holds nothing of anybody's. */
-export async function isEmptySchema(session: Session, schema: string): Promise<boolean> {
-  return (await listTables(session, schema)).length === 0 && (await listCode(session, schema)).length === 0;
 }

@@ -6,14 +6,13 @@ import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../
 import { type SourceFacts, sourceFacts } from '../facts.ts';
 import type { MysqlOptions } from '../options.ts';
 import { tableMatcher } from '../select.ts';
-import { readSchema, type SchemaFacts } from '../server/catalog.ts';
+import { isEmptySchema, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { onlyDatabase, type Server } from '../server/server.ts';
 import { readServer, type ServerInfo } from '../server/server-info.ts';
 import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import { findScript, type Script } from './content.ts';
 import type { Mark } from './marks.ts';
-import { isEmptySchema } from './place.ts';
 import { refuseBadFit, refuseReferences } from './preflight.ts';
 
 type Request = RestoreRequest<MysqlOptions>;

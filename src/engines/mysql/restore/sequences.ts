@@ -1,7 +1,7 @@
 import { listTables } from '../server/catalog.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
-import { moveReferences } from './references.ts';
-import { joined, tokenize } from './tokens.ts';
+import { moveReferences } from '../sql/references.ts';
+import { joined, tokenize } from '../sql/tokens.ts';
 
 /**
  * MariaDB writes the schema into a default that takes its value from a sequence, and a table that is renamed into another

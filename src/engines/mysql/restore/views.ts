@@ -1,4 +1,4 @@
-import { nameOf, type Token, tokenize } from './tokens.ts';
+import { nameOf, type Token, tokenize } from '../sql/tokens.ts';
 
 /** A view of a dump, with what is set when it is created. */
 interface HeldView {

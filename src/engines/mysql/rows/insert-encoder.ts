@@ -1,7 +1,7 @@
 import type { ColumnInfo } from '../server/columns.ts';
 import { identifier } from '../server/session.ts';
 import type { InsertBuffers } from './insert-buffers.ts';
-import type { RowEncoder } from './row-stream.ts';
+import type { RowEncoder } from './row-packets.ts';
 import { FORM, requireShape, roomForRow, writeRow } from './row-text.ts';
 
 /** As large as the dump tools make their statements. */

@@ -1,5 +1,4 @@
 import type { Connection, Query } from 'mysql2';
-import type { RowEncoder } from './row-stream.ts';
 
 /**
  * The packets of a query's rows, past the driver: it makes an object of every row, which costs as much as all else.
@@ -29,6 +28,29 @@ interface RowPacket {
   readonly offset: number;
   readonly end: number;
   isEOF(): boolean;
+}
+
+/** Turns rows into bytes of a dump, which it hands on in chunks. */
+export interface RowEncoder {
+  /**
+   * One row of the server's text protocol: every value as its length and its bytes, in `bytes[from…to)`, which
+   * are valid during the call.
+   * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_row.html
+   */
+  row(bytes: Buffer, from: number, to: number): void;
+  /**
+   * Whole packets with a row each, headers included, the first of that sequence number: as many of `bytes[from…to)` as
+   * it can. The others are its `row`s.
+   */
+  packets?(bytes: Buffer, from: number, to: number, sequence: number): TakenPackets;
+  /** Hands on what is left. */
+  end(): void;
+}
+
+export interface TakenPackets {
+  /** The place behind the last. */
+  readonly pos: number;
+  readonly rows: number;
 }
 
 /**

@@ -1,30 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Connection } from 'mysql2';
 import type { BufferPool } from './buffers.ts';
-import { takePackets } from './row-packets.ts';
-
-/** Turns rows into bytes of a dump, which it hands on in chunks. */
-export interface RowEncoder {
-  /**
-   * One row of the server's text protocol: every value as its length and its bytes, in `bytes[from…to)`, which
-   * are valid during the call.
-   * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_row.html
-   */
-  row(bytes: Buffer, from: number, to: number): void;
-  /**
-   * Whole packets with a row each, headers included, the first of that sequence number: as many of `bytes[from…to)` as
-   * it can. The others are its `row`s.
-   */
-  packets?(bytes: Buffer, from: number, to: number, sequence: number): TakenPackets;
-  /** Hands on what is left. */
-  end(): void;
-}
-
-export interface TakenPackets {
-  /** The place behind the last. */
-  readonly pos: number;
-  readonly rows: number;
-}
+import { type RowEncoder, takePackets } from './row-packets.ts';
 
 /** Rows on their way, as the encoder's chunks. */
 export interface RowStream {

@@ -1,4 +1,5 @@
 import type { TableFact } from '../../types.ts';
+import { listCode } from './code.ts';
 import { identifier, literal, type Session } from './session.ts';
 
 export interface TableInfo {
@@ -108,4 +109,9 @@ export async function schemaSize(session: Session, schema: string): Promise<numb
       WHERE TABLE_SCHEMA = ${literal(schema)}`,
   );
   return row?.size == null ? undefined : Number(row.size);
+}
+
+/** Whether a schema holds nothing of anybody's. */
+export async function isEmptySchema(session: Session, schema: string): Promise<boolean> {
+  return (await listTables(session, schema)).length === 0 && (await listCode(session, schema)).length === 0;
 }

@@ -1,5 +1,5 @@
 import { errorText } from '../../../errors.ts';
-import { type CodeKind, rewriteCode } from '../restore/rewrite.ts';
+import { type CodeKind, rewriteCode } from '../sql/rewrite.ts';
 import { serverErrorNumber } from './failures.ts';
 import { identifier, literal, type Session } from './session.ts';
 

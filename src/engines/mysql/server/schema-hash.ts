@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { moveReferences } from '../restore/references.ts';
-import { rewriteCode } from '../restore/rewrite.ts';
-import { isWord, joined, significant, tokenize } from '../restore/tokens.ts';
+import { moveReferences } from '../sql/references.ts';
+import { rewriteCode } from '../sql/rewrite.ts';
+import { isWord, joined, significant, tokenize } from '../sql/tokens.ts';
 import type { TableInfo } from './catalog.ts';
 import { readCode } from './code.ts';
 import { serverErrorNumber } from './failures.ts';

@@ -4,7 +4,8 @@ import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import type { ConnectionOptions, SslOptions } from 'mysql2';
 import { abortError, errorText, throwIfAborted } from '../../../errors.ts';
-import { type RowEncoder, type RowStream, type RowStreamOptions, streamRows } from '../rows/row-stream.ts';
+import type { RowEncoder } from '../rows/row-packets.ts';
+import { type RowStream, type RowStreamOptions, streamRows } from '../rows/row-stream.ts';
 import { CONNECT_TIMEOUT_S, type Connection } from './connection.ts';
 
 /** One connection. Statements run one after the other, in the order of the calls. */

@@ -5,8 +5,8 @@ import { DguardError } from '../../../errors.ts';
 import { freeBytesOf } from '../../../folders.ts';
 import type { Member } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
-import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
-import type { Snapshot } from './dump.ts';
+import { dumpArguments, explained, finishTool, startTool } from './run-tool.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** What the files of a dump in directory format are called in a backup. */
 export const DIRECTORY_PREFIX = 'database.dir/';

@@ -11,41 +11,12 @@ import { serverError } from '../server/failures.ts';
 import { schemaHash } from '../server/schema-hash.ts';
 import { openServer, type Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
-import { loadsBack, type Tools } from '../server/tools.ts';
-import type { DataBlock } from './archive-offsets.ts';
+import { loadsBack } from '../server/tools.ts';
 import { beginLocked } from './begin-locked.ts';
 import { beginDump } from './members.ts';
+import type { Snapshot } from './snapshot.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
-
-/** An exported snapshot: whoever imports it sees exactly what this session sees. */
-export interface Snapshot {
-  readonly server: Server;
-  readonly session: Session;
-  readonly database: string;
-  /** The database's own. */
-  readonly encoding: string;
-  readonly id: string;
-  readonly tools: Tools;
-  readonly tables: readonly TableInfo[];
-  readonly withoutRows: readonly TableInfo[];
-  /** Schemas in which restores keep what they replaced: not a part of the backup. */
-  readonly keptSchemas: readonly string[];
-  /** Of the database on the server's disk, indexes included; where it may be known. */
-  readonly sizeBytes?: number;
-  /** Whether the role may see the passwords of roles. */
-  readonly readsPasswords: boolean;
-  /** Ends the tools, when the run is ended and when the snapshot is. */
-  readonly signal: AbortSignal;
-  /** What the tools said, for the manifest. */
-  readonly said: string[];
-  /** Where in the dump large data lie, once it was read. */
-  readonly largeData: DataBlock[];
-  /** Whether rows are counted, not estimated. */
-  readonly countsRows: boolean;
-  /** How many rows the dump has of tables, by their oid, once it was read: of these nothing need be asked. */
-  readonly dumpedRows: Map<string, number>;
-}
 
 /** Opens a snapshot of one database and offers it as a dump of PostgreSQL's own, and its globals. */
 export async function dumpDatabase(

@@ -2,11 +2,11 @@ import type { Child } from '../../../child/types.ts';
 import { DguardError } from '../../../errors.ts';
 import type { Member } from '../../member.ts';
 import type { DumpRequest, TableFact } from '../../types.ts';
-import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
 import { createOffsetScanner, type DataBlock } from './archive-offsets.ts';
 import { directoryMembers } from './directory.ts';
-import type { Snapshot } from './dump.ts';
 import { createLineCounter } from './line-counter.ts';
+import { dumpArguments, explained, finishTool, startTool } from './run-tool.ts';
+import type { Snapshot } from './snapshot.ts';
 
 export const CUSTOM_MEMBER = 'database.dump';
 export const GLOBALS_MEMBER = 'globals.sql';

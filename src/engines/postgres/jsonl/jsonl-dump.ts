@@ -4,11 +4,11 @@ import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import { memberName } from '../../jsonl/member-name.ts';
 import type { Member, StreamMember } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
-import type { Snapshot } from '../dump/dump.ts';
 import { globalsMember } from '../dump/members.ts';
+import { dumpArguments, explained, finishTool, startTool } from '../dump/run-tool.ts';
+import type { Snapshot } from '../dump/snapshot.ts';
 import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
 import { SCRIPT_HEAD } from '../server/connection.ts';
-import { dumpArguments, explained, finishTool, startTool } from '../server/run-tool.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
 

@@ -2,7 +2,6 @@ import { DguardError } from '../../../errors.ts';
 import type { Member } from '../../member.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource, TableFact } from '../../types.ts';
 import type { SqlserverOptions } from '../options.ts';
-import { factsOf, identityOf, type Subject } from '../restore/subject.ts';
 import { listTables, schemaHash } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';
 import { onlyDatabase, openServer } from '../server/server.ts';
@@ -12,6 +11,7 @@ import { backupStatement, headerStatement, verifyStatement } from '../server/sta
 import { parseHeader } from './backup-file.ts';
 import { dumpRows } from './jsonl-dump.ts';
 import { newSharedFile, readShared, removeShared, requireVisible } from './shared-folder.ts';
+import { factsOf, identityOf, type Subject } from './subject.ts';
 
 export const BACKUP_MEMBER = 'database.bak';
 

@@ -3,8 +3,7 @@ import { DguardError } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import type { Member, StreamMember } from '../../member.ts';
 import type { Dump, DumpFacts, DumpRequest } from '../../types.ts';
-import { chooseTables } from '../restore/select.ts';
-import { factsOf, identityOf, type Subject } from '../restore/subject.ts';
+import { chooseTables } from '../select.ts';
 import { countRows, listTables, schemaHash, type TableInfo } from '../server/catalog.ts';
 import {
   type ColumnDocument,
@@ -23,6 +22,7 @@ import {
 } from '../server/definitions.ts';
 import { serverError } from '../server/failures.ts';
 import { qualified } from '../server/sql.ts';
+import { factsOf, identityOf, type Subject } from './subject.ts';
 
 export const DOCUMENT_FORMAT = 'dguard-sqlserver-jsonl';
 

@@ -4,12 +4,12 @@ import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import { textLines } from '../../jsonl/lines.ts';
 import type { BackupContent, TableFact } from '../../types.ts';
 import { DOCUMENT_FORMAT, type SchemaDocument, type TableDocument } from '../dump/jsonl-dump.ts';
+import { tableMatcher } from '../select.ts';
 import { countRows } from '../server/catalog.ts';
 import { importExpression, storedColumns } from '../server/columns.ts';
 import { createTableStatement } from '../server/definitions.ts';
 import type { Session } from '../server/session.ts';
 import { identifier, literal, qualified } from '../server/sql.ts';
-import { tableMatcher } from './select.ts';
 
 /** Rows are sent as one JSON text of about this size. */
 const BATCH_CHARS = 4 * 1024 * 1024;

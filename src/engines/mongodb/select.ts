@@ -1,7 +1,7 @@
-import { DguardError } from '../../../errors.ts';
-import { globMatcher } from '../../../plan/glob.ts';
-import type { Warning } from '../../types.ts';
-import type { CollectionInfo } from '../server/catalog.ts';
+import { DguardError } from '../../errors.ts';
+import { globMatcher } from '../../plan/glob.ts';
+import type { Warning } from '../types.ts';
+import type { CollectionInfo } from './server/catalog.ts';
 
 export interface CollectionPatterns {
   readonly include: readonly string[];

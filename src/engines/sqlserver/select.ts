@@ -1,5 +1,5 @@
-import { DguardError } from '../../../errors.ts';
-import { globMatcher } from '../../../plan/glob.ts';
+import { DguardError } from '../../errors.ts';
+import { globMatcher } from '../../plan/glob.ts';
 
 /** Whether one of the patterns names a table, by `table` or by `schema.table`; globs allowed. */
 export function tableMatcher(

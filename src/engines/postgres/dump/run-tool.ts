@@ -2,8 +2,8 @@ import { tmpdir } from 'node:os';
 import { openChild } from '../../../child/open.ts';
 import type { Child } from '../../../child/types.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
-import type { Snapshot } from '../dump/dump.ts';
-import { identifier } from './session.ts';
+import { identifier } from '../server/session.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** The arguments that every pg_dump of a snapshot has. */
 export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {

@@ -1,7 +1,7 @@
-import type { SourceFacts } from '../dump/facts.ts';
 import type { Server } from '../server/server.ts';
 import type { DatabaseInfo, ServerInfo } from '../server/server-info.ts';
 import type { Session } from '../server/session.ts';
+import type { SourceFacts } from './facts.ts';
 
 /** A database about to be dumped. */
 export interface Subject {
