@@ -90,8 +90,12 @@ export function createOutput(options: OutputOptions): Output {
       const { stdout } = process;
       if (!stdout.destroyed && !stdout.write(bytes)) {
         await new Promise<void>((resolve) => {
-          stdout.once('drain', resolve);
-          stdout.once('close', resolve);
+          // Both go: a large file waits thousands of times, and Node warns of listeners that pile up.
+          const done = () => {
+            stdout.off('drain', done).off('close', done);
+            resolve();
+          };
+          stdout.on('drain', done).on('close', done);
         });
       }
       return !stdout.destroyed;

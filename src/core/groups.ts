@@ -53,6 +53,13 @@ export function hasSeveral(config: Config, datasource: string): boolean {
   return found.all_databases || found.database.length > 1;
 }
 
+/** What the groups of a datasource are called that lists several databases by name. */
+export function listedGroups(config: Config | undefined, datasource: string): string[] | undefined {
+  const found = config?.datasources[datasource];
+  if (!found || !('all_databases' in found) || found.all_databases) return undefined;
+  return found.database.map((database) => `${datasource}.${database}`);
+}
+
 /** What the group of a backup is called today, in the job: `formerly` counts. Undefined: it is not the job's. */
 export function nameIn(scope: JobScope, labels: Labels): string | undefined {
   for (const { namespace, job, datasource, now, several } of scope.formerly) {

@@ -3,7 +3,7 @@ import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import type { CatalogEntry } from './catalog.ts';
 import { isDatedAhead, isOutsideHistory, jobOf } from './find.ts';
-import { hasSeveral, type JobScope, labelsOf, nameIn, scopeOf } from './groups.ts';
+import { hasSeveral, type JobScope, labelsOf, listedGroups, nameIn, scopeOf } from './groups.ts';
 import { historyOfOne } from './history.ts';
 
 /** A job's backup, and what its datasource (or `{datasource}.{database}`) is called in the job today. */
@@ -150,7 +150,7 @@ function needsOf(
   const needs = wanted.map((datasource): Needs => {
     const isConfigured = config !== undefined && Object.hasOwn(config.datasources, datasource);
     if (isConfigured && !hasSeveral(config, datasource)) return { names: [datasource], unmade: [] };
-    const listed = databasesOf(config, datasource);
+    const listed = listedGroups(config, datasource);
     if (listed) return { names: listed, unmade: [] };
     // One of several databases, picked by name.
     const isOne = (each: JobBackup) => each.name === datasource && severalOf(each) !== undefined;
@@ -198,13 +198,6 @@ function severalOf({ entry: { manifest }, name }: JobBackup): string | undefined
   return manifest!.database !== undefined && name.endsWith(suffix)
     ? name.slice(0, -suffix.length)
     : undefined;
-}
-
-/** Where they are listed by name. */
-function databasesOf(config: Config | undefined, datasource: string): string[] | undefined {
-  const found = config?.datasources[datasource];
-  if (!found || !('all_databases' in found) || found.all_databases) return undefined;
-  return found.database.map((database) => `${datasource}.${database}`);
 }
 
 /** Each name once, with its newest run; `backups` are newest first. */

@@ -1,9 +1,18 @@
+import type { JobConfig } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Catalog, CatalogEntry, Destination } from './catalog.ts';
 import { isDatedAhead, isOutsideHistory } from './find.ts';
-import { type Group, groupNames, groupOf, hostNameOf, isOfGroup } from './groups.ts';
+import {
+  type Group,
+  groupNames,
+  groupOf,
+  hasSeveral,
+  hostNameOf,
+  isOfGroup,
+  listedGroups,
+} from './groups.ts';
 import { historyOf } from './history.ts';
 import { readCatalog } from './read-catalog.ts';
 
@@ -79,7 +88,8 @@ export async function statusOf(
       }
     }
     const all = places.flatMap(({ entries }) => entries);
-    for (const datasource of new Set(places.flatMap(({ groups }) => groups))) {
+    const met = new Set(places.flatMap(({ groups }) => groups));
+    for (const datasource of reported(config, job, met, all)) {
       const group = groupOf(config, job, datasource);
       for (const place of places) {
         rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now(), hostName));
@@ -91,6 +101,28 @@ export async function statusOf(
     await read?.destination.storage.close();
   }
   return rows;
+}
+
+/**
+ * The groups that have rows. A datasource of several databases makes none under its own name: those of its databases
+ * stand for it, the listed ones also before their first backup. Its own name stays where nothing else is known of it,
+ * and where it has backups of a time when it had one database.
+ */
+function reported(
+  config: Config,
+  job: JobConfig,
+  met: ReadonlySet<string>,
+  entries: readonly CatalogEntry[],
+): string[] {
+  const names = [...met].flatMap((name) => {
+    if (!job.datasources.includes(name) || !hasSeveral(config, name)) return [name];
+    const listed = listedGroups(config, name) ?? [];
+    const isKnown = listed.length > 0 || [...met].some((other) => other.startsWith(`${name}.`));
+    const group = groupOf(config, job, name);
+    const hasOwn = entries.some(({ manifest }) => manifest && isOfGroup(manifest, group));
+    return isKnown && !hasOwn ? listed : [name, ...listed];
+  });
+  return [...new Set(names)];
 }
 
 function rowOf(

@@ -133,6 +133,7 @@ describe('a name that nobody knows: exit 2', () => {
 
   it('a member to cat', async () => {
     await refused(space.run('cat', id, 'no/such'), 2, /no\/such/, /dguard ls/);
+    await refused(space.run('cat', id, './'), 2, /\.\/ is no file but a directory/, /dguard ls/);
   });
 
   it('a path to ls', async () => {

@@ -123,6 +123,15 @@ describe('accept, pin and unpin', () => {
   });
 });
 
+describe('cat', () => {
+  it('of a file that needs many writes to a pipe says nothing on stderr', async () => {
+    const bytes = 'x'.repeat(32 * 1024 * 1024);
+    writeFileSync(join(folder, 'source/large'), bytes);
+    const { code, stdout, stderr } = await dguard(folder, 'cat', await backup(), 'large');
+    expect({ code, stderr, isWhole: stdout === bytes }).toEqual({ code: 0, stderr: '', isWhole: true });
+  });
+});
+
 describe('status', () => {
   it('tells age, proof, trend and what is missing, and fails with 9 where it is stale', async () => {
     expect(await dguard(folder, 'status', '--max-age', '1h')).toMatchObject({ code: 9 });
@@ -147,6 +156,25 @@ describe('status', () => {
     );
     expect((await dguard(folder, 'status', '--max-age', 'soon')).code).toBe(2);
     expect((await dguard(folder, 'status', 'nosuch')).stderr).toMatch(/^error: status nosuch: /);
+  });
+
+  it('has rows for the databases of a datasource with several, and none for the datasource', async () => {
+    writeFileSync(
+      join(folder, 'backup.yaml'),
+      `version: 1
+datasources: { shop: { type: mysql, host: 127.0.0.1, port: 1, username: u, database: [shop, blog] } }
+destinations: { store: { type: local, path: ./store } }
+jobs: { prod: { datasources: [shop], destinations: [store] } }
+`,
+      { mode: 0o600 },
+    );
+    mkdirSync(join(folder, 'store'));
+    const { document, code } = await json('status', '--max-age', '1h');
+    expect(code).toBe(9);
+    expect(document.rows.map((row: { datasource: string }) => row.datasource)).toEqual([
+      'shop.shop',
+      'shop.blog',
+    ]);
   });
 
   it('does not call a destination that holds nothing a schedule that did not run', async () => {

@@ -82,7 +82,9 @@ export async function catCommand(
     (entry.type === 'tree' && entry.kind !== 'file' && entry.kind !== 'hardlink') ||
     entry.type === 'table'
   ) {
-    throw new DguardError('unknown_name', `there is no file or member ${member} in ${id}`, {
+    const found =
+      entry?.type === 'tree' ? `${member} is no file but a ${entry.kind}` : entry && `${member} is a table`;
+    throw new DguardError('unknown_name', found ?? `there is no file or member ${member} in ${id}`, {
       operation: 'cat',
       subject: id,
       hint: `\`dguard ls ${id}\` shows what there is`,

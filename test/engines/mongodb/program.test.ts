@@ -122,6 +122,11 @@ jobs:
     expect(outcome.code, outcome.stdout + outcome.stderr).toBe(3);
     expect(outcome.stdout + outcome.stderr).toContain('dgp_none');
     expect((await run('list', 'two')).stdout).toContain('two.dgp_second');
+    const status = await run('status', 'two', '--json', '--max-age', '1h');
+    expect(JSON.parse(status.stdout).rows).toMatchObject([
+      { datasource: 'two.dgp_second' },
+      { datasource: 'two.dgp_none' },
+    ]);
   });
 
   it('a wrong password fails the run, and leaves only a failed manifest', async () => {
