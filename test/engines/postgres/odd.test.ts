@@ -92,6 +92,19 @@ describeWithEachPostgres('postgres: names and places that are odd', (server) => 
     expect(await restored('two\nlines')).toEqual([{ name: 'public.two\nlines', rows: 1 }]);
   });
 
+  it('a chosen table comes without large objects, and without what is said of them', async () => {
+    await bench.database(
+      'odd_large',
+      `CREATE TABLE t (n int); INSERT INTO t VALUES (1); SELECT lo_from_bytea(4242, 'x');
+       COMMENT ON LARGE OBJECT 4242 IS 'y'; GRANT SELECT ON LARGE OBJECT 4242 TO PUBLIC`,
+    );
+    const content = await backUp(bench.source('odd_large'));
+    const request = bench.request('odd_large', { only: ['t'], toDatabase: 'odd_large_t' });
+    expect((await postgresEngine.restore(content, request)).tables).toEqual([{ name: 'public.t', rows: 1 }]);
+    const merge = bench.request('odd_large', { only: ['t'], overwrite: true });
+    expect((await postgresEngine.restore(content, merge)).tables).toEqual([{ name: 'public.t', rows: 1 }]);
+  });
+
   it('of partitions by the hash of an enum all are replaced together, or none', async () => {
     const content = await backUp(bench.source('odd'));
     const [before] = await bench.sql('odd', SUM_OF_HASHED);

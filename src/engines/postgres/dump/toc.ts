@@ -51,8 +51,9 @@ export function isEventTrigger(entry: TocEntry): boolean {
   return /^(EVENT TRIGGER|(COMMENT|SECURITY LABEL) - EVENT TRIGGER) /.test(entry.text);
 }
 
+/** A large object, its bytes, or what is said of it and allowed on it. */
 export function isLargeObject(entry: TocEntry): boolean {
-  return /^(BLOB|BLOBS|BLOB METADATA) /.test(entry.text);
+  return /^(BLOBS?|BLOB METADATA|(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS?) /.test(entry.text);
 }
 
 export interface ForeignKey {
