@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { BSON, Decimal128 } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import { createFingerprint } from '../../../src/engines/jsonl/fingerprint.ts';
-import { checkDocument, elements, field, without } from '../../../src/engines/mongodb/bson/bson.ts';
+import { checkDocument, document, elements, field, without } from '../../../src/engines/mongodb/bson/bson.ts';
 import { decimalText, parseDecimal } from '../../../src/engines/mongodb/bson/decimal128.ts';
 import { jsonToDocument, writeJson } from '../../../src/engines/mongodb/bson/ejson-read.ts';
 import { documentLines, documentToJson } from '../../../src/engines/mongodb/bson/ejson-write.ts';
@@ -14,6 +14,7 @@ import { documentsOfPack, packDocuments } from '../../../src/engines/mongodb/bso
 import { BsonWriter } from '../../../src/engines/mongodb/bson/writer.ts';
 import { readParts } from '../../../src/engines/mongodb/dump/content.ts';
 import { openDumpFolder } from '../../../src/engines/mongodb/dump/folder.ts';
+import { documentsPath } from '../../../src/engines/mongodb/dump/members.ts';
 import { metadataText, parseMetadata } from '../../../src/engines/mongodb/server/metadata.ts';
 import {
   besideCollection,
@@ -395,6 +396,24 @@ it('metadata of a dump that are much larger than their file are not taken into m
       message: 'it is too large',
       subject: `${basename(folder)}/x.metadata.json`,
     });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+it('a time series whose name is cut in files has its documents in a file with a cut of its own', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dguard-mongo-series-'));
+  try {
+    const name = '温度'.repeat(13);
+    const info = { name, type: 'timeseries', options: document([]), indexes: [] } as const;
+    const file = basename(documentsPath('x', info)!);
+    expect(file).not.toContain(fileStem(name));
+    writeFileSync(join(folder, file), '');
+    const metadata = { indexes: [], collectionName: name, type: 'timeseries' };
+    writeFileSync(join(folder, `${fileStem(name)}.metadata.json`), JSON.stringify(metadata));
+    const signal = new AbortController().signal;
+    const { content } = await openDumpFolder(folder, { signal, warn: () => {} });
+    expect(await readParts(content)).toMatchObject([{ info: { name, type: 'timeseries' }, format: 'bson' }]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

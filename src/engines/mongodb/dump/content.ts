@@ -6,7 +6,7 @@ import type { BackupContent } from '../../types.ts';
 import { document } from '../bson/bson.ts';
 import { type CollectionInfo, storedIn } from '../server/catalog.ts';
 import { type DumpedFacts, type Metadata, parseMetadata } from '../server/metadata.ts';
-import { isSystemCollection, stemCollection } from '../server/names.ts';
+import { fileStem, isSystemCollection, stemCollection } from '../server/names.ts';
 import { sourceFacts } from './facts.ts';
 import { BSON_END, JSONL_END, METADATA_END, SCHEMA_END, SCHEMA_FORMAT } from './members.ts';
 
@@ -103,7 +103,8 @@ export async function readParts(content: BackupContent): Promise<Part[]> {
 function stemOf(info: CollectionInfo, stem: string, format: Part['format']): string | undefined {
   const stored = storedIn(info);
   if (stored === undefined || format === 'jsonl') return stored === undefined ? undefined : stem;
-  return stored === info.name ? stem : `system.buckets.${stem}`;
+  // A long name is cut with its own hash, so that no stem is made of another.
+  return stored === info.name ? stem : fileStem(stored);
 }
 
 async function description(content: BackupContent, entry: StreamEntry, stem: string): Promise<Metadata> {
