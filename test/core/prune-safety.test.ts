@@ -323,6 +323,31 @@ describe('what is not ours', () => {
   });
 });
 
+describe('SHA256SUMS of a backup whose manifest cannot be read', () => {
+  it('names what is its own only as far as artifacts may be called so', async () => {
+    const world = await makeWorld();
+    world.write({ a: 'a' });
+    await world.backup();
+    const [copy] = (await world.catalog()).entries;
+    const { folder } = copy!;
+    const names = (await objectsOf(world.storage)).map(({ key }) => key.slice(folder.length + 1));
+    const artifact = names.find((name) => name.startsWith('files.tar'))!;
+    const named = [artifact, 'Notes.txt', '../../photo.jpg', '/etc/passwd', 'Holiday.JPG'];
+    await world.storage.delete(`${folder}/${SUMS_NAME}`);
+    const lines = named.map((name) => `${'0'.repeat(64)}  ${name}\n`).join('');
+    await putBytes(world.storage, `${folder}/${SUMS_NAME}`, Buffer.from(lines));
+    for (const name of ['Notes.txt', 'Holiday.JPG'])
+      await putBytes(world.storage, `${folder}/${name}`, Buffer.from('in our folder, not ours'));
+    await world.storage.delete(`${folder}/${MANIFEST_NAME}`);
+    await putBytes(world.storage, `${folder}/${MANIFEST_NAME}`, Buffer.from('{'));
+    const { entries } = await world.catalog();
+    expect(entries[0]!.manifest).toBeUndefined();
+    const own = await ownNames(entries[0]!, entries, world.runtime.signal);
+    expect([...own].sort()).toEqual(names.filter((name) => !name.includes('/')).sort());
+    expect(own).toContain(artifact);
+  });
+});
+
 describe('a removal of a backup and of what builds on it', () => {
   it('is refused before anything goes, unless both are meant; what builds on another copy elsewhere stays', async () => {
     const { deleteCopies } = await import('../../src/core/prune/delete.ts');
