@@ -12,6 +12,8 @@ export type Health = {
    * `uptime_seconds`, `connections`, `active_queries`, `max_connections`, `free_bytes` (of its disk).
    */
   readonly facts?: Readonly<Record<string, string | number>>;
+  /** What killed restores left on the server, where looking for it costs little. */
+  readonly leftovers?: readonly { readonly name: string; readonly message: string }[];
 };
 
 export interface DiagnoseRequest {

@@ -1,5 +1,5 @@
 import { shellWord } from '../shell-word.ts';
-import type { Finding } from './health.ts';
+import type { Finding, Health } from './health.ts';
 
 /** What is marked as dguard's own on a server, beside a target. */
 export interface Leftover {
@@ -63,6 +63,16 @@ export function leftoverFindings(
         ...(line === undefined ? {} : { fix: { by: 'shell', lines: [line] } }),
       };
     });
+}
+
+/** The same for a probe, without the command: as much of `Health` as there is. What cannot be listed is no ill health. */
+export async function leftoverHealth(
+  list: () => Promise<readonly Leftover[]>,
+  owned: Owned,
+): Promise<Pick<Health, 'leftovers'>> {
+  const found = leftoverFindings(await list().catch(() => []), owned, undefined);
+  if (found.length === 0) return {};
+  return { leftovers: found.map(({ subject, message }) => ({ name: subject!, message })) };
 }
 
 const isOwn = ({ target }: Leftover, { targets, others }: Owned) =>

@@ -138,6 +138,7 @@ const datasourceHealth = z.strictObject({
   server_version: z.string().nullable(),
   size_bytes: nullableCount,
   facts: z.record(z.string().regex(/^[a-z_]+$/), z.union([z.string(), z.number()])),
+  leftovers: z.array(z.strictObject({ name: z.string(), message: z.string() })),
 });
 const destinationHealth = z.strictObject({
   name: z.string(),

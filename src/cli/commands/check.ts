@@ -40,6 +40,10 @@ export async function checkCommand(
   const errors = [...datasources, ...destinations].flatMap(({ error }) => (error ? [error] : []));
   const status = exitOf(datasources, destinations);
   for (const error of errors) context.report(error);
+  for (const { name, health } of datasources) {
+    for (const { name: subject, message } of health.leftovers ?? [])
+      context.warn(`${message}; dguard doctor ${name} says what removes it`, `${name}: ${subject}`);
+  }
   if (context.options.json) {
     const fields = {
       datasources: datasources.map(datasourceJson),
@@ -130,6 +134,7 @@ function datasourceJson({ name, type, health, error }: DatasourceHealth): object
     server_version: health.serverVersion ?? null,
     size_bytes: health.sizeBytes ?? null,
     facts: health.facts ?? {},
+    leftovers: health.leftovers ?? [],
   };
 }
 

@@ -1,7 +1,9 @@
 import { errorText } from '../../errors.ts';
 import type { Health } from '../health.ts';
+import { leftoverHealth } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import type { PostgresOptions } from './options.ts';
+import { listMarked } from './restore/marks.ts';
 import { databaseSize } from './server/database.ts';
 import { failureKind, serverError } from './server/failures.ts';
 import { MAINTENANCE, openAny, openServer } from './server/server.ts';
@@ -28,6 +30,8 @@ export async function probeServer(source: EngineSource<PostgresOptions>): Promis
       const { all_databases, database: wanted } = source.options;
       const databases = all_databases ? await readableDatabases(session) : wanted;
       const sizeBytes = await sizeOf(session, databases.length === 0 ? [String(database)] : databases);
+      const meant = wanted.length > 0 || named === undefined ? wanted : [named];
+      const owned = { targets: all_databases ? [] : meant, datasource: source.name };
       return {
         status: 'ok',
         latencyMs,
@@ -40,6 +44,7 @@ export async function probeServer(source: EngineSource<PostgresOptions>): Promis
           connections: connections!,
           max_connections: max!,
         },
+        ...(await leftoverHealth(() => listMarked(session), owned)),
       };
     } finally {
       await session.close();

@@ -160,9 +160,18 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
       { name: 'admin', severity: 'warning', subject: 'doc__dg_new_1' },
       { name: 'reader', severity: 'warning', fix: { lines: ['dguard restore reader --recover'] } },
     ]);
+    const checked = await place.run('check', 'reader', '--json');
+    expect(checked.code).toBe(0);
+    expect(JSON.parse(checked.stdout).datasources[0].leftovers).toEqual([
+      { name: 'doc__dg_new_1', message: 'an interrupted restore left it' },
+    ]);
+    expect((await place.run('check', 'reader')).stderr).toContain(
+      'reader: doc__dg_new_1: an interrupted restore left it; dguard doctor reader says what removes it',
+    );
     await bench.sql('postgres', 'ALTER DATABASE doc__dg_new_1 OWNER TO "doc reader"');
     expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
     expect(await left()).toEqual([]);
+    expect((await place.run('check', 'reader')).stderr).toBe('');
     // One that was to be another database is no datasource's own.
     await bench.sql('postgres', 'CREATE DATABASE doc__dg_new_2');
     await bench.sql('postgres', `COMMENT ON DATABASE doc__dg_new_2 IS '${mark('new', 'doc copy')}'`);
