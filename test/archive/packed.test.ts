@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { createPacker, packedItems } from '../../src/archive/packed.ts';
 import { tarHeader, tarPadding } from '../../src/archive/tar/header.ts';
-import { flatItem, noise, record } from '../engines/files/support.ts';
+import { noise } from '../engines/files/support.ts';
+import { flatItem, record } from '../engines/files/support-items.ts';
 
 const ROOM = 64 * 1024;
 

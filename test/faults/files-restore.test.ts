@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EntryRecord } from '../../src/archive/entry.ts';
 import { filesEngine } from '../../src/engines/files/engine.ts';
 import type { FilesOptions } from '../../src/engines/files/options.ts';
 import type { BackupContent, RestoreRequest } from '../../src/engines/types.ts';
@@ -11,13 +10,11 @@ import {
   describeTree,
   filesSource,
   isRoot,
-  type MemoryItem,
-  memoryContent,
-  record,
   removeFolder,
   restoreRequest,
   tempFolder,
 } from '../engines/files/support.ts';
+import { file as fileItem, folder, type MemoryItem, memoryContent } from '../engines/files/support-items.ts';
 import { countCalls, type FaultMode, forEveryCall, traceCalls, withFault } from './fs-faults.mjs';
 import { tornByPowerCut } from './power.ts';
 
@@ -28,13 +25,7 @@ beforeEach(() => {
 });
 afterEach(() => removeFolder(root));
 
-const folder = (path: string, more: Partial<EntryRecord> = {}): MemoryItem => ({
-  entry: record(path, { kind: 'directory', ...more }),
-});
-const file = (path: string, text = `new ${path}`, more: Partial<EntryRecord> = {}): MemoryItem => ({
-  entry: record(path, { size: text.length, ...more }),
-  content: Buffer.from(text),
-});
+const file = (path: string, text = `new ${path}`) => fileItem(path, text);
 
 const MODES: FaultMode[] = ['die', 'eio', 'enospc'];
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setAttributeSync } from 'fs-xattr';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
-import { collect, filesSource, isRoot, noise, removeFolder, tempFolder, wholeRequest } from './support.ts';
+import { filesSource, isRoot, noise, removeFolder, tempFolder, wholeRequest } from './support.ts';
+import { collect } from './support-items.ts';
 
 const MIB = 1024 * 1024;
 let root: string;

@@ -4,19 +4,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
 import {
   bytePath,
-  collect,
   describeTree,
   filesSource,
-  inOrder,
   isRoot,
   makeHostileTree,
-  memoryContent,
   removeFolder,
   restoreRequest,
   settledNow,
   tempFolder,
   wholeRequest,
 } from './support.ts';
+import { collect, inOrder, memoryContent } from './support-items.ts';
 
 let root: string;
 beforeEach(() => {

@@ -4,17 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EntryRecord } from '../../../src/archive/entry.ts';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
-import {
-  describeTree,
-  filesSource,
-  isRoot,
-  type MemoryItem,
-  memoryContent,
-  record,
-  removeFolder,
-  restoreRequest,
-  tempFolder,
-} from './support.ts';
+import { describeTree, filesSource, isRoot, removeFolder, restoreRequest, tempFolder } from './support.ts';
+import { file as fileItem, folder, type MemoryItem, memoryContent } from './support-items.ts';
 
 let root: string;
 let app: string;
@@ -25,13 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => removeFolder(root));
 
-const folder = (path: string, more: Partial<EntryRecord> = {}): MemoryItem => ({
-  entry: record(path, { kind: 'directory', ...more }),
-});
-const file = (path: string, text = 'new', more: Partial<EntryRecord> = {}): MemoryItem => ({
-  entry: record(path, { size: text.length, ...more }),
-  content: Buffer.from(text),
-});
+const file = (path: string, text = 'new', more: Partial<EntryRecord> = {}) => fileItem(path, text, more);
 const content = (...items: MemoryItem[]) =>
   memoryContent(items, [{ path: app, entry: '', kind: 'directory' }]);
 const write = (name: string, text = 'old') => {

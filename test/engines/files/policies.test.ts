@@ -4,16 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
 import type { FilesOptions } from '../../../src/engines/files/options.ts';
 import type { DumpRequest } from '../../../src/engines/types.ts';
-import {
-  bytePath,
-  collect,
-  filesSource,
-  memoryContent,
-  removeFolder,
-  restoreRequest,
-  tempFolder,
-  wholeRequest,
-} from './support.ts';
+import { bytePath, filesSource, removeFolder, restoreRequest, tempFolder, wholeRequest } from './support.ts';
+import { collect, memoryContent } from './support-items.ts';
 
 let root: string;
 beforeEach(() => {

@@ -9,7 +9,6 @@ import { loadXattrs } from '../../../src/engines/files/system/xattrs.ts';
 import type { Warning } from '../../../src/engines/types.ts';
 import { compileModule } from '../../storages/compiled.ts';
 import {
-  flatItem,
   makeHostileTree,
   noise,
   openFilesBelow,
@@ -18,6 +17,7 @@ import {
   tempFolder,
   walkRequest,
 } from './support.ts';
+import { flatItem } from './support-items.ts';
 
 let built: string;
 let threads: WalkThreads;

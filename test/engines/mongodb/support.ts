@@ -12,7 +12,6 @@ import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
 import { rawDocuments } from '../../../src/engines/mongodb/server/raw.ts';
 import type {
   BackupContent,
-  Dump,
   DumpRequest,
   EngineSource,
   RestoreRequest,
@@ -21,6 +20,9 @@ import type {
 } from '../../../src/engines/types.ts';
 import { writeBackup } from '../../archive/support.ts';
 import { externalMongodb, hasMongodb, type MongodbServer, startMongodb } from '../../services/mongodb.mjs';
+import { dumpRequest as anyDumpRequest, backUpBy, RESTORE_ALL } from '../support.ts';
+
+export { contentOf } from '../support.ts';
 
 /** A suite against a server started for it, or against the one that DGUARD_TEST_MONGODB_URL names. */
 export function describeWithMongodb(name: string, suite: (server: () => MongodbServer) => void): void {
@@ -116,14 +118,7 @@ export async function makeBench(server: MongodbServer, prefix: string): Promise<
     request: (database, more = {}) => ({
       ...common,
       source: source(database),
-      only: [],
-      overwrite: false,
-      deleteExtra: false,
-      scratch: false,
-      dryRun: false,
-      privileged: false,
-      backupId: 'full-2026-01-02T03-04-05Z-abcdefgh',
-      onProgress: () => {},
+      ...RESTORE_ALL,
       ...more,
     }),
     target: (database, more = {}) => ({ ...common, source: source(database, more) }),
@@ -136,7 +131,7 @@ export async function makeBench(server: MongodbServer, prefix: string): Promise<
 }
 
 export function dumpRequest(more: Partial<DumpRequest> = {}): DumpRequest {
-  return { format: 'native', include: [], exclude: [], parallelJobs: 2, ownPaths: [], ...more };
+  return anyDumpRequest({ parallelJobs: 2, ...more });
 }
 
 /** Dumps a database into a real archive and opens it again. */
@@ -144,25 +139,7 @@ export async function backUp(
   source: EngineSource<MongodbOptions>,
   more: Partial<DumpRequest> = {},
 ): Promise<BackupContent> {
-  const dump = await mongodbEngine.dump(source, dumpRequest(more));
-  try {
-    return await contentOf(dump);
-  } finally {
-    await dump.close();
-  }
-}
-
-export async function contentOf(dump: Dump): Promise<BackupContent> {
-  const backup = await writeBackup(dump.members(), { level: 1 });
-  // As a manifest would carry them.
-  const facts = JSON.parse(JSON.stringify(await dump.facts()));
-  const content = await openContent(backup, async () => undefined);
-  return {
-    ...content,
-    facts,
-    whole: dump.patterns === undefined,
-    ...(dump.patterns === undefined ? {} : { patterns: dump.patterns }),
-  };
+  return backUpBy(mongodbEngine, source, dumpRequest(more));
 }
 
 /** A backup of members that came from elsewhere. */

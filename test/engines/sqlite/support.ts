@@ -15,6 +15,9 @@ import type {
   RestoreRequest,
   Warning,
 } from '../../../src/engines/types.ts';
+import { dumpRequest, RESTORE_ALL } from '../support.ts';
+
+export { dumpRequest } from '../support.ts';
 
 /** A folder of this test, and what the engine is handed in it. */
 export interface Bench {
@@ -48,22 +51,12 @@ export async function makeBench(): Promise<Bench> {
     }),
     request: (options = {}) => ({
       ...common,
-      only: [],
-      overwrite: false,
-      deleteExtra: false,
-      scratch: false,
-      dryRun: false,
-      privileged: false,
+      ...RESTORE_ALL,
       backupId: '20260101T000000Z-abcdef',
-      onProgress: () => {},
       ...options,
     }),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
-}
-
-export function dumpRequest(options: Partial<DumpRequest> = {}): DumpRequest {
-  return { format: 'native', include: [], exclude: [], parallelJobs: 1, ownPaths: [], ...options };
 }
 
 /** A backup held in memory: members by path, tables as entries below them. */
