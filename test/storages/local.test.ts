@@ -14,7 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -242,6 +242,17 @@ describe('the root', () => {
     await expect(keys()).rejects.toMatchObject(missing);
     await expect(open().put('x', text('x'))).rejects.toMatchObject(missing);
     expect(existsSync(join(base, 'unplugged'))).toBe(false);
+  });
+
+  // Datasources of one run open a new destination side by side: some look while another makes it.
+  test('a folder that is made while it is looked for is no link to nothing', async () => {
+    for (let round = 0; round < 300; round++) {
+      const looking = Array.from({ length: 12 }, () => listed(open(), ''));
+      await mkdir(root);
+      const found = await Promise.all(looking);
+      expect(found).toEqual(looking.map(() => []));
+      rmSync(root, { recursive: true });
+    }
   });
 
   test('a file is refused by every call', async () => {

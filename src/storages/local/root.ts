@@ -1,9 +1,8 @@
-import { realpath, stat } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { DguardError } from '../../errors.ts';
 import { attempt, unlessMissing } from './errors.ts';
 import { makeRoot, removeMadeRoot } from './folders.ts';
 import { assertMounted } from './mount.ts';
-import { exists } from './publish.ts';
 
 /**
  * The folder `path` of the destination `name`: its disk may not be mounted, and nothing may ever have been put there.
@@ -20,8 +19,11 @@ export function localRoot(path: string, mustBeMounted: boolean | string | undefi
     return attempt('open', path, async () => {
       const root = await realpath(path).catch(unlessMissing);
       if (root === undefined) {
-        if (await exists(path).catch(unlessMissing)) throw gone('it is a link to nothing');
-        return undefined;
+        const found = await lstat(path).catch(unlessMissing);
+        if (found === undefined) return undefined;
+        if (found.isSymbolicLink()) throw gone('it is a link to nothing');
+        // Another backup, of this run or not, made it between the two looks.
+        return find();
       }
       if (!(await stat(root)).isDirectory()) throw notAFolder();
       known = root;
