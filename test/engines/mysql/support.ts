@@ -3,22 +3,22 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { openContent } from '../../../src/archive/reader.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { MysqlOptions } from '../../../src/engines/mysql/engine.ts';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
 import type {
   BackupContent,
-  Dump,
   DumpRequest,
   EngineSource,
   RestoreRequest,
   TargetRequest,
   Warning,
 } from '../../../src/engines/types.ts';
-import { writeBackup } from '../../archive/support.ts';
 import type { MysqlServer, MysqlServerName } from '../../services/mysql.mjs';
 import { externalMysql, mysqlPrograms, startMysql } from '../../services/mysql.mjs';
+import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
+
+export { contentOf, dumpRequest } from '../support.ts';
 
 export const MYSQL_SERVERS: readonly MysqlServerName[] = ['mariadb-10.11', 'mariadb-11.8', 'mysql-9.7'];
 
@@ -144,14 +144,7 @@ export async function makeBench(server: MysqlServer, prefix = 'dgt_', bin = serv
     request: (database, more = {}) => ({
       ...common,
       source: source(database),
-      only: [],
-      overwrite: false,
-      deleteExtra: false,
-      scratch: false,
-      dryRun: false,
-      privileged: false,
-      backupId: 'full-2026-01-02T03-04-05Z-abcdefgh',
-      onProgress: () => {},
+      ...RESTORE_ALL,
       ...more,
     }),
     target: (database, more = {}) => ({ ...common, source: source(database, more) }),
@@ -165,34 +158,12 @@ export async function makeBench(server: MysqlServer, prefix = 'dgt_', bin = serv
   };
 }
 
-export function dumpRequest(more: Partial<DumpRequest> = {}): DumpRequest {
-  return { format: 'native', include: [], exclude: [], parallelJobs: 1, ownPaths: [], ...more };
-}
-
 /** Dumps a database into a real archive and opens it again. */
 export async function backUp(
   source: EngineSource<MysqlOptions>,
   more: Partial<DumpRequest> = {},
 ): Promise<BackupContent> {
-  const dump = await mysqlEngine.dump(source, dumpRequest(more));
-  try {
-    return await contentOf(dump);
-  } finally {
-    await dump.close();
-  }
-}
-
-export async function contentOf(dump: Dump): Promise<BackupContent> {
-  const backup = await writeBackup(dump.members(), { level: 1 });
-  // As a manifest would carry them.
-  const facts = JSON.parse(JSON.stringify(await dump.facts()));
-  const content = await openContent(backup, async () => undefined);
-  return {
-    ...content,
-    facts,
-    whole: dump.patterns === undefined,
-    ...(dump.patterns === undefined ? {} : { patterns: dump.patterns }),
-  };
+  return backUpBy(mysqlEngine, source, dumpRequest(more));
 }
 
 /** All that a schema is: every definition as the server writes it, and a checksum of every table's rows. */

@@ -1,82 +1,24 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { Secret } from '../../../src/config/secret.ts';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
-import { BEGUN_LIMIT, besideName } from '../../../src/engines/postgres/restore/marks.ts';
+import { besideName } from '../../../src/engines/postgres/restore/marks.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { DguardError } from '../../../src/errors.ts';
 import { errorOf } from '../../error-of.ts';
-import { describeWithEachPostgres, describeWithPostgres } from '../../services/needs.ts';
-import { postgresPrograms, startPostgres } from '../../services/postgres.mjs';
-import { type Bench, backUp, makeBench } from './support.ts';
+import { describeWithEachPostgres } from '../../services/needs.ts';
+import { type Bench, backUp } from './support.ts';
+import { useShop } from './support-restore.ts';
 
 const swaps = postgresEngine.swaps!;
 
 describeWithEachPostgres('postgres: restore', (server) => {
+  const shop = useShop(server);
+  const { connect, rows, restore, dress } = shop;
   let bench: Bench;
   let content: BackupContent;
-  const clients: pg.Client[] = [];
-
-  const connect = async (database: string) => {
-    const { host, port, user, password } = server();
-    const client = new pg.Client({ host, port, user, password, database, application_name: 'shop' });
-    client.on('error', () => {});
-    await client.connect();
-    clients.push(client);
-    return client;
-  };
-  const rows = async (database: string) =>
-    (await bench.sql(database, 'SELECT n FROM t ORDER BY n')).map((row) => row['n']);
-  const restore = (more: Parameters<Bench['request']>[1] = {}) =>
-    postgresEngine.restore(content, bench.request('app', more));
-
-  beforeAll(async () => {
-    bench = await makeBench(server());
-    await bench.sql(
-      'postgres',
-      "CREATE ROLE app_owner; CREATE ROLE app_user LOGIN PASSWORD 'pw of app_user'",
-    );
-    await bench.database('app');
-    await bench.sql('app', 'CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2), (3)');
-    await bench.sql(
-      'postgres',
-      `ALTER DATABASE app OWNER TO app_owner;
-       REVOKE CONNECT ON DATABASE app FROM PUBLIC;
-       GRANT CONNECT ON DATABASE app TO app_user WITH GRANT OPTION;
-       ALTER DATABASE app SET search_path TO "$user", public, "odd, name";
-       ALTER DATABASE app SET work_mem TO '7MB';
-       ALTER ROLE app_user IN DATABASE app SET app.tenant TO 'it''s "me"\\';
-       ALTER DATABASE app CONNECTION LIMIT 77;
-       COMMENT ON DATABASE app IS 'the shop''s own'`,
-    );
-    content = await backUp(bench.source('app'));
+  beforeAll(() => {
+    ({ bench, content } = shop);
   });
-  beforeEach(async () => {
-    bench.warnings.length = 0;
-    await bench.sql('app', 'TRUNCATE t; INSERT INTO t VALUES (7)');
-  });
-  afterEach(async () => {
-    for (const client of clients.splice(0)) await client.end().catch(() => {});
-    await swaps.dropUndo(bench.target('app'), 0);
-    // Whatever a test does: nothing of dguard's is left, neither here nor on disk.
-    expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
-    expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
-  });
-  afterAll(() => bench?.remove());
-
-  /** What hangs on a database itself. */
-  const dress = async (database: string) =>
-    (
-      await bench.sql(
-        'postgres',
-        `SELECT pg_get_userbyid(datdba) AS owner, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a) AS acl, datconnlimit, shobj_description(d.oid, 'pg_database') AS comment,
-          (SELECT json_agg(json_build_array(setrole::regrole::text, setconfig) ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid) AS settings
-         FROM pg_database d WHERE datname = '${database}'`,
-      )
-    )[0];
 
   it('to a new name: rows, owner, privileges, settings, limit and comment are what they were', async () => {
     const outcome = await restore({ toDatabase: 'app_new' });
@@ -149,37 +91,6 @@ describeWithEachPostgres('postgres: restore', (server) => {
     expect(await bench.names()).toContain('app__dg_undo_mine');
     await bench.sql('postgres', 'DROP DATABASE app__dg_undo_mine');
     expect(await errorOf(swaps.undo(bench.target('app')))).toMatchObject({ code: 'nothing_there' });
-  });
-
-  it('closes idle sessions, refuses busy ones, and says who they are', async () => {
-    const busy = await connect('app');
-    await busy.query('BEGIN');
-    const error = await errorOf(restore({ overwrite: true }));
-    expect(error).toMatchObject({ code: 'target_refused' });
-    expect(error.message).toMatch(/pid \d+ \(\w+, shop, 127\.0\.0\.1, idle in transaction\)/);
-    expect(await rows('app')).toEqual([7]);
-    await busy.query('COMMIT');
-    await restore({ overwrite: true });
-    expect(await rows('app')).toEqual([1, 2, 3]);
-    await expect(busy.query('SELECT 1')).rejects.toThrow();
-  });
-
-  it('somebody who keeps connecting does not get a mixed database', async () => {
-    let running = true;
-    const nuisance = (async () => {
-      while (running) {
-        const client = await connect('app').catch(() => undefined);
-        await client?.query('SELECT count(*) FROM t').catch(() => {});
-      }
-    })();
-    const outcome = await restore({ overwrite: true }).catch((error: DguardError) => error);
-    running = false;
-    await nuisance;
-    // Either way it is one or the other, whole.
-    if (outcome instanceof DguardError) {
-      expect(['target_failed', 'target_refused']).toContain(outcome.code);
-      expect(await rows('app')).toEqual([7]);
-    } else expect(await rows('app')).toEqual([1, 2, 3]);
   });
 
   it('a dry run changes nothing and says what it would do', async () => {
@@ -261,42 +172,6 @@ describeWithEachPostgres('postgres: restore', (server) => {
     ).toMatchObject({
       code: 'corrupt',
     });
-  });
-
-  it('an interrupt while its database is being made leaves none', async () => {
-    const made = `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE DATABASE "app\\_\\_dg%' AND state = 'active'
-      UNION ALL SELECT 1 FROM pg_database WHERE datname LIKE 'app\\_\\_dg%'`;
-    for (const waitMs of [0, 5, 20, 50]) {
-      const stop = new AbortController();
-      const { signal } = stop;
-      const source = { ...bench.source('app'), signal };
-      const restored = errorOf(
-        postgresEngine.restore(content, bench.request('app', { source, signal, scratch: true })),
-      );
-      await expect.poll(() => bench.sql('postgres', made), { interval: 1, timeout: 20_000 }).not.toEqual([]);
-      await sleep(waitMs);
-      stop.abort(new DguardError('interrupted', 'interrupted'));
-      expect(await restored).toMatchObject({ code: 'interrupted' });
-      await sleep(300);
-      expect(await bench.sql('postgres', made)).toEqual([]);
-    }
-  });
-
-  it('an abort leaves the target as it was', async () => {
-    const controller = new AbortController();
-    const reason = new DguardError('interrupted', 'interrupted');
-    const stopping: BackupContent = {
-      ...content,
-      async *read(entry) {
-        for await (const chunk of content.read(entry)) {
-          yield chunk;
-          controller.abort(reason);
-        }
-      },
-    };
-    const request = bench.request('app', { overwrite: true, signal: controller.signal });
-    expect(await errorOf(postgresEngine.restore(stopping, request))).toBe(reason);
-    expect(await rows('app')).toEqual([7]);
   });
 
   it('missing extensions and roles are found before anything is loaded', async () => {
@@ -388,63 +263,6 @@ describeWithEachPostgres('postgres: restore', (server) => {
     }
   });
 
-  it('what killed restores left is removed, while nobody works on it, and only that', async () => {
-    const mark = (role: string, target: string) =>
-      JSON.stringify({ dguard: { role, target, backupId: 'full-x', createdAt: '2026-01-01T00:00:00Z' } });
-    await bench.database('app__dg_new_1');
-    await bench.database('app__dg_new_2');
-    await bench.database('app__dg_scratch_1');
-    await bench.database('other__dg_new_1');
-    await bench.sql(
-      'postgres',
-      `COMMENT ON DATABASE app__dg_new_1 IS '${mark('new', 'app')}'; COMMENT ON DATABASE app__dg_new_2 IS '${mark('new', 'app')}';
-       COMMENT ON DATABASE app__dg_scratch_1 IS '${mark('scratch', 'app')}'; COMMENT ON DATABASE other__dg_new_1 IS '${mark('new', 'other')}'`,
-    );
-    const working = await connect('app__dg_new_2');
-    // One to another database is only named, with what removes it: nothing else would ever do it.
-    const toOther = `other__dg_new_1 was left by an interrupted restore of full-x to other, and takes room; to remove it: dguard restore --recover --to ${bench.target('app').source!.name} --to-database other`;
-    expect(await swaps.recover(bench.target('app'))).toEqual([
-      'removed app__dg_new_1, left by an interrupted restore of full-x',
-      toOther,
-    ]);
-    expect(await swaps.dropScratch!(bench.target('app'))).toHaveLength(1);
-    await working.end();
-    expect(await swaps.recover(bench.target('app'))).toEqual([
-      'removed app__dg_new_2, left by an interrupted restore of full-x',
-      toOther,
-    ]);
-    expect(await bench.names()).toContain('other__dg_new_1');
-    expect(await swaps.recover({ ...bench.target('app'), toDatabase: 'other' })).toEqual([
-      'removed other__dg_new_1, left by an interrupted restore of full-x',
-    ]);
-    expect(await swaps.recover(bench.target('app'))).toEqual([]);
-    // A datasource of several databases, or of all of a server's, means all of them.
-    await bench.database('app__dg_new_3');
-    await bench.sql('postgres', `COMMENT ON DATABASE app__dg_new_3 IS '${mark('new', 'app')}'`);
-    const other = { ...bench.target('app'), source: bench.source(['other', 'more']) };
-    expect(await swaps.recover(other)).toEqual([
-      expect.stringMatching(/^app__dg_new_3 was left by .* to app,/),
-    ]);
-    const all = { ...bench.target('app'), source: bench.source([], { all_databases: true }) };
-    expect(await swaps.recover(all)).toHaveLength(1);
-    expect(await errorOf(swaps.undo(all))).toMatchObject({ code: 'usage' });
-  });
-
-  it('what the server still makes for a client that is gone is waited for', async () => {
-    const name = 'app__dg_new_0123abcd';
-    const maker = await connect('postgres');
-    const making = maker.query(
-      `CREATE DATABASE "${name}" TEMPLATE template0 CONNECTION LIMIT ${BEGUN_LIMIT}`,
-    );
-    await sleep(5);
-    const recovered = swaps.recover(bench.target('app'));
-    await making;
-    await sleep(500);
-    await maker.end();
-    expect(await recovered).toEqual([`removed ${name}, left by an interrupted restore`]);
-    expect(await bench.names()).not.toContain(name);
-  });
-
   it('where no database can be created, an empty one is filled in one transaction', async () => {
     await bench.sql('postgres', "DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN PASSWORD 'modest one'");
     await bench.database('modest_db');
@@ -474,55 +292,10 @@ describeWithEachPostgres('postgres: restore', (server) => {
     await bench.sql('postgres', 'DROP ROLE modest');
   });
 
-  it("a connection of pg_restore that waits for another one is not closed by the role's idle_session_timeout", async () => {
-    await bench.database(
-      'waits',
-      `CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_catalog.pg_sleep(2); RETURN true; END $$;
-      CREATE TABLE quick (n int); INSERT INTO quick VALUES (1);
-      CREATE TABLE long (n int CHECK (slow(n))); INSERT INTO long VALUES (1);
-      CREATE INDEX ON long (n); CREATE INDEX ON long ((n + 1))`,
-    );
-    await bench.sql(
-      'postgres',
-      "CREATE ROLE lazy SUPERUSER LOGIN PASSWORD 'pw'; ALTER ROLE lazy SET idle_session_timeout = 700",
-    );
-    const source = bench.source('waits', { username: 'lazy', password: new Secret('pw') });
-    const backup = await backUp(source, { parallelJobs: 2 });
-    const request = bench.request('waits', { source, scratch: true, parallelJobs: 2 });
-    expect((await postgresEngine.restore(backup, request)).tables).toHaveLength(2);
-  });
-
   it('a target that is not a database is refused', async () => {
     expect(await errorOf(restore({ toPath: '/tmp/x' }))).toMatchObject({ code: 'unsupported' });
     const { source: _, ...nowhere } = bench.request('app');
     expect(await errorOf(postgresEngine.restore(content, nowhere))).toMatchObject({ code: 'usage' });
-  });
-});
-
-describeWithPostgres(15, 'postgres: restore to another major', (server) => {
-  it.skipIf(postgresPrograms(18) === undefined)('15 to 18 is fine, 18 to 15 is refused', async () => {
-    const newer = await startPostgres(18);
-    const [old, young] = [await makeBench(server()), await makeBench(newer)];
-    try {
-      await old.database(
-        'app',
-        "CREATE TABLE t (v varchar CHECK (v IN ('a', 'b')) NOT NULL); INSERT INTO t VALUES ('a')",
-      );
-      const content = await backUp(old.source('app'));
-      await postgresEngine.restore(content, young.request('app'));
-      expect(await young.sql('app', 'SELECT v FROM t')).toEqual([{ v: 'a' }]);
-      expect(young.warnings).toEqual([]);
-      const back = await backUp(young.source('app'));
-      const error = await errorOf(postgresEngine.restore(back, old.request('app', { toDatabase: 'x' })));
-      expect(error).toMatchObject({ code: 'target_refused' });
-      expect(error.message).toContain('PostgreSQL 18');
-      await young.sql('postgres', 'DROP DATABASE app');
-      await rolesOnRequest(old, young);
-    } finally {
-      await old.remove();
-      await young.remove();
-      await newer.stop();
-    }
   });
 });
 
@@ -534,63 +307,3 @@ it('names beside a target fit into 63 bytes and stay apart', () => {
   expect(names[0]).not.toBe(names[1]);
   expect(names[0]).not.toContain('\ufffd');
 });
-
-/** Roles that only the old server has: left out, or made, at the young one. */
-async function rolesOnRequest(old: Bench, young: Bench): Promise<void> {
-  await old.sql(
-    'postgres',
-    `CREATE ROLE "the; 'group'"; CREATE ROLE boss LOGIN PASSWORD 'pw of boss' IN ROLE "the; 'group'"; ALTER ROLE boss SET work_mem TO '3MB';
-     CREATE ROLE stranger; COMMENT ON ROLE boss IS 'it''s; the boss'; ALTER DATABASE app OWNER TO boss`,
-  );
-  await old.sql('app', `ALTER TABLE t OWNER TO boss; GRANT SELECT ON t TO "the; 'group'"`);
-  const content = await backUp(old.source('app'));
-  const roles = async () =>
-    (await young.sql('postgres', "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1"))
-      .map(({ rolname }) => rolname as string)
-      .filter((name) => name !== young.source('x').options.username);
-  const broken: BackupContent = {
-    ...content,
-    async *read(entry) {
-      for await (const chunk of content.read(entry))
-        yield entry.path === 'globals.sql' ? chunk : chunk.subarray(0, chunk.length - 700);
-    },
-  };
-  expect(await errorOf(postgresEngine.restore(broken, young.request('app', { roles: true })))).toMatchObject({
-    code: 'target_failed',
-  });
-  expect(await roles()).toEqual([]);
-  const stop = new AbortController();
-  const { signal } = stop;
-  const stopped: BackupContent = {
-    ...content,
-    async *read(entry) {
-      yield* content.read(entry);
-      if (entry.path !== 'globals.sql') stop.abort(new DguardError('interrupted', 'interrupted'));
-    },
-  };
-  const source = { ...young.source('app'), signal };
-  const request = young.request('app', { roles: true, signal, source });
-  expect(await errorOf(postgresEngine.restore(stopped, request))).toMatchObject({ code: 'interrupted' });
-  expect(await roles()).toEqual([]);
-  await postgresEngine.restore(content, young.request('app'));
-  expect(young.warnings.map(({ message }) => message).join()).toContain('restore --roles');
-  young.warnings.length = 0;
-  await young.sql('postgres', 'DROP DATABASE app');
-
-  await postgresEngine.restore(content, young.request('app', { roles: true }));
-  expect(young.warnings).toEqual([]);
-  expect(await roles()).toEqual(['boss', "the; 'group'"]);
-  const owners = await young.sql(
-    'app',
-    `SELECT relowner::regrole::text AS "table", (SELECT datdba::regrole::text FROM pg_database WHERE datname = 'app') AS database
-     FROM pg_class WHERE relname = 't'`,
-  );
-  expect(owners).toEqual([{ table: 'boss', database: 'boss' }]);
-  const asBoss = young.source('app', { username: 'boss', password: new Secret('pw of boss') });
-  expect(await postgresEngine.probe(asBoss)).toMatchObject({ status: 'ok' });
-  const facts = await young.sql(
-    'postgres',
-    `SELECT pg_has_role('boss', 'the; ''group''', 'MEMBER') AS member, shobj_description('boss'::regrole, 'pg_authid') AS says`,
-  );
-  expect(facts).toEqual([{ member: true, says: "it's; the boss" }]);
-}

@@ -2,21 +2,21 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { openContent } from '../../../src/archive/reader.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { PostgresOptions } from '../../../src/engines/postgres/engine.ts';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import type {
   BackupContent,
-  Dump,
   DumpRequest,
   EngineSource,
   RestoreRequest,
   TargetRequest,
   Warning,
 } from '../../../src/engines/types.ts';
-import { writeBackup } from '../../archive/support.ts';
 import type { PostgresServer } from '../../services/postgres.mjs';
+import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
+
+export { contentOf, dumpRequest } from '../support.ts';
 
 /** What the engine is handed against one server, and plain access to that server. */
 export interface Bench {
@@ -89,14 +89,7 @@ export async function makeBench(server: PostgresServer): Promise<Bench> {
     request: (database, more = {}) => ({
       ...common,
       source: source(database),
-      only: [],
-      overwrite: false,
-      deleteExtra: false,
-      scratch: false,
-      dryRun: false,
-      privileged: false,
-      backupId: 'full-2026-01-02T03-04-05Z-abcdefgh',
-      onProgress: () => {},
+      ...RESTORE_ALL,
       ...more,
     }),
     target: (database) => ({ ...common, source: source(database) }),
@@ -114,32 +107,10 @@ export async function makeBench(server: PostgresServer): Promise<Bench> {
   };
 }
 
-export function dumpRequest(more: Partial<DumpRequest> = {}): DumpRequest {
-  return { format: 'native', include: [], exclude: [], parallelJobs: 1, ownPaths: [], ...more };
-}
-
 /** Dumps a database into a real archive and opens it again. */
 export async function backUp(
   source: EngineSource<PostgresOptions>,
   more: Partial<DumpRequest> = {},
 ): Promise<BackupContent> {
-  const dump = await postgresEngine.dump(source, dumpRequest(more));
-  try {
-    return await contentOf(dump);
-  } finally {
-    await dump.close();
-  }
-}
-
-export async function contentOf(dump: Dump): Promise<BackupContent> {
-  const backup = await writeBackup(dump.members(), { level: 1 });
-  // As a manifest would carry them.
-  const facts = JSON.parse(JSON.stringify(await dump.facts()));
-  const content = await openContent(backup, async () => undefined);
-  return {
-    ...content,
-    facts,
-    whole: dump.patterns === undefined,
-    ...(dump.patterns === undefined ? {} : { patterns: dump.patterns }),
-  };
+  return backUpBy(postgresEngine, source, dumpRequest(more));
 }
