@@ -1,7 +1,9 @@
 import { errorText } from '../../errors.ts';
 import type { Health } from '../health.ts';
+import { leftoverHealth } from '../leftovers.ts';
 import type { EngineSource } from '../types.ts';
 import type { MysqlOptions } from './options.ts';
+import { listMarked } from './restore/marks.ts';
 import { SYSTEM_SCHEMAS, schemaSize } from './server/catalog.ts';
 import { failureKind, serverError } from './server/failures.ts';
 import { openServer } from './server/server.ts';
@@ -25,13 +27,10 @@ export async function probeServer(source: EngineSource<MysqlOptions>): Promise<H
       const [limits] = await session.rows<Record<string, string>>(
         'SELECT @@max_connections AS connections, @@read_only AS read_only',
       );
-      const sizeBytes = await sizeOf(session, source.options.all_databases, [
-        ...(source.options.database.length > 0
-          ? source.options.database
-          : schema === undefined
-            ? []
-            : [schema]),
-      ]);
+      const { all_databases, database } = source.options;
+      const named = database.length > 0 ? database : schema === undefined ? [] : [schema];
+      const sizeBytes = await sizeOf(session, all_databases, named);
+      const owned = { targets: all_databases ? [] : named, datasource: source.name };
       return {
         status: 'ok',
         latencyMs,
@@ -45,6 +44,7 @@ export async function probeServer(source: EngineSource<MysqlOptions>): Promise<H
           max_connections: Number(limits!['connections']),
           read_only: limits!['read_only'] === '0' || limits!['read_only'] === 'OFF' ? 'no' : 'yes',
         },
+        ...(await leftoverHealth(() => listMarked(session), owned)),
       };
     } finally {
       await session.close();

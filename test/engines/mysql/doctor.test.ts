@@ -167,8 +167,13 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
       expect(await left()).toMatchObject([
         { severity: 'warning', subject: name, fix: { lines: ['dguard restore reader --recover'] } },
       ]);
+      const by = role === 'scratch' ? 'test restore' : 'restore';
+      const leftovers = async () =>
+        JSON.parse((await place.run('check', 'reader', '--json')).stdout).datasources[0].leftovers;
+      expect(await leftovers()).toEqual([{ name, message: `an interrupted ${by} left it` }]);
       expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
       expect(await left()).toEqual([]);
+      expect(await leftovers()).toEqual([]);
     },
   );
 

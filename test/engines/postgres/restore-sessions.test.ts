@@ -130,6 +130,27 @@ describeWithEachPostgres('postgres: a restore among other sessions, and one that
     expect(await errorOf(swaps.undo(all))).toMatchObject({ code: 'usage' });
   });
 
+  it('what a living restore has loaded and not yet renamed is its own', async () => {
+    await bench.database('slow', 'CREATE TABLE t (n int); INSERT INTO t VALUES (1)');
+    const content = await backUp(bench.source('slow'));
+    // The renames wait for this one; nobody is connected to what was loaded.
+    const blocker = await connect('postgres');
+    await blocker.query("BEGIN; COMMENT ON DATABASE slow IS 'soon'");
+    const restoring = postgresEngine.restore(content, bench.request('slow', { overwrite: true }));
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER DATABASE "slow" RENAME%'`;
+    while ((await bench.sql('postgres', waiting)).length === 0) await sleep(20);
+    expect(await swaps.recover(bench.target('slow'))).toEqual([]);
+    expect(await swaps.recover(bench.target('app'))).toEqual([]);
+    // Of another database: the server lets nobody into the one that is about to be renamed.
+    const findings = await postgresEngine.diagnose!(bench.source('app'), { job: 'j' });
+    expect(findings.filter(({ topic }) => topic === 'leftovers')).toEqual([]);
+    await blocker.query('ROLLBACK');
+    await blocker.end();
+    expect((await restoring).target).toBe('slow');
+    await swaps.dropUndo(bench.target('slow'), 0);
+    await bench.sql('postgres', 'DROP DATABASE slow');
+  });
+
   it('what the server still makes for a client that is gone is waited for', async () => {
     const name = 'app__dg_new_0123abcd';
     const maker = await connect('postgres');

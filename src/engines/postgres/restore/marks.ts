@@ -21,7 +21,7 @@ export interface Mark {
 export interface MarkedDatabase extends Mark {
   readonly name: string;
   readonly sizeBytes?: number;
-  /** Somebody is connected: a restore that is still going on. */
+  /** A restore that is still going on holds it, or somebody is connected. */
   readonly inUse: boolean;
 }
 
@@ -33,6 +33,10 @@ export const MAX_NAME_BYTES = 63;
  * statement that creates can give it. Nobody sets it, and it limits nobody.
  */
 export const BEGUN_LIMIT = 0x64677561;
+/** The first key of the advisory locks of dguard's restores; the second is the word that ends the name. */
+const HOLD_CLASS = BEGUN_LIMIT;
+/** Of `uniqueWord`. */
+const UNIQUE_CHARS = 8;
 const BEGUN_NAME = /^(?<target>.*)__dg_(?<role>new|scratch)_(?<unique>[0-9a-f]{8})$/s;
 
 /** How the text of a mark begins, as a pattern of LIKE, in SQL. */
@@ -66,7 +70,10 @@ export async function listMarked(
         THEN pg_catalog.pg_database_size(d.oid)::pg_catalog.text END AS size,
       EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE (a.datid = d.oid
         AND a.backend_type = 'client backend') OR (c.description IS NULL AND a.pid <> pg_catalog.pg_backend_pid()
-        AND pg_catalog.strpos(a.query, pg_catalog.replace(d.datname, '"', '""')) > 0)) AS used
+        AND pg_catalog.strpos(a.query, pg_catalog.replace(d.datname, '"', '""')) > 0))
+        OR EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+        AND l.objsubid = 2 AND l.classid = ${HOLD_CLASS} AND pg_catalog.lpad(pg_catalog.to_hex(
+        l.objid::pg_catalog.int8), ${UNIQUE_CHARS}, '0') = pg_catalog.right(d.datname, ${UNIQUE_CHARS})) AS used
     FROM pg_catalog.pg_database d LEFT JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid
       AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
     WHERE c.description LIKE ${MARKED} OR (c.description IS NULL AND d.datconnlimit = ${BEGUN_LIMIT})`);
@@ -77,6 +84,17 @@ export async function listMarked(
       return [{ ...mark, name, inUse: used, ...(size === null ? {} : { sizeBytes: Number(size) }) }];
     })
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
+}
+
+/**
+ * Says, as long as the session lives, whichever database it is in, that the database of ours with this word at the end
+ * of its name is worked on: between load and swap nobody is connected to it. Taken before it is made.
+ */
+export async function holdBeside(session: Session, unique: string): Promise<void> {
+  // Shared: two restores of one word in 2^32 must not wait for each other.
+  await session.rows(
+    `SELECT pg_catalog.pg_advisory_lock_shared(${HOLD_CLASS}, ${Number.parseInt(unique, 16) | 0}) AS held`,
+  );
 }
 
 /** Whether a server's process is at a database of this role and these targets that has no mark yet. Its client may be gone. */
@@ -99,7 +117,7 @@ interface Row {
   readonly name: string;
   readonly comment: string | null;
   readonly size: string | null;
-  /** Somebody is connected to it; or, without a comment yet, has made it last. */
+  /** Somebody holds it, is connected to it or, without a comment yet, has made it last. */
   readonly used: boolean;
 }
 

@@ -6,7 +6,7 @@ import { createStatement, type DatabaseFacts, dressStatements } from '../server/
 import { sqlState } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
-import { BEGUN_LIMIT, besideName, type Mark, type MarkRole, markText } from './marks.ts';
+import { BEGUN_LIMIT, besideName, holdBeside, type Mark, type MarkRole, markText } from './marks.ts';
 import type { Powers } from './preflight.ts';
 import type { Work } from './restore-work.ts';
 
@@ -30,7 +30,9 @@ export async function createBeside(
   mark: Pick<Mark, 'role' | 'backupId' | 'createdAt'> & { readonly role: MarkRole },
 ): Promise<string> {
   const { admin, target, version, request, fit } = work;
-  const name = besideName(target, mark.role, uniqueWord());
+  const unique = uniqueWord();
+  const name = besideName(target, mark.role, unique);
+  await holdBeside(admin, unique);
   try {
     const where = fit.tablespace === undefined ? '' : ` TABLESPACE ${identifier(fit.tablespace)}`;
     await admin.run(`${createStatement(name, facts, version.major)}${where} CONNECTION LIMIT ${BEGUN_LIMIT}`);
