@@ -1,5 +1,6 @@
 import { constants, openSync, statfsSync } from 'node:fs';
 import { errnoOf } from './errors.ts';
+import { wasmMemory } from './wasm.ts';
 
 /** Of a room for bytes that go to the disk past the page cache in one write. */
 export const ROOM_BYTES = 2 * 1024 * 1024;
@@ -17,13 +18,9 @@ export function takeRoom(): Buffer {
 }
 
 function makeRoom(): Buffer {
-  const pages = ROOM_BYTES / DIRECT_BYTES;
-  try {
-    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
-  } catch {
-    // It takes 10 GiB of address space, which may be limited (ulimit -v). Direct writes from elsewhere are refused.
-    return Buffer.allocUnsafeSlow(ROOM_BYTES);
-  }
+  const memory = wasmMemory(ROOM_BYTES / DIRECT_BYTES);
+  // Direct writes from elsewhere are refused.
+  return memory ? Buffer.from(memory.buffer) : Buffer.allocUnsafeSlow(ROOM_BYTES);
 }
 
 export function giveBackRoom(room: Buffer): void {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** WebAssembly that is assembled here, so that it can be read: a module of one function over one memory. */
 
 /** Opcodes and immediates that the bodies share (https://webassembly.github.io/spec/core/binary/). */
@@ -29,6 +31,35 @@ export const repeat = (at: number, end: number, count: number, body: readonly nu
   ...[...get(end), ...get(at), ...constant(count - 1), ADD, NOT_GREATER, BRANCH_IF, 1],
   ...[...body, BRANCH, 0, END, END],
 ];
+
+/** For several memories, and what threads of their own reserve: where that is not to be had they end the process. */
+const ENOUGH_ADDRESSES = 2 ** 36;
+
+/**
+ * Memory of so many pages of 64 KiB. Undefined where the address space is limited (ulimit -v, LimitAS=): V8 reserves
+ * 10 GiB of it for each, whatever its size.
+ */
+export function wasmMemory(pages: number): WebAssembly.Memory | undefined {
+  addresses ??= addressSpace();
+  if (addresses < ENOUGH_ADDRESSES) return undefined;
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch {
+    return undefined;
+  }
+}
+
+let addresses: number | undefined;
+
+/** How many bytes of addresses this process may use. */
+function addressSpace(): number {
+  try {
+    const limit = /^Max address space +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+    return limit === undefined ? Number.POSITIVE_INFINITY : Number(limit);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
 
 export type WasmFunction = (...parameters: number[]) => number;
 

@@ -11,6 +11,7 @@ import {
   tee,
   type WasmFunction,
   wasmFunction,
+  wasmMemory,
 } from '../wasm.ts';
 import { type ChunkerParameters, MAX_BLOCK_BYTES } from './format.ts';
 
@@ -41,10 +42,12 @@ export function createCutter(
   onBlock: (block: Buffer) => void,
   gear: Uint32Array = gearTable(),
 ): Cutter {
-  const memory = new WebAssembly.Memory({ initial: 1 + STAGING_BYTES / PAGE_BYTES });
-  new Uint32Array(memory.buffer, 0, 256).set(gear);
-  const staging = Buffer.from(memory.buffer, PAGE_BYTES, STAGING_BYTES);
-  const scan = instantiateScan(memory);
+  const pages = 1 + STAGING_BYTES / PAGE_BYTES;
+  const memory = wasmMemory(pages);
+  const bytes = memory ? Buffer.from(memory.buffer) : Buffer.allocUnsafeSlow(pages * PAGE_BYTES);
+  new Uint32Array(bytes.buffer, 0, 256).set(gear);
+  const staging = bytes.subarray(PAGE_BYTES);
+  const scan = memory ? instantiateScan(memory) : createScan(bytes, gear);
   const limit = Math.floor(2 ** 32 / (parameters.avg - parameters.min));
 
   let start = 0; // of the current block in `staging`
@@ -126,4 +129,16 @@ function instantiateScan(memory: WebAssembly.Memory): WasmFunction {
     ...repeat(WARM, TO, 1, [...testByte(0), ...advance(WARM, 1)]),
     ...constant(0),
   ])!;
+}
+
+/** The same scan in JavaScript, for who has no memory for that one. */
+function createScan(bytes: Uint8Array, gear: Uint32Array): WasmFunction {
+  return (warm, from, to, limit) => {
+    let h = 0;
+    for (let at = warm!; at < to!; at++) {
+      h = (h << 1) + gear[bytes[at]!]!;
+      if (at >= from! && h >>> 0 < limit!) return at + 1;
+    }
+    return 0;
+  };
 }

@@ -1,3 +1,4 @@
+import { wasmMemory } from '../../../wasm.ts';
 import type { BufferPool } from './buffers.ts';
 import { type EncodeRows, instantiateRowCode, STATE_AT, TABLES_BYTES } from './row-code.ts';
 import { WRONG_SHAPE } from './row-text.ts';
@@ -43,9 +44,9 @@ const ROWS_BYTES = BUFFERS_AT - ROWS_AT - 16;
 export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
   const pages = Math.ceil((BUFFERS_AT + count * sizeBytes) / PAGE_BYTES);
   // Not used until it is written to.
-  const memory = new WebAssembly.Memory({ initial: pages });
-  const whole = Buffer.from(memory.buffer);
-  const code = rowCode(memory);
+  const memory = wasmMemory(pages);
+  const whole = memory ? Buffer.from(memory.buffer) : Buffer.allocUnsafeSlow(pages * PAGE_BYTES);
+  const code = memory && rowCode(memory);
   const free = Array.from({ length: count }, (_, at) => BUFFERS_AT + (count - 1 - at) * sizeBytes);
   let current: Uint8Array | undefined;
   if (TABLES_BYTES > FORMS_AT) throw new Error('the tables have no room');
@@ -55,11 +56,11 @@ export function insertBuffers(sizeBytes: number, count: number): InsertBuffers {
       return place === undefined ? Buffer.alloc(sizeBytes) : whole.subarray(place, place + sizeBytes);
     },
     give({ buffer, byteOffset }) {
-      if (buffer === memory.buffer) free.push(byteOffset);
+      if (buffer === whole.buffer) free.push(byteOffset);
     },
     place: (bytes, from, to) => bytes.copy(whole, ROWS_AT, from, Math.min(to, from + ROWS_BYTES)),
     encode(pos, end, { out, put, limit }, forms, sequence) {
-      if (code === undefined || out.buffer !== memory.buffer || forms.length > MAX_COLUMNS) return undefined;
+      if (code === undefined || out.buffer !== whole.buffer || forms.length > MAX_COLUMNS) return undefined;
       if (current !== forms) whole.set(forms, FORMS_AT);
       current = forms;
       const at = out.byteOffset;

@@ -1,4 +1,14 @@
-import { ADD, advance, constant, get, loadByte, repeat, set, wasmFunction } from '../../../wasm.ts';
+import {
+  ADD,
+  advance,
+  constant,
+  get,
+  loadByte,
+  repeat,
+  set,
+  wasmFunction,
+  wasmMemory,
+} from '../../../wasm.ts';
 
 /** How many line feeds are in some bytes. */
 export type LineCounter = (bytes: Uint8Array) => number;
@@ -8,9 +18,10 @@ const PAGE_BYTES = 65_536;
 const ROOM_BYTES = PAGE_BYTES;
 const LINE_FEED = 0x0a;
 
-/** A counter that looks at 48 bytes in one turn; undefined where the host has no such instructions. */
+/** A counter that looks at 48 bytes in one turn; undefined where the host has no such instructions, or not the memory. */
 export function createLineCounter(): LineCounter | undefined {
-  const memory = new WebAssembly.Memory({ initial: ROOM_BYTES / PAGE_BYTES });
+  const memory = wasmMemory(ROOM_BYTES / PAGE_BYTES);
+  if (memory === undefined) return undefined;
   const count = countFunction(memory);
   if (count === undefined) return undefined;
   const room = new Uint8Array(memory.buffer);
