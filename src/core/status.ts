@@ -21,8 +21,11 @@ export interface StatusRow {
   readonly job: string;
   readonly datasource: string;
   readonly destination: string;
-  /** `stale`: older than asked for; `none`: no good backup; `unreachable`: nobody could look. */
-  readonly state: 'ok' | 'stale' | 'none' | 'unreachable';
+  /**
+   * `stale`: older than asked for; `none`: no good backup; `former`: has backups, and the configuration no longer
+   * makes any under this name; `unreachable`: nobody could look.
+   */
+  readonly state: 'ok' | 'stale' | 'none' | 'former' | 'unreachable';
   readonly lastGood?: { readonly id: string; readonly createdAt: Date; readonly ageMs: number };
   /** The newest good backup whose newest verify passed by its content or by a restore. */
   readonly lastProof?: { readonly id: string; readonly level: string; readonly checkedAt: string };
@@ -89,10 +92,11 @@ export async function statusOf(
     }
     const all = places.flatMap(({ entries }) => entries);
     const met = new Set(places.flatMap(({ groups }) => groups));
-    for (const datasource of reported(config, job, met, all)) {
+    for (const [datasource, { isFormer }] of reported(config, job, met, all)) {
       const group = groupOf(config, job, datasource);
       for (const place of places) {
-        rows.push(rowOf(group, place.name, place, all, maxAgeMs, runtime.now(), hostName));
+        const row = rowOf(group, place.name, place, all, maxAgeMs, runtime.now(), hostName);
+        rows.push(isFormer && row.state !== 'unreachable' ? { ...row, state: 'former' } : row);
       }
     }
   }
@@ -104,25 +108,31 @@ export async function statusOf(
 }
 
 /**
- * The groups that have rows. A datasource of several databases makes none under its own name: those of its databases
- * stand for it, the listed ones also before their first backup. Its own name stays where nothing else is known of it,
- * and where it has backups of a time when it had one database.
+ * The groups that have rows, and whether backups of them are still made. A datasource of several databases makes none
+ * under its own name: those of its databases stand for it, the listed ones also before their first backup.
  */
 function reported(
   config: Config,
   job: JobConfig,
   met: ReadonlySet<string>,
   entries: readonly CatalogEntry[],
-): string[] {
-  const names = [...met].flatMap((name) => {
-    if (!job.datasources.includes(name) || !hasSeveral(config, name)) return [name];
-    const listed = listedGroups(config, name) ?? [];
-    const isKnown = listed.length > 0 || [...met].some((other) => other.startsWith(`${name}.`));
-    const group = groupOf(config, job, name);
-    const hasOwn = entries.some(({ manifest }) => manifest && isOfGroup(manifest, group));
-    return isKnown && !hasOwn ? listed : [name, ...listed];
+): Map<string, { readonly isFormer: boolean }> {
+  const configured = job.datasources.flatMap((name) => {
+    if (!hasSeveral(config, name)) return [name];
+    const listed = listedGroups(config, name);
+    if (listed) return listed;
+    // Of all that a server has, only those are known that were backed up.
+    const known = [...met].filter((other) => other.startsWith(`${name}.`));
+    return known.length > 0 ? known : [name];
   });
-  return [...new Set(names)];
+  const rows = new Map(configured.map((name) => [name, { isFormer: false }]));
+  for (const name of met) {
+    if (rows.has(name)) continue;
+    const group = groupOf(config, job, name);
+    const hasBackups = entries.some(({ manifest }) => manifest && isOfGroup(manifest, group));
+    if (hasBackups) rows.set(name, { isFormer: true });
+  }
+  return rows;
 }
 
 function rowOf(

@@ -30,7 +30,7 @@ export async function statusCommand(
   const failures = new Map<string, DguardError>();
   for (const row of rows) {
     const error =
-      row.error ?? (maxAgeMs === undefined || row.state === 'ok' ? undefined : staleError(row, maxAgeMs));
+      row.error ?? (maxAgeMs === undefined || !isAlarm(row) ? undefined : staleError(row, maxAgeMs));
     if (error) failures.set(`${error.subject}: ${error.message}`, error);
   }
   for (const error of failures.values()) context.report(error);
@@ -64,7 +64,11 @@ async function undoCopies(context: Context, config: Config, jobs: readonly strin
 
 function exitOf(row: StatusRow, ageAsked: boolean): number {
   if (row.state === 'unreachable') return row.error?.exitStatus ?? 1;
-  return ageAsked && row.state !== 'ok' ? 9 : 0;
+  return ageAsked && isAlarm(row) ? 9 : 0;
+}
+
+function isAlarm({ state }: StatusRow): boolean {
+  return state === 'stale' || state === 'none';
 }
 
 function staleError(row: StatusRow, maxAgeMs: number): DguardError {

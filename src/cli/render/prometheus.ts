@@ -10,7 +10,9 @@ const METRICS: readonly [string, string, (row: StatusRow) => number | undefined]
   [
     'dguard_last_good_timestamp_seconds',
     'The moment that the newest good backup is of.',
-    ({ lastGood }) => lastGood && lastGood.createdAt.getTime() / 1000,
+    // Of what is no longer backed up an age is no alarm.
+    ({ lastGood, state }) =>
+      state === 'former' ? undefined : lastGood && lastGood.createdAt.getTime() / 1000,
   ],
   [
     'dguard_last_proof_timestamp_seconds',

@@ -105,6 +105,36 @@ jobs:
     await run('restore', '--drop-undo', '--yes', ...to);
   });
 
+  it('status tells what is no longer backed up, and its age is no alarm', async () => {
+    for (const name of ['one', 'two', 'three']) await bench.database(name, 'CREATE TABLE t AS SELECT 1 AS n');
+    const { host, port, user, bin } = server();
+    const path = join(folder, 'several.yaml');
+    const stateOf = async (databases: string, ...more: string[]) => {
+      const source = `type: postgres, host: ${host}, port: ${port}, client_path: ['${bin}'], username: ${user}`;
+      writeFileSync(
+        path,
+        `version: 1
+datasources: { shop: { ${source}, password_file: ${folder}/password, database: ${databases} } }
+destinations: { nas: { type: local, path: ${folder}/several } }
+jobs: { shop: { datasources: [shop], destinations: [nas] } }
+`,
+        { mode: 0o600 },
+      );
+      for (const command of more) expect((await run(command, 'shop', '-c', path)).code).toBe(0);
+      const { code, stdout } = await run('status', '--max-age', '1h', '--json', '-c', path);
+      const { rows } = JSON.parse(stdout) as { rows: { datasource: string; state: string }[] };
+      return { code, ...Object.fromEntries(rows.map(({ datasource, state }) => [datasource, state])) };
+    };
+    expect(await stateOf('one', 'backup')).toEqual({ code: 0, shop: 'ok' });
+    const both = { 'shop.one': 'ok', 'shop.two': 'ok' };
+    expect(await stateOf('[one, two]', 'backup')).toEqual({ code: 0, ...both, shop: 'former' });
+    expect(await stateOf('[one, three]')).toEqual({
+      code: 9,
+      ...{ 'shop.one': 'ok', 'shop.three': 'none', 'shop.two': 'former', shop: 'former' },
+    });
+    expect(await stateOf('one')).toEqual({ code: 0, shop: 'ok', 'shop.one': 'former', 'shop.two': 'former' });
+  });
+
   it('one database of `all` that cannot be dumped spoils only itself', async () => {
     const outcome = await run('backup', 'every', '--json');
     expect(outcome.code, outcome.stdout + outcome.stderr).toBe(3);
