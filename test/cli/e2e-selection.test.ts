@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeTree } from '../engines/files/support.ts';
+import { bytePath, describeTree } from '../engines/files/support.ts';
 import { type Backup, snapshotOf, type Workspace, workspace } from './support.ts';
 
 let space: Workspace;
@@ -118,6 +118,20 @@ describe('--only and --exclude', () => {
     // Nor what verify proves of it.
     const proof = await space.json('verify', 'files');
     expect(proof.document.checks.map(({ id }) => id)).toEqual([whole.id]);
+  });
+
+  it('a name that nobody can type is chosen as it is shown', async () => {
+    fs.writeFileSync(bytePath(space.path('tree'), 'b/bad\xff\xfe'), 'odd');
+    const { id } = await backup('files');
+    const shown = (await space.run('ls', id)).stdout.match(/\S*bad\S*/)![0];
+    expect(shown).toBe(String.raw`b/bad\xff\xfe`);
+    expect(await space.run('cat', id, shown)).toMatchObject({ code: 0, stdout: 'odd' });
+    const to = space.path('chosen');
+    expect(await space.run('restore', id, '--to-path', to, '--only', shown)).toMatchObject({ code: 0 });
+    expect(fs.readFileSync(bytePath(to, 'b/bad\xff\xfe'), 'utf8')).toBe('odd');
+    expect(fs.readdirSync(to)).toEqual(['b']);
+    expect(fs.readdirSync(`${to}/b`)).toHaveLength(1);
+    expect(await space.run('cat', id, String.raw`b/bad\xff\xfd`)).toMatchObject({ code: 2 });
   });
 
   it('restore --only takes a part of a whole one', async () => {

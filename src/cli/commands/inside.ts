@@ -1,6 +1,6 @@
 import type { ContentEntry } from '../../archive/entry.ts';
 import { displayPath, fromText } from '../../archive/paths.ts';
-import { openContent } from '../../archive/reader.ts';
+import { type OpenContent, openContent } from '../../archive/reader.ts';
 import { asStored, pickCopy, readCatalogs, resolver } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -75,8 +75,7 @@ export async function catCommand(
     );
   }
   const content = await open(context, id, options);
-  const path = fromText(member.replace(/^\.?\//, ''));
-  const entry = await content.entry(path);
+  const entry = await entryOf(content, member.replace(/^\.?\//, ''));
   if (
     !entry ||
     (entry.type === 'tree' && entry.kind !== 'file' && entry.kind !== 'hardlink') ||
@@ -101,6 +100,15 @@ export async function catCommand(
   }
   for await (const bytes of content.read(real)) if (!(await context.write(bytes))) break;
   return 0;
+}
+
+/** By its path, or by what is shown of one that cannot be typed; undefined where several are shown alike. */
+async function entryOf(content: OpenContent, path: string): Promise<ContentEntry | undefined> {
+  const entry = await content.entry(fromText(path));
+  if (entry || !path.includes('\\')) return entry;
+  const alike: ContentEntry[] = [];
+  for await (const each of content.entries()) if (displayPath(each.path) === path) alike.push(each);
+  return alike.length === 1 ? alike[0] : undefined;
 }
 
 export async function diffCommand(
