@@ -1,7 +1,7 @@
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
-import type { StreamEntry } from '../restore/content.ts';
 import { type ArchiveHead, chosenContents, createHeadReader } from './archive-toc.ts';
+import type { StreamEntry } from './content.ts';
 
 export interface ArchiveChoice {
   /** Numbers of the entries that are wanted. */

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { ContentEntry } from '../../../archive/entry.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
-import type { StreamEntry } from '../restore/content.ts';
 import type { DataBlock } from './archive-offsets.ts';
 import { dataOf } from './archive-rows.ts';
 import { type ArchiveHead, createHeadReader, dataFileName, directoryContents } from './archive-toc.ts';
+import type { StreamEntry } from './content.ts';
 import { type DataPipe, makePipes } from './data-pipes.ts';
 
 /** Written at once: the data of a small table is one write. */

@@ -5,11 +5,11 @@ import { readChild } from '../../../child/read.ts';
 import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { freeBytesOf } from '../../../folders.ts';
 import type { BackupContent } from '../../types.ts';
-import type { Archive, StreamEntry } from '../restore/content.ts';
 import { textOf } from '../server/encodings.ts';
 import type { Tools } from '../server/tools.ts';
 import { archiveAsDirectory } from './archive-directory.ts';
 import { createOffsetScanner, type DataBlock, type OffsetScanner } from './archive-offsets.ts';
+import type { Archive, StreamEntry } from './content.ts';
 import type { DataPipe } from './data-pipes.ts';
 import { DIRECTORY_PREFIX } from './directory.ts';
 

@@ -2,7 +2,7 @@ import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import type { BackupContent } from '../../types.ts';
-import type { Archive } from '../restore/content.ts';
+import type { Archive } from '../dump/content.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
 import { listTables, placesOfRows } from '../server/catalog.ts';
 import { SCRIPT_HEAD } from '../server/connection.ts';

@@ -1,4 +1,5 @@
-import { MARKED, type Mark, parseMark } from '../restore/marks.ts';
+import { type Mark, parseMark } from '../restore/marks.ts';
+import { MARKED } from '../server/catalog.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import type { TableName } from './shape.ts';
 

@@ -5,6 +5,7 @@ import { DguardError } from '../../../errors.ts';
 import type { BackupContent, TableFact } from '../../types.ts';
 import { chosenArchive } from '../dump/archive-choice.ts';
 import { encodingOf, listContents, type ReadRequest } from '../dump/archive-file.ts';
+import type { Archive } from '../dump/content.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
 import {
   type ForeignKey,
@@ -22,7 +23,6 @@ import { textOf } from '../server/encodings.ts';
 import type { Server } from '../server/server.ts';
 import { listedName, tableOf } from '../server/table-name.ts';
 import type { Tools } from '../server/tools.ts';
-import type { Archive } from './content.ts';
 
 export interface Choice {
   /** pg_restore's `--use-list`; undefined: everything. */

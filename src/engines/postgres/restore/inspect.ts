@@ -3,6 +3,7 @@ import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, InspectRequest } from '../../types.ts';
 import { encodingOf, listContents } from '../dump/archive-file.ts';
+import { findArchive } from '../dump/content.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import { parseToc, possibleNames } from '../dump/toc.ts';
 import { readDocument } from '../jsonl/jsonl-load.ts';
@@ -11,7 +12,6 @@ import { toolEnvironment } from '../server/connection.ts';
 import { isReadable } from '../server/encodings.ts';
 import { listedName } from '../server/table-name.ts';
 import { listTools } from '../server/tools.ts';
-import { findArchive } from './content.ts';
 
 /** The last line of pg_dumpall. */
 const GLOBALS_END = '-- PostgreSQL database cluster dump complete';

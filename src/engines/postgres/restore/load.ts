@@ -13,11 +13,11 @@ import {
   readableArchive,
 } from '../dump/archive-file.ts';
 import type { DataBlock } from '../dump/archive-offsets.ts';
+import type { Archive } from '../dump/content.ts';
 import { feedPipes } from '../dump/data-pipes.ts';
 import { parseToc } from '../dump/toc.ts';
 import type { Server } from '../server/server.ts';
 import type { Tools } from '../server/tools.ts';
-import type { Archive } from './content.ts';
 import { type Loader, loadFailure } from './load-failures.ts';
 
 export interface LoadRequest {

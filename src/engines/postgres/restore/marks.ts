@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { literal, type Session } from '../server/session.ts';
+import { MARKED } from '../server/catalog.ts';
+import type { Session } from '../server/session.ts';
 
 /** `new`: a restore is loading it; `undo`: what a restore replaced; `scratch`: a test restore. */
 export type MarkRole = 'new' | 'undo' | 'scratch';
@@ -38,9 +39,6 @@ const HOLD_CLASS = BEGUN_LIMIT;
 /** Of `uniqueWord`. */
 const UNIQUE_CHARS = 8;
 const BEGUN_NAME = /^(?<target>.*)__dg_(?<role>new|scratch)_(?<unique>[0-9a-f]{8})$/s;
-
-/** How the text of a mark begins, as a pattern of LIKE, in SQL. */
-export const MARKED = literal('{"dguard":%');
 
 export function markText(mark: Mark): string {
   return JSON.stringify({ dguard: mark });

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { abortError, DguardError, errorText, throwIfAborted } from '../../../errors.ts';
-import { lookUntil, withSession } from '../../sessions.ts';
+import { lookUntil } from '../../sessions.ts';
 import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
 import { sqlState } from '../server/failures.ts';
-import { adminDatabases, openAny, openServer } from '../server/server.ts';
+import { withFreshSession } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { BEGUN_LIMIT, besideName, holdBeside, type Mark, type MarkRole, markText } from './marks.ts';
 import type { Powers } from './preflight.ts';
@@ -86,19 +86,6 @@ async function dropUnfinished(work: Beside, name: string): Promise<void> {
   } catch (error) {
     const message = `the database ${name} may be left, empty; it goes with: dguard restore --recover (${errorText(error)})`;
     work.request.warn({ message, subject: name, partial: false });
-  }
-}
-
-/** After an abort, or with the connection gone, the restore's own session is broken: cleaning up needs another. */
-export async function withFreshSession<T>(
-  { server, target }: Pick<Work, 'server' | 'target'>,
-  use: (session: Session) => Promise<T>,
-): Promise<T> {
-  const again = openServer({ ...server.source, signal: new AbortController().signal });
-  try {
-    return await withSession(() => openAny(again, adminDatabases(server, [target])), use);
-  } finally {
-    await again.dispose();
   }
 }
 

@@ -1,11 +1,12 @@
 import { DguardError } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { loadExport } from '../jsonl/jsonl-load.ts';
+import { withFreshSession } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
 import { type LoadRequest, loadArchive } from './load.ts';
-import { dropMarked, withFreshSession } from './place.ts';
+import { dropMarked } from './place.ts';
 import type { Work } from './restore-work.ts';
 
 function readRequest(work: Work) {

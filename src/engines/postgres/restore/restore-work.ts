@@ -3,6 +3,7 @@ import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
+import { type Archive, findArchive } from '../dump/content.ts';
 import { readVersion, type ServerVersion, type SourceFacts, sourceFacts } from '../dump/source-facts.ts';
 import type { PostgresOptions } from '../options.ts';
 import { isEmptyDatabase } from '../server/catalog.ts';
@@ -10,7 +11,6 @@ import { type DatabaseFacts, readDatabase } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
-import { type Archive, findArchive } from './content.ts';
 import type { Fit, Powers } from './preflight.ts';
 import {
   fitToServer,

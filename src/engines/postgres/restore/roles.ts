@@ -1,13 +1,13 @@
 import { DguardError, errorText } from '../../../errors.ts';
 import { memberText } from '../../member-text.ts';
 import { lookUntil } from '../../sessions.ts';
-import type { BackupContent } from '../../types.ts';
+import type { BackupContent, RestoreRequest } from '../../types.ts';
 import { GLOBALS_MEMBER } from '../dump/members.ts';
 import type { SourceFacts } from '../dump/source-facts.ts';
+import type { PostgresOptions } from '../options.ts';
 import { sqlState } from '../server/failures.ts';
+import { type Server, withFreshSession } from '../server/server.ts';
 import { identifier, inTransaction, type Session } from '../server/session.ts';
-import { withFreshSession } from './place.ts';
-import type { Work } from './restore-work.ts';
 
 /** What makes one role, in the words of pg_dumpall. */
 interface RoleStatement {
@@ -17,7 +17,11 @@ interface RoleStatement {
   readonly sql: string;
 }
 
-type Place = Pick<Work, 'server' | 'target' | 'request'>;
+interface Place {
+  readonly server: Server;
+  readonly target: string;
+  readonly request: RestoreRequest<PostgresOptions>;
+}
 
 const MAX_BYTES = 64 * 1024 * 1024;
 

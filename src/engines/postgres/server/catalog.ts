@@ -1,5 +1,4 @@
 import type { TableFact } from '../../types.ts';
-import { MARKED } from '../restore/marks.ts';
 import { identifier, literal, type Session } from './session.ts';
 import { tableName } from './table-name.ts';
 
@@ -23,6 +22,9 @@ export function ownObjects(alias: string, catalog: string): string {
   return `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend dep WHERE dep.deptype = 'e' AND dep.objid = ${alias}.oid
     AND dep.classid = 'pg_catalog.${catalog}'::pg_catalog.regclass)`;
 }
+
+/** How the text of a restore's mark begins, as a pattern of LIKE, in SQL. */
+export const MARKED = literal('{"dguard":%');
 
 /** Schemas of the user's, of the alias `n`: neither the system's, nor those in which a restore keeps old rows. */
 export const OWN_SCHEMA = `(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (

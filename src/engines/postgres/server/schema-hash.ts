@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MARKED } from '../restore/marks.ts';
-import { OWN_SCHEMA, ownObjects } from './catalog.ts';
+import { MARKED, OWN_SCHEMA, ownObjects } from './catalog.ts';
 import type { Session } from './session.ts';
 
 interface HashOptions {

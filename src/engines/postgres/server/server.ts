@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { withSession } from '../../sessions.ts';
 import type { EngineSource } from '../../types.ts';
 import type { PostgresOptions } from '../options.ts';
 import type { Connection } from './connection.ts';
@@ -108,4 +109,17 @@ export function adminDatabases(server: Server, targets: readonly string[]): read
   const { database } = server.connection;
   const all = [MAINTENANCE[0], ...(database === undefined ? [] : [database]), MAINTENANCE[1]];
   return all.filter((name) => !targets.includes(name));
+}
+
+/** After an abort, or with the connection gone, the restore's own session is broken: cleaning up needs another. */
+export async function withFreshSession<T>(
+  { server, target }: { readonly server: Server; readonly target: string },
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const again = openServer({ ...server.source, signal: new AbortController().signal });
+  try {
+    return await withSession(() => openAny(again, adminDatabases(server, [target])), use);
+  } finally {
+    await again.dispose();
+  }
 }

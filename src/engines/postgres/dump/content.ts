@@ -1,9 +1,9 @@
 import type { ContentEntry } from '../../../archive/entry.ts';
 import { DguardError } from '../../../errors.ts';
 import type { BackupContent } from '../../types.ts';
-import { DIRECTORY_PREFIX } from '../dump/directory.ts';
-import { CUSTOM_MEMBER } from '../dump/members.ts';
 import { DEFINITIONS_MEMBER } from '../jsonl/jsonl-dump.ts';
+import { DIRECTORY_PREFIX } from './directory.ts';
+import { CUSTOM_MEMBER } from './members.ts';
 
 /** The archive of a backup: one stream, or the files of a folder. */
 export type Archive =
