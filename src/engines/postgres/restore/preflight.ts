@@ -3,7 +3,7 @@ import type { Warning } from '../../types.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
-import { grantRole, literal, type Session } from '../server/session.ts';
+import { grantRole, identifier, literal, type Session } from '../server/session.ts';
 import { loadsBack, type Tools } from '../server/tools.ts';
 import { MAX_NAME_BYTES } from './marks.ts';
 
@@ -238,7 +238,16 @@ export async function refuseReplicated(
     {
       operation: 'restore',
       subject: database,
-      hint: 'restore beside it with --to-database NAME, or drop these first (DROP SUBSCRIPTION, pg_drop_replication_slot)',
+      hint: `restore beside it with --to-database NAME, or remove these first: ${[
+        ...slots.map((name) => `SELECT pg_drop_replication_slot(${literal(name)})`),
+        ...subscriptions.map(withoutSubscription),
+      ].join('; ')}`,
     },
   );
+}
+
+/** The publisher's slot stays: the database that was replaced, or is to come back, may go on with it. */
+function withoutSubscription(name: string): string {
+  const quoted = identifier(name);
+  return `ALTER SUBSCRIPTION ${quoted} DISABLE; ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE); DROP SUBSCRIPTION ${quoted}`;
 }
