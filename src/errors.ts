@@ -142,6 +142,7 @@ export function throwIfAborted(signal: AbortSignal): void {
 
 /** What the work comes to, or the abort's error as soon as there is one, whatever the work still waits for. */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  work.catch(() => {}); // where the abort came first, nobody else hears of it
   throwIfAborted(signal);
   let stop = () => {};
   const aborted = new Promise<never>((_, reject) => {

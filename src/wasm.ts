@@ -32,8 +32,10 @@ export const repeat = (at: number, end: number, count: number, body: readonly nu
   ...[...body, BRANCH, 0, END, END],
 ];
 
-/** For several memories, and what threads of their own reserve: where that is not to be had they end the process. */
-const ENOUGH_ADDRESSES = 2 ** 36;
+/** What V8 reserves for a memory. */
+const MEMORY_ADDRESSES = 10.5 * 2 ** 30;
+/** For threads, which reserve some, too: where that is not to be had, V8 ends the process. */
+const OTHER_ADDRESSES = 2 ** 35;
 
 /**
  * Memory of so many pages of 64 KiB. Undefined where the address space is limited (ulimit -v, LimitAS=): V8 reserves
@@ -41,14 +43,17 @@ const ENOUGH_ADDRESSES = 2 ** 36;
  */
 export function wasmMemory(pages: number): WebAssembly.Memory | undefined {
   addresses ??= addressSpace();
-  if (addresses < ENOUGH_ADDRESSES) return undefined;
+  if (addresses < OTHER_ADDRESSES + MEMORY_ADDRESSES) return undefined;
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    addresses -= MEMORY_ADDRESSES;
+    return memory;
   } catch {
     return undefined;
   }
 }
 
+/** Not given out: those of memories that are garbage by now count as given. */
 let addresses: number | undefined;
 
 /** How many bytes of addresses this process may use. */

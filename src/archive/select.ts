@@ -21,7 +21,12 @@ export async function createSelection(
     if (entry.type === 'table' && plain.includes(entry.table)) return true;
     if (matchers.length === 0 && shownPaths.length === 0) return false;
     const shown = displayPath(entry.type === 'table' ? entry.table : path);
-    if (shownPaths.some((wanted) => shown === wanted || shown.startsWith(`${wanted}/`))) return true;
+    // A table's name can be typed.
+    if (
+      entry.type !== 'table' &&
+      shownPaths.some((wanted) => shown === wanted || shown.startsWith(`${wanted}/`))
+    )
+      return true;
     return matchers.some((matches) => matches(shown));
   };
 }

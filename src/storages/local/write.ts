@@ -105,8 +105,9 @@ function createWriter({ handle, subject, beforeWrite }: NewFile) {
       return await writeOnce(direct, bytes.subarray(0, length), position);
     } catch (error) {
       if (!refusesDirect(error)) throw error;
-      await closed(direct);
-      direct = 'refused';
+      const refused = direct;
+      direct = 'refused'; // first: closed twice, its number may be somebody else's file
+      await closed(refused);
       return 0;
     }
   }

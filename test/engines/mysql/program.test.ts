@@ -197,6 +197,15 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     await bench.sql(undefined, 'DROP DATABASE dgm_cmd_2');
     await good('restore', 'job', '--to-database', 'dgm_cmd_2', '--yes');
     expect(await bench.sql('dgm_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
+    // What cannot be handed over stays nowhere.
+    const place = join(home, 'place');
+    mkdirSync(place, { mode: 0o1777 });
+    writeFileSync(join(home, 'chown'), '#!/bin/sh\necho chown: no such user >&2; exit 1\n', { mode: 0o755 });
+    const env = { TMPDIR: place, PATH: `${home}:${process.env['PATH']}` };
+    configure({ db: source({ database: 'dgm_cmd', run_as: 'nobody' }) });
+    const run = await runDguard(['backup', 'job'], { cwd: home, env });
+    expect(run).toMatchObject({ code: 1, stderr: expect.stringContaining('no such user') });
+    expect(readdirSync(place)).toEqual([]);
   }, 60_000);
 
   it.runIf(isRoot)(

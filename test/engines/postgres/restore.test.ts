@@ -202,7 +202,7 @@ describeWithEachPostgres('postgres: restore', (server) => {
     const error = await errorOf(restore({ overwrite: true }));
     expect(error).toMatchObject({ code: 'target_refused' });
     expect(error.message).toContain('replication slot follower');
-    await bench.sql('app', error.hint!.split('remove these first: ')[1]!);
+    await bench.sql('app', error.hint!.split('remove these first, in "app": ')[1]!);
     await restore({ overwrite: true });
   });
 
@@ -231,7 +231,7 @@ describeWithEachPostgres('postgres: restore', (server) => {
       const error = await errorOf(postgresEngine.restore(listener, request));
       expect(error.message).toMatch(/replaced: subscription sub$/);
       // There is no publisher: a statement that asked it for its slot would fail.
-      await bench.sql(name, error.hint!.split('remove these first: ')[1]!);
+      await bench.sql(name, error.hint!.split(`remove these first, in "${name}": `)[1]!);
       await bench.sql('postgres', `DROP DATABASE ${name}`);
     }
   });

@@ -122,7 +122,12 @@ async function placeOptionFile(
       cause: error,
     });
   });
-  if (user !== undefined) await handTo(user, path, source);
+  try {
+    if (user !== undefined) await handTo(user, path, source);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
   return { path, remove };
 }
 

@@ -71,7 +71,9 @@ export async function listMarked(
         AND pg_catalog.strpos(a.query, pg_catalog.replace(d.datname, '"', '""')) > 0))
         OR EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted
         AND l.objsubid = 2 AND l.classid = ${HOLD_CLASS} AND pg_catalog.lpad(pg_catalog.to_hex(
-        l.objid::pg_catalog.int8), ${UNIQUE_CHARS}, '0') = pg_catalog.right(d.datname, ${UNIQUE_CHARS})) AS used
+        l.objid::pg_catalog.int8), ${UNIQUE_CHARS}, '0') = pg_catalog.right(d.datname, ${UNIQUE_CHARS}))
+        -- The primary's sessions and locks cannot be seen from a standby.
+        OR pg_catalog.pg_is_in_recovery() AS used
     FROM pg_catalog.pg_database d LEFT JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid
       AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
     WHERE c.description LIKE ${MARKED} OR (c.description IS NULL AND d.datconnlimit = ${BEGUN_LIMIT})`);
@@ -91,7 +93,7 @@ export async function listMarked(
 export async function holdBeside(session: Session, unique: string): Promise<void> {
   // Shared: two restores of one word in 2^32 must not wait for each other.
   await session.rows(
-    `SELECT pg_catalog.pg_advisory_lock_shared(${HOLD_CLASS}, ${Number.parseInt(unique, 16) | 0}) AS held`,
+    `SELECT pg_catalog.pg_advisory_lock_shared(${HOLD_CLASS}, '${Number.parseInt(unique, 16) | 0}'::pg_catalog.int4) AS held`,
   );
 }
 

@@ -238,7 +238,7 @@ export async function refuseReplicated(
     {
       operation: 'restore',
       subject: database,
-      hint: `restore beside it with --to-database NAME, or remove these first: ${[
+      hint: `restore beside it with --to-database NAME, or remove these first, in ${identifier(database)}: ${[
         ...slots.map((name) => `SELECT pg_drop_replication_slot(${literal(name)})`),
         ...subscriptions.map(withoutSubscription),
       ].join('; ')}`,
