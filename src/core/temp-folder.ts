@@ -22,7 +22,6 @@ export async function withTempFolder<T>(
   try {
     return await work(folder);
   } finally {
-    await removeElsewhere(folder).catch(() => {}); // what is left there is nobody's error
     await rm(folder, { recursive: true, force: true });
   }
 }

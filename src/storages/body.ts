@@ -1,4 +1,4 @@
-import { abortError, DguardError, throwIfAborted } from '../errors.ts';
+import { DguardError, throwIfAborted, unlessAborted } from '../errors.ts';
 
 /**
  * The chunks of a put's body. Ends at once when `signal` aborts, even while the body hangs, and holds the
@@ -30,21 +30,13 @@ export async function* bodyChunks(
   }
 }
 
-/** A listener for each step, removed after it: racing one long-lived promise would keep every step in memory. */
 function nextOrAbort(
   iterator: AsyncIterator<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<IteratorResult<Uint8Array>> {
-  if (signal === undefined) return Promise.resolve(iterator.next());
-  return new Promise((resolve, reject) => {
-    throwIfAborted(signal);
-    const onAbort = () => reject(abortError(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    iterator
-      .next()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', onAbort));
-  });
+  if (signal === undefined) return iterator.next();
+  throwIfAborted(signal);
+  return unlessAborted(signal, iterator.next());
 }
 
 function wrongSize(key: string, announced: number, came: string): DguardError {

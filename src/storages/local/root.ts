@@ -17,13 +17,13 @@ export function localRoot(path: string, mustBeMounted: boolean | string | undefi
     await assertMounted(path, mustBeMounted, name);
     if (known !== undefined) return known;
     return attempt('open', path, async () => {
-      const root = await realpath(path).catch(unlessMissing);
+      let root = await realpath(path).catch(unlessMissing);
       if (root === undefined) {
         const found = await lstat(path).catch(unlessMissing);
         if (found === undefined) return undefined;
         if (found.isSymbolicLink()) throw gone('it is a link to nothing');
         // Another backup, of this run or not, made it between the two looks.
-        return find();
+        root = await realpath(path);
       }
       if (!(await stat(root)).isDirectory()) throw notAFolder();
       known = root;
