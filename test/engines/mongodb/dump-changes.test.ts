@@ -13,7 +13,7 @@ import {
   dumpRequest,
   makeBench,
 } from './support.ts';
-import { openProxy } from './support-proxy.ts';
+import { openMongodbProxy } from './support-proxy.ts';
 
 describeWithMongodb('mongodb: what changes while it is dumped', (server) => {
   let bench: Bench;
@@ -128,7 +128,7 @@ describeWithMongodb('mongodb: what changes while it is dumped', (server) => {
     ];
     const bytes = Buffer.concat(documents.map((one) => BSON.serialize(one)));
     const content = await contentOfMembers([stream('dgc_late/c.bson', bytes)]);
-    const proxy = await openProxy(server().port, undefined, /^insert .*c$/);
+    const proxy = await openMongodbProxy(server().port, undefined, /^insert .*c$/);
     bench.warnings.length = 0;
     try {
       const through = bench.request('dgc_late', { source: bench.source('dgc_late', { port: proxy.port }) });

@@ -6,7 +6,7 @@ import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { errorOf } from '../../error-of.ts';
 import { type Bench, backUp, describeWithMongodb, ownNames, picture } from './support.ts';
-import { openProxy } from './support-proxy.ts';
+import { openMongodbProxy } from './support-proxy.ts';
 import { useReplaced } from './support-restore.ts';
 
 const swaps = mongodbEngine.swaps!;
@@ -103,7 +103,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     const { user, password } = server();
     const { host: _, port: __, ...options } = bench.source('dgx_new').options;
     for (const waitMs of [0, 2, 5, 10, 20]) {
-      const proxy = await openProxy(server().port);
+      const proxy = await openMongodbProxy(server().port);
       const uri = new Secret(`mongodb://127.0.0.1:${proxy.port}/dgx_new?directConnection=true`);
       const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
       const stop = new AbortController();
@@ -112,7 +112,7 @@ describeWithMongodb('mongodb: restore', (server) => {
       const restored = errorOf(
         mongodbEngine.restore(content, bench.request('dgx_new', { source, signal, scratch: true })),
       );
-      while (proxy.commands.length === 0) await turn();
+      while (proxy.statements.length === 0) await turn();
       await sleep(waitMs);
       stop.abort();
       expect(await restored).toMatchObject({ code: 'interrupted' });

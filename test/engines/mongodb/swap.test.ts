@@ -6,8 +6,9 @@ import { openServer } from '../../../src/engines/mongodb/server/connection.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import type { DguardError } from '../../../src/errors.ts';
 import { errorOf } from '../../error-of.ts';
+import type { Cut } from '../support-proxy.ts';
 import { type Bench, backUp, describeWithMongodb, dumpRequest, ownNames, picture } from './support.ts';
-import { type Cut, openProxy } from './support-proxy.ts';
+import { openMongodbProxy } from './support-proxy.ts';
 import { type Row, useReplaced } from './support-restore.ts';
 
 const swaps = mongodbEngine.swaps!;
@@ -27,7 +28,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     const run = async (cut?: Cut) => {
       await old();
       const before = await picture(target);
-      const proxy = await openProxy(server().port, cut);
+      const proxy = await openMongodbProxy(server().port, cut);
       try {
         const { user, password } = server();
         const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
@@ -42,7 +43,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
             () => 'done',
             (error: unknown) => error as DguardError,
           );
-        return { before, result, commands: proxy.commands };
+        return { before, result, commands: proxy.statements };
       } finally {
         await proxy.close();
       }
@@ -104,7 +105,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
       const own = await ownNames(target);
       const stop = new AbortController();
       const { signal } = stop;
-      const proxy = await openProxy(server().port, { at, when, act: () => stop.abort() });
+      const proxy = await openMongodbProxy(server().port, { at, when, act: () => stop.abort() });
       try {
         const uri = new Secret(`mongodb://127.0.0.1:${proxy.port}/dgx_target?directConnection=true`);
         const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
@@ -120,14 +121,14 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
           () => 'done',
           (error: unknown) => (error as DguardError).code,
         );
-        const told = `${isUndo ? 'undo' : 'restore'}, ${when} ${at}: ${proxy.commands[at - 1]}`;
+        const told = `${isUndo ? 'undo' : 'restore'}, ${when} ${at}: ${proxy.statements[at - 1]}`;
         expect(['done', 'interrupted'], told).toContain(result);
         expect(await picture(target), told).toEqual((result === 'done') === isUndo ? before : after);
         if (result === 'done') {
           expect(await swaps.undoCopies(bench.target('dgx_target')), told).toHaveLength(1);
           expect((await ownNames(target)).join(), told).not.toContain('__dg_new_');
         } else expect(await ownNames(target), told).toEqual(own);
-        return { result, commands: proxy.commands };
+        return { result, commands: proxy.statements };
       } finally {
         await proxy.close();
       }
@@ -147,7 +148,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
   it('a connection that the server has just closed keeps no command from ending', async () => {
     const { user, password } = server();
     const { host: _, port: __, ...options } = bench.source('dgx_target').options;
-    const proxy = await openProxy(server().port, { at: 2, when: 'before' });
+    const proxy = await openMongodbProxy(server().port, { at: 2, when: 'before' });
     const uri = new Secret(
       `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
     );
@@ -169,7 +170,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     const { user, password } = server();
     let isOld = false;
     for (const at of [6, 12, 17, 21, 26]) {
-      const proxy = await openProxy(server().port, { at, when: at % 2 === 0 ? 'before' : 'after' });
+      const proxy = await openMongodbProxy(server().port, { at, when: at % 2 === 0 ? 'before' : 'after' });
       const uri = new Secret(
         `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
       );
@@ -181,7 +182,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
       await errorOf(swaps.undo({ ...bench.target('dgx_target'), source }));
       await proxy.close();
       await swaps.recover(bench.target('dgx_target'));
-      const { commands } = proxy;
+      const { statements: commands } = proxy;
       const arrived = at % 2 === 0 ? commands.slice(0, -1) : commands;
       if (arrived.includes('update __dguard')) isOld = !isOld;
       else expect(at).toBeLessThan(12);

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
+import type { Cut } from '../support-proxy.ts';
 import { type Bench, backUp, describeWithEachMysql, makeBench, picture } from './support.ts';
-import { type Cut, openProxy } from './support-proxy.ts';
+import { openMysqlProxy } from './support-proxy.ts';
 
 const swaps = mysqlEngine.swaps!;
 const tables = (state: string) => `CREATE TABLE a (id INT PRIMARY KEY);
@@ -88,7 +89,7 @@ describeWithEachMysql('mysql: foreign keys of tables that are restored alone', (
 
   it('cut off at any of their statements, the next command makes it all old or all new', async () => {
     const run = async (cut?: Cut) => {
-      const proxy = await openProxy(server().port, '__dg_undo_', cut);
+      const proxy = await openMysqlProxy(server().port, '__dg_undo_', cut);
       try {
         const source = bench.source('dgk_app', { port: proxy.port, ssl: 'disable' });
         await restore({ source }).catch((error: unknown) => expect(cut, String(error)).toBeDefined());

@@ -7,8 +7,9 @@ import { withSession } from '../../../src/engines/sessions.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { DguardError } from '../../../src/errors.ts';
 import { errorOf } from '../../error-of.ts';
+import type { Cut } from '../support-proxy.ts';
 import { type Bench, describeWithEachMysql, picture } from './support.ts';
-import { type Cut, openProxy } from './support-proxy.ts';
+import { openMysqlProxy } from './support-proxy.ts';
 import { OLD, useNew } from './support-restore.ts';
 
 const swaps = mysqlEngine.swaps!;
@@ -26,7 +27,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
     const run = async (cut?: Cut) => {
       await bench.database('dgr_target', OLD);
       const before = await picture(bench, 'dgr_target');
-      const proxy = await openProxy(server().port, '__dg_undo_', cut);
+      const proxy = await openMysqlProxy(server().port, '__dg_undo_', cut);
       try {
         const source = bench.source('dgr_target', { port: proxy.port, ssl: 'disable' });
         const result = await mysqlEngine
@@ -115,7 +116,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
       const before = await picture(bench, 'dgr_target');
       const stop = new AbortController();
       const { signal } = stop;
-      const proxy = await openProxy(server().port, trigger, { at, when, act: () => stop.abort() });
+      const proxy = await openMysqlProxy(server().port, trigger, { at, when, act: () => stop.abort() });
       try {
         const source = { ...bench.source('dgr_target', { port: proxy.port, ssl: 'disable' }), signal };
         const result = await mysqlEngine
@@ -212,7 +213,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
       await bench.database('dgr_target', OLD);
       const before = await picture(bench, 'dgr_target');
       await mysqlEngine.restore(content, bench.request('dgr_target', { overwrite: true }));
-      const proxy = await openProxy(server().port, '__dg_undo_', cut);
+      const proxy = await openMysqlProxy(server().port, '__dg_undo_', cut);
       try {
         const target = bench.target('dgr_target', { port: proxy.port, ssl: 'disable' });
         const failed = await swaps.undo(target).then(

@@ -7,8 +7,9 @@ import type { BackupContent } from '../../../src/engines/types.ts';
 import { DguardError } from '../../../src/errors.ts';
 import { runDguard, startDguard } from '../../cli/support.ts';
 import { describeWithPostgres } from '../../services/needs.ts';
+import type { Cut } from '../support-proxy.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
-import { type Cut, openPostgresProxy } from './support-proxy.ts';
+import { openPostgresProxy } from './support-proxy.ts';
 
 const swaps = postgresEngine.swaps!;
 const APP = `CREATE TABLE t (n int PRIMARY KEY, state text); CREATE TABLE u (n int REFERENCES t);
@@ -170,7 +171,16 @@ jobs:
   const run = async (cut?: Omit<Cut, 'act'>) => {
     await makeTarget(bench);
     let kill = () => {};
-    const proxy = await openPostgresProxy(server().port, cut && { ...cut, act: () => kill() });
+    const proxy = await openPostgresProxy(
+      server().port,
+      cut && {
+        ...cut,
+        act(sever) {
+          kill();
+          sever();
+        },
+      },
+    );
     write('proxied.yaml', config(proxy.port));
     try {
       const { child, ended } = startDguard(['restore', 'app', '--overwrite', '-c', 'proxied.yaml'], {
