@@ -111,6 +111,14 @@ export function element(type: number, name: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from([type]), Buffer.from(`${name}\0`), value]);
 }
 
+/** The value of a text. */
+export function textValue(text: string): Buffer {
+  const bytes = Buffer.from(`${text}\0`);
+  const length = Buffer.alloc(4);
+  length.writeInt32LE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
+
 /** A document of whole elements. */
 export function document(parts: readonly Buffer[]): Buffer {
   const size = parts.reduce((sum, part) => sum + part.length, MIN_DOCUMENT_BYTES);

@@ -5,7 +5,7 @@ import { createFingerprint } from '../../jsonl/fingerprint.ts';
 import type { Member } from '../../member.ts';
 import type { Dump, DumpFacts, DumpRequest, EngineSource } from '../../types.ts';
 import type { MongodbOptions } from '../options.ts';
-import { isMoving, listMarks, type Mark, ownCollections } from '../restore/marks.ts';
+import { holdsOthers, isMoving, listMarks, type Mark, ownCollections } from '../restore/marks.ts';
 import { selectCollections } from '../select.ts';
 import {
   type CollectionInfo,
@@ -17,6 +17,7 @@ import {
 } from '../server/catalog.ts';
 import { onlyDatabase, openServer, type Server } from '../server/connection.ts';
 import { serverError } from '../server/failures.ts';
+import { MARK_COLLECTION } from '../server/names.ts';
 import { readCollection } from '../server/read.ts';
 import { probeSnapshot, readServer, type ServerInfo } from '../server/server-info.ts';
 import type { SourceFacts } from './facts.ts';
@@ -51,7 +52,12 @@ export async function dumpDatabase(
     const info = await readServer(server);
     await refuseMoving(db, subject);
     const own = await ownCollections(db);
-    const all = (await listCollections(db)).filter((collection) => !own.has(collection.name));
+    const there = await listCollections(db);
+    const all = there.filter((collection) => !own.has(collection.name));
+    if (there.some((collection) => collection.name === MARK_COLLECTION) && (await holdsOthers(db))) {
+      const message = `not backed up: documents of somebody else in ${MARK_COLLECTION}, which is dguard's journal in every database; rename the collection`;
+      source.warn({ message, subject, partial: true });
+    }
     if (all.length === 0) await refuseMissing(server, name, subject);
     const collections = selectCollections(all, name, request, subject, source.warn);
     const at = await snapshotOf(db, collections, info);

@@ -6,7 +6,14 @@ import { fromText } from '../../../archive/paths.ts';
 import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import { type ContentStream, streamsContent } from '../../streams-content.ts';
 import type { OpenDumpRequest, ToolDump } from '../../types.ts';
-import { isSystemCollection, SYSTEM_DATABASES, stemCollection } from '../server/names.ts';
+import {
+  BESIDE_NAME,
+  BUCKETS_PREFIX,
+  isSystemCollection,
+  MARK_COLLECTION,
+  SYSTEM_DATABASES,
+  stemCollection,
+} from '../server/names.ts';
 import { BSON_END, METADATA_END } from './members.ts';
 
 const GZIP_END = '.gz';
@@ -26,11 +33,18 @@ export async function openDumpFolder(path: string, { signal, warn }: OpenDumpReq
   const database = basename(folder);
   const streams = new Map<string, ContentStream>();
   const left: string[] = [];
-  for (const name of await dumpFiles(folder)) {
+  const own: string[] = [];
+  const names = await dumpFiles(folder);
+  const hasMarks = names.some((name) => withoutGzip(name) === `${MARK_COLLECTION}${BSON_END}`);
+  for (const name of names) {
     const plain = withoutGzip(name);
-    const collection = stemCollection(plain.endsWith(BSON_END) ? plain.slice(0, -BSON_END.length) : plain);
-    if (plain.endsWith(BSON_END) && collection !== undefined && !isRestored(collection))
-      left.push(collection);
+    const end = plain.endsWith(BSON_END) ? BSON_END : METADATA_END;
+    const collection = stemCollection(plain.slice(0, -end.length));
+    if (hasMarks && collection !== undefined && isOwn(collection)) {
+      if (end === BSON_END) own.push(collection);
+      continue;
+    }
+    if (end === BSON_END && collection !== undefined && !isRestored(collection)) left.push(collection);
     if (streams.has(plain)) {
       throw new DguardError('corrupt', `${plain} is there twice, compressed and not`, {
         operation: 'read dump',
@@ -60,6 +74,10 @@ export async function openDumpFolder(path: string, { signal, warn }: OpenDumpReq
     const message = `not restored, the server's own: ${left.join(', ')}`;
     warn({ message, subject: folder, partial: false });
   }
+  if (own.length > 0) {
+    const message = `not restored, what dguard kept beside the collections for undo: ${own.slice(0, 10).join(', ')}`;
+    warn({ message, subject: folder, partial: false });
+  }
   const facts = { consistency: 'none', engine: { database } } as const;
   return {
     content: streamsContent({ facts, whole: false }, [...streams.values()]),
@@ -69,9 +87,14 @@ export async function openDumpFolder(path: string, { signal, warn }: OpenDumpReq
   };
 }
 
+/** What a restore of dguard kept, or left, in the database that was dumped. */
+function isOwn(collection: string): boolean {
+  return collection === MARK_COLLECTION || BESIDE_NAME.test(collection);
+}
+
 /** As `readParts` has it; buckets are the documents of a time series. */
 function isRestored(collection: string): boolean {
-  if (collection.startsWith('system.buckets.')) return true;
+  if (collection.startsWith(BUCKETS_PREFIX)) return true;
   return !isSystemCollection(collection) && !collection.startsWith('$');
 }
 

@@ -83,6 +83,11 @@ export async function listMarks(db: Db, id?: string): Promise<Mark[]> {
   return found.sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
 }
 
+/** Whether the collection of the marks holds what is none. */
+export async function holdsOthers(db: Db): Promise<boolean> {
+  return (await db.collection(MARK_COLLECTION).findOne({ dguard: { $ne: 1 } })) !== null;
+}
+
 export async function insertMark(db: Db, mark: Mark): Promise<void> {
   await marks(db).insertOne(mark);
 }
@@ -104,12 +109,11 @@ export async function deleteMark(db: Db, id: string): Promise<void> {
   if ((await marks(db).findOne({})) === null) await db.dropCollection(MARK_COLLECTION).catch(() => {});
 }
 
-/** Which collections of a database are dguard's own. */
+/** Which collections of a database are dguard's own; that of the marks always is, an empty one too. */
 export async function ownCollections(db: Db): Promise<{ has(name: string): boolean }> {
   const found = await listMarks(db);
   const parts = found.flatMap((mark) => mark.parts);
-  const own = new Set(parts.flatMap(({ staged, undo }) => [staged, undo]));
-  if (found.length > 0) own.add(MARK_COLLECTION);
+  const own = new Set([MARK_COLLECTION, ...parts.flatMap(({ staged, undo }) => [staged, undo])]);
   const strays = parts.flatMap(({ stray }) => (stray === undefined ? [] : [stray]));
   return { has: (name) => own.has(name) || strays.some((stray) => name.startsWith(stray)) };
 }

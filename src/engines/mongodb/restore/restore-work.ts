@@ -7,8 +7,9 @@ import { type Part, readParts } from '../dump/content.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
 import type { MongodbOptions } from '../options.ts';
 import { collectionMatcher } from '../select.ts';
-import { type CollectionInfo, listCollections } from '../server/catalog.ts';
+import { type CollectionInfo, listCollections, storedIn } from '../server/catalog.ts';
 import { onlyDatabase, type Server } from '../server/connection.ts';
+import { MARK_COLLECTION, maxNamespaceBytes } from '../server/names.ts';
 import { readServer, type ServerInfo } from '../server/server-info.ts';
 import { ownCollections } from './marks.ts';
 
@@ -56,7 +57,11 @@ export async function prepare(content: BackupContent, request: Request, server: 
   const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
   const facts = sourceFacts(content.facts.engine);
   const info = await readServer(server);
-  const parts = choose(await readParts(content), request.only, facts.database, target);
+  let parts = choose(await readParts(content), request.only, facts.database, target);
+  if (!request.scratch) {
+    parts = withoutMarks(parts, target, request.warn);
+    refuseLongNames(parts, target, info);
+  }
   warnOfFit(facts, info, target, request.warn);
   const db = server.client.db(target);
   let existing: readonly CollectionInfo[] = [];
@@ -93,6 +98,34 @@ function choose(
       .map(({ info }) => info.name)
       .join(', ')}`,
   });
+}
+
+/** The collection of the marks is the journal of this very restore. */
+function withoutMarks(parts: readonly Part[], target: string, warn: Request['warn']): readonly Part[] {
+  const kept = parts.filter(({ info }) => info.name !== MARK_COLLECTION);
+  const left = parts.find(({ info }) => info.name === MARK_COLLECTION);
+  if (left !== undefined && left.dumped?.documents !== 0) {
+    const message = `not restored: ${MARK_COLLECTION}, the name of dguard's journal in every database (dguard cat shows it)`;
+    warn({ message, subject: target, partial: true });
+  }
+  return kept;
+}
+
+/** Throws `target_refused` where collections cannot be called so in a database of this name. */
+function refuseLongNames(parts: readonly Part[], target: string, { product, numbers }: ServerInfo): void {
+  const room = maxNamespaceBytes(product, numbers) - Buffer.byteLength(target) - 1;
+  const long = parts.filter(({ info }) => Buffer.byteLength(storedIn(info) ?? info.name) > room);
+  if (long.length === 0) return;
+  const names = long.slice(0, 3).map(({ info: { name } }) => name);
+  throw new DguardError(
+    'target_refused',
+    `names of ${long.length} collection(s) are too long for a database of this name (there is room for ${room} bytes): ${names.join(', ')}`,
+    {
+      operation: 'restore',
+      subject: target,
+      hint: 'restore to a database with a shorter name (--to-database), or only the other collections (--only)',
+    },
+  );
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Db } from 'mongodb';
 import { DguardError, throwIfAborted } from '../../../errors.ts';
 import type { RestoreOutcome, TableFact } from '../../types.ts';
-import { catalogHash, databaseSize, listCollections, storedIn } from '../server/catalog.ts';
-import { scratchDatabase } from '../server/names.ts';
+import { catalogHash, databaseSize, listCollections, renamedInfo, storedIn } from '../server/catalog.ts';
+import { scratchDatabase, scratchNames } from '../server/names.ts';
 import { serverNow } from '../server/server-info.ts';
 import { createCollection } from './load.ts';
 import { holdMark, insertMark, leaseEnd, listMarks, type Mark, ownCollections, uniqueWord } from './marks.ts';
@@ -38,14 +38,21 @@ export async function restoreToScratch(
   try {
     await insertMark(db, mark);
     held = holdMark(db, id, now);
+    const names = scratchNames(
+      name,
+      parts.map(({ info }) => info.name),
+    );
     const places = parts.flatMap((part) => {
-      const into = storedIn(part.info);
-      return into === undefined ? [] : [{ part, create: part.info.name, into }];
+      const info = renamedInfo(part.info, names);
+      const into = storedIn(info);
+      return into === undefined ? [] : [{ part, create: info.name, into }];
     });
     const tables = await load(db, places);
-    for (const { info } of parts)
+    for (const part of parts) {
+      const info = renamedInfo(part.info, names);
       if (info.type === 'view') await createCollection(db, info.name, info.options);
-    await compareSchema(work, db);
+    }
+    await compareSchema(work, db, names);
     return { target: name, sizeBytes: (await databaseSize(db)) ?? 0, tables };
   } finally {
     held?.release();
@@ -54,11 +61,18 @@ export async function restoreToScratch(
 }
 
 /** On a server like the one that was dumped all options and indexes have to be what they were. */
-async function compareSchema({ content, facts, info, target }: Work, db: Db): Promise<void> {
+async function compareSchema(
+  { content, facts, info, target }: Work,
+  db: Db,
+  names: ReadonlyMap<string, string>,
+): Promise<void> {
   const recorded = content.facts.schema_sha256;
   if (recorded === undefined || facts.product !== info.product || facts.version !== info.version) return;
   const own = await ownCollections(db);
-  const found = (await listCollections(db)).filter(({ name }) => !own.has(name));
+  const recordedNames = new Map([...names].map(([name, scratch]) => [scratch, name]));
+  const found = (await listCollections(db))
+    .filter(({ name }) => !own.has(name))
+    .map((one) => renamedInfo(one, recordedNames));
   if (catalogHash(found) === recorded) return;
   throw new DguardError(
     'corrupt',

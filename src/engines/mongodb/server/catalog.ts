@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { Db } from 'mongodb';
-import { booleanField, document, field, subdocument, TYPE, textField, without } from '../bson/bson.ts';
+import {
+  booleanField,
+  document,
+  element,
+  elements,
+  field,
+  subdocument,
+  TYPE,
+  textField,
+  textValue,
+  without,
+} from '../bson/bson.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
 import { CODE, serverCode } from './failures.ts';
-import { isSystemCollection } from './names.ts';
+import { BUCKETS_PREFIX, isSystemCollection } from './names.ts';
 import { rawDocuments } from './raw.ts';
 
 /** A collection or view, with all that is needed to make it again. Documents are BSON as the server wrote it. */
@@ -19,7 +30,16 @@ export interface CollectionInfo {
 /** Where the documents of a collection lie: those of a time series in buckets of the server's own. */
 export function storedIn({ name, type }: Pick<CollectionInfo, 'name' | 'type'>): string | undefined {
   if (type === 'view') return undefined;
-  return type === 'timeseries' ? `system.buckets.${name}` : name;
+  return type === 'timeseries' ? `${BUCKETS_PREFIX}${name}` : name;
+}
+
+/** A collection under another name; of a view what it is on too. Names that are not among them stay. */
+export function renamedInfo(info: CollectionInfo, names: ReadonlyMap<string, string>): CollectionInfo {
+  const options = [...elements(info.options)].map(({ name, at, end }) => {
+    const on = name === 'viewOn' ? names.get(textField(info.options, name) ?? '') : undefined;
+    return on === undefined ? info.options.subarray(at, end) : element(TYPE.string, name, textValue(on));
+  });
+  return { ...info, name: names.get(info.name) ?? info.name, options: document(options) };
 }
 
 /** Everything in a database that somebody made, by name. Temporary collections of running operations are none. */

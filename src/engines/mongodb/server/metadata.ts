@@ -8,6 +8,7 @@ import {
   subdocument,
   TYPE,
   textField,
+  textValue,
 } from '../bson/bson.ts';
 import { jsonToDocument } from '../bson/ejson-read.ts';
 import { documentToJson } from '../bson/ejson-write.ts';
@@ -26,19 +27,18 @@ export interface DumpedFacts {
  * dumped stands beside it under `dguard`, which mongorestore passes over.
  */
 export function metadataText(info: CollectionInfo, dumped: DumpedFacts | undefined): string {
-  const text = (value: string) => textElement(value);
   const parts = [
     element(TYPE.document, 'options', info.options),
     element(TYPE.array, 'indexes', arrayOf(info.indexes)),
-    ...(info.uuid === undefined ? [] : [element(TYPE.string, 'uuid', text(info.uuid))]),
-    element(TYPE.string, 'collectionName', text(info.name)),
-    element(TYPE.string, 'type', text(info.type)),
+    ...(info.uuid === undefined ? [] : [element(TYPE.string, 'uuid', textValue(info.uuid))]),
+    element(TYPE.string, 'collectionName', textValue(info.name)),
+    element(TYPE.string, 'type', textValue(info.type)),
   ];
   if (dumped !== undefined) {
     const own = [
       element(TYPE.int64, 'documents', int64(dumped.documents)),
       element(TYPE.int64, 'bytes', int64(dumped.bytes)),
-      element(TYPE.string, 'sum', text(dumped.sum)),
+      element(TYPE.string, 'sum', textValue(dumped.sum)),
     ];
     parts.push(element(TYPE.document, 'dguard', document(own)));
   }
@@ -101,13 +101,6 @@ function int64(value: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64LE(BigInt(value));
   return bytes;
-}
-
-function textElement(text: string): Buffer {
-  const bytes = Buffer.from(`${text}\0`);
-  const length = Buffer.alloc(4);
-  length.writeInt32LE(bytes.length);
-  return Buffer.concat([length, bytes]);
 }
 
 function broken(why: string, subject: string): DguardError {

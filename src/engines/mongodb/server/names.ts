@@ -5,9 +5,18 @@ import { fromText } from '../../../archive/paths.ts';
 export const MARK_COLLECTION = '__dguard';
 export const OWN_PREFIX = '__dg_';
 
+/** How long the names of database and collection may be together, by what answers. */
+export function maxNamespaceBytes(product: string, [major = 0, minor = 0]: readonly number[]): number {
+  if (product === 'FerretDB') return 235;
+  return major > 4 || (major === 4 && minor >= 4) ? 255 : MAX_NAMESPACE_BYTES;
+}
+
 /** A namespace of every server has room for this many bytes (before MongoDB 4.4: `database.collection`, 120). */
 const MAX_NAMESPACE_BYTES = 120;
 const MAX_DATABASE_BYTES = 63;
+
+/** The documents of a time series lie in a collection of this name and its own. */
+export const BUCKETS_PREFIX = 'system.buckets.';
 
 /** mongodump's limit for the stem of a file name, and how it shortens what is longer. */
 const MAX_STEM_CHARS = 238;
@@ -54,10 +63,32 @@ export function besideCollection(
   return prefix + cut(collection.replaceAll('.', '_'), room, dotted ? collection : undefined);
 }
 
+/** What `besideCollection` calls any. */
+export const BESIDE_NAME = /^__dg_(new|undo)_[0-9a-f]{8}_/;
+
 /** A database beside another, for a test restore: `app__dg_scratch_1a2b3c4d`. */
 export function scratchDatabase(database: string, unique: string): string {
   const suffix = `__dg_scratch_${unique}`;
   return cut(database, MAX_DATABASE_BYTES - suffix.length) + suffix;
+}
+
+/**
+ * What collections are called in the scratch database, by their names: those whose namespace would be longer than
+ * every server has room for, and what has the name of the marks, get others.
+ */
+export function scratchNames(database: string, collections: readonly string[]): ReadonlyMap<string, string> {
+  const room = MAX_NAMESPACE_BYTES - Buffer.byteLength(database) - 1 - BUCKETS_PREFIX.length;
+  const taken = new Set(collections);
+  const names = new Map<string, string>();
+  let ordinal = 0;
+  for (const name of collections) {
+    let scratch = name;
+    if (name === MARK_COLLECTION || Buffer.byteLength(name) > room)
+      do scratch = `${OWN_PREFIX}long_${ordinal++}`;
+      while (taken.has(scratch));
+    names.set(name, scratch);
+  }
+  return names;
 }
 
 /** `of`: what the name stands for, where it is not that itself. */
