@@ -11,13 +11,13 @@ import {
   readFileSync,
   rmSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extractedPackages } from './apt.mjs';
 import { cacheFolder } from './cache.mjs';
-import { findCommand, isProgram, run } from './child.mjs';
+import { isProgram, run } from './child.mjs';
 import { goProgram } from './gobuild.mjs';
+import { end, freePort, isPostgresReady, SOMEBODY_ELSES, serverUser, untilReady } from './server.mjs';
 
 const FERRETDB = { module: 'github.com/FerretDB/FerretDB/v2', version: 'v2.7.0', package: 'cmd/ferretdb' };
 const TOOLS = {
@@ -26,7 +26,6 @@ const TOOLS = {
 };
 /** PostgreSQL with the extension that FerretDB stands on. */
 const DOCUMENTDB = { suite: 'sid', packages: ['postgresql-18', 'postgresql-18-documentdb'] };
-const START_MS = 90_000;
 
 /** What speaks MongoDB's protocol where no mongod can be had, and MongoDB's own dump tools. */
 export const mongodbServices = [
@@ -149,7 +148,8 @@ export async function startMongodb({ tls } = {}) {
       cwd: root,
       stdio: ['ignore', out, out],
     });
-    await postgresReady(postgres, data, lastLines);
+    const isReady = () => isPostgresReady(postgres, data);
+    await untilReady(postgres, { name: 'PostgreSQL', isReady, lastLines, withinMs: 90_000 });
   };
   const launchFerret = async () => {
     const out = log();
@@ -175,13 +175,8 @@ export async function startMongodb({ tls } = {}) {
       cwd: root,
       stdio: ['ignore', out, out],
     });
-    await listening(ferret, port, lastLines);
-  };
-  const end = async (child, signal) => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await gone;
+    const isReady = () => answers(port);
+    await untilReady(ferret, { name: 'FerretDB', isReady, lastLines, withinMs: 90_000 });
   };
   const onExit = () => {
     ferret?.kill('SIGKILL');
@@ -234,9 +229,6 @@ export function externalMongodb() {
   const url = process.env.DGUARD_TEST_MONGODB_URL;
   if (!url) return undefined;
   const { hostname, port, username, password } = new URL(url);
-  const unable = async () => {
-    throw new Error('a server of somebody else is not stopped');
-  };
   return {
     label: `MongoDB at ${hostname}`,
     host: hostname,
@@ -244,67 +236,22 @@ export function externalMongodb() {
     tlsPort: undefined,
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
-    pid: undefined,
-    halt: unable,
-    resume: unable,
-    stop: async () => {},
+    ...SOMEBODY_ELSES,
   };
 }
 
-/** Whom the server runs as: PostgreSQL refuses root. */
-function serverUser() {
-  if (process.getuid?.() !== 0) {
-    const { uid, gid } = userInfo();
-    return { uid, gid };
-  }
-  for (const name of ['postgres', 'nobody']) {
-    if (!findCommand('id')) break;
-    const id = (flag) => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout);
-    if (id('-u') > 0) return { uid: id('-u'), gid: id('-g') };
-  }
-  return { uid: 65534, gid: 65534 };
-}
-
-/** The server writes `ready` into the eighth line of its pid file. */
-async function postgresReady(child, data, lastLines) {
-  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
-    if (child.exitCode !== null) throw new Error(`PostgreSQL ended at once:\n${lastLines()}`);
-    try {
-      const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
-      if (Number(lines[0]) === child.pid && lines[7]?.trim() === 'ready') return;
-    } catch {
-      // Not written yet.
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`PostgreSQL was not ready within ${START_MS} ms:\n${lastLines()}`);
-}
-
-async function listening(child, port, lastLines) {
+/** Whether it takes commands: it listens before. */
+async function answers(port) {
   const { MongoClient } = await import('mongodb');
-  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
-    if (child.exitCode !== null) throw new Error(`FerretDB ended at once:\n${lastLines()}`);
-    const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
-      serverSelectionTimeoutMS: 500,
-    });
-    try {
-      await client.db('admin').command({ hello: 1 });
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    } finally {
-      await client.close();
-    }
-  }
-  throw new Error(`FerretDB was not ready within ${START_MS} ms:\n${lastLines()}`);
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+    serverSelectionTimeoutMS: 500,
   });
+  try {
+    await client.db('admin').command({ hello: 1 });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.close();
+  }
 }

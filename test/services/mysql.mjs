@@ -11,12 +11,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extractedPackages } from './apt.mjs';
 import { cacheFolder } from './cache.mjs';
 import { isProgram, run } from './child.mjs';
+import { end, freePort, SOMEBODY_ELSES, serverUser, untilReady } from './server.mjs';
 
 /** Which suite of Debian has which server. */
 const SERVERS = {
@@ -28,7 +29,6 @@ const SERVERS = {
     extraLibraryFolders: ['mysql/private'],
   },
 };
-const START_MS = 60_000;
 
 /** MariaDB 10.11 and 11.8, MySQL 9.7: servers with their own client tools. */
 export const mysqlServices = Object.entries(SERVERS).map(([name, recipe]) => ({
@@ -129,14 +129,9 @@ export async function startMysql(name, { settings = {} } = {}) {
     const out = log();
     const args = [...base, ...Object.entries(all).map(([key, value]) => `--${key}=${value}`)];
     child = spawn(programs.server, args, { ...identity, env, cwd: root, stdio: ['ignore', out, out] });
-    await ready(child, port, lastLines);
+    await untilReady(child, { name: 'the server', isReady: () => answers(port), lastLines });
   };
-  const halt = async (signal = 'SIGTERM') => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await gone;
-  };
+  const halt = (signal = 'SIGTERM') => end(child, signal);
   const onExit = () => child?.kill('SIGKILL');
   process.once('exit', onExit);
   await launch();
@@ -168,9 +163,6 @@ export function externalMysql() {
   const url = process.env.DGUARD_TEST_MYSQL_URL;
   if (!url) return undefined;
   const { hostname, port, username, password, protocol } = new URL(url);
-  const unable = async () => {
-    throw new Error('a server of somebody else is not stopped');
-  };
   return {
     label: `${protocol.slice(0, -1)} at ${hostname}`,
     flavour: protocol === 'mariadb:' ? 'mariadb' : 'mysql',
@@ -181,10 +173,7 @@ export function externalMysql() {
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
     socket: undefined,
-    pid: undefined,
-    halt: unable,
-    resume: unable,
-    stop: async () => {},
+    ...SOMEBODY_ELSES,
   };
 }
 
@@ -224,24 +213,6 @@ function shareFolder({ root }) {
     .find((path) => existsSync(join(path, 'english')));
 }
 
-/** Whom the server runs as: it refuses root. */
-function serverUser() {
-  if (process.getuid?.() !== 0) {
-    const { uid, gid } = userInfo();
-    return { uid, gid };
-  }
-  return { uid: 65534, gid: 65534 };
-}
-
-async function ready(child, port, lastLines) {
-  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
-    if (child.exitCode !== null) throw new Error(`the server ended at once:\n${lastLines()}`);
-    if (await answers(port)) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`the server was not ready within ${START_MS} ms:\n${lastLines()}`);
-}
-
 /** A server greets first; while it starts up nobody listens, or it hangs up. */
 function answers(port) {
   return new Promise((resolve) => {
@@ -253,15 +224,5 @@ function answers(port) {
     socket.once('data', () => end(true));
     socket.once('error', () => end(false));
     socket.once('close', () => end(false));
-  });
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
   });
 }

@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { externalPostgres, type PostgresServer, postgresPrograms, startPostgres } from './postgres.mjs';
+import type { Server } from './server.d.mts';
 
 /**
  * A suite that needs commands of the machine. Where one is missing, its tests are skipped, and their names carry the
@@ -31,24 +32,46 @@ export function describeWithPostgres(
   suite: (server: () => PostgresServer) => void,
   options: { settings?: Record<string, string> } = {},
 ): void {
-  let server: PostgresServer | undefined;
-  const started = () => {
+  const needed = {
+    name: `PostgreSQL ${major}`,
+    isThere: postgresPrograms(major) !== undefined,
+    start: () => startPostgres(major, options),
+  };
+  describeWithServers(`${name} [${needed.name}]`, [needed], ([server]) => suite(server!));
+}
+
+/** A server that a suite needs: what it is called where it cannot be had, and how it is started. */
+export interface NeededServer<Running extends Server> {
+  readonly name: string;
+  readonly isThere: boolean;
+  start(): Promise<Running>;
+}
+
+/** A suite against servers started for it. Where one cannot be had it is skipped by name. */
+export function describeWithServers<Running extends Server>(
+  name: string,
+  needed: readonly NeededServer<Running>[],
+  suite: (servers: (() => Running)[]) => void,
+): void {
+  const servers: Running[] = [];
+  const handles = needed.map((_, at) => () => {
+    const server = servers[at];
     if (!server) throw new Error('the server is started before the first test, not before');
     return server;
-  };
-  const title = `${name} [PostgreSQL ${major}]`;
-  if (postgresPrograms(major) === undefined) {
-    describe.skip(`${title} [needs PostgreSQL ${major}: npm run services]`, () => suite(started));
+  });
+  const missing = needed.filter(({ isThere }) => !isThere).map((one) => one.name);
+  if (missing.length > 0) {
+    describe.skip(`${name} [needs ${missing.join(', ')}: npm run services]`, () => suite(handles));
     return;
   }
-  describe(title, () => {
+  describe(name, () => {
     beforeAll(async () => {
-      server = await startPostgres(major, options);
+      for (const one of needed) servers.push(await one.start());
     });
     afterAll(async () => {
-      await server?.stop();
+      for (const server of servers) await server.stop();
     });
-    suite(started);
+    suite(handles);
   });
 }
 

@@ -1,22 +1,12 @@
+import type { Server } from './server.d.mts';
+
 /** A running server, as the tests see it. */
-export interface PostgresServer {
-  /** What a suite calls it. */
-  readonly label: string;
+export interface PostgresServer extends Server {
   /** The folder of its client tools; undefined: whatever the machine has. */
   readonly bin: string | undefined;
-  readonly host: string;
-  readonly port: number;
   /** The superuser; of an own server also the system user that it runs as. */
   readonly user: string;
-  readonly password: string;
   readonly socketFolder: string | undefined;
-  readonly pid: number | undefined;
-  /** Ends the process, keeps the data. */
-  halt(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts it again after `halt`. */
-  resume(): Promise<void>;
-  /** Ends it and removes its data. */
-  stop(): Promise<void>;
 }
 
 export const REGRESSION_MAJOR: 18;

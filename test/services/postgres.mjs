@@ -11,16 +11,15 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extractedPackages, extractedSource } from './apt.mjs';
 import { cacheFolder } from './cache.mjs';
-import { findCommand, isProgram, run } from './child.mjs';
+import { isProgram, run } from './child.mjs';
+import { end, freePort, isPostgresReady, SOMEBODY_ELSES, serverUser, untilReady } from './server.mjs';
 
 /** Which suite of Debian has which major; one that is installed on the system comes first. */
 const SUITES = { 15: 'bookworm', 17: 'trixie', 18: 'sid' };
-const START_MS = 60_000;
 
 /** PostgreSQL 15, 17 and 18: servers with their own client tools. */
 export const postgresServices = Object.keys(SUITES).map((major) => ({
@@ -139,14 +138,13 @@ export async function startPostgres(major, { settings = {} } = {}) {
     const log = openSync(join(root, 'log'), 'a', 0o644);
     const args = ['-D', data, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
     child = spawn(join(bin, 'postgres'), args, { ...identity, env, cwd: root, stdio: ['ignore', log, log] });
-    await ready(child, data, () => readFileSync(join(root, 'log'), 'utf8').split('\n').slice(-15).join('\n'));
+    await untilReady(child, {
+      name: 'the server',
+      isReady: () => isPostgresReady(child, data),
+      lastLines: () => readFileSync(join(root, 'log'), 'utf8').split('\n').slice(-15).join('\n'),
+    });
   };
-  const halt = async (signal = 'SIGINT') => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await gone;
-  };
+  const halt = (signal = 'SIGINT') => end(child, signal);
   const onExit = () => child?.kill('SIGQUIT');
   process.once('exit', onExit);
   await launch();
@@ -176,9 +174,6 @@ export function externalPostgres() {
   const url = process.env.DGUARD_TEST_POSTGRES_URL;
   if (!url) return undefined;
   const { hostname, port, username, password } = new URL(url);
-  const unable = async () => {
-    throw new Error('a server of somebody else is not stopped');
-  };
   return {
     label: `PostgreSQL at ${hostname}`,
     bin: undefined,
@@ -187,48 +182,6 @@ export function externalPostgres() {
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
     socketFolder: undefined,
-    pid: undefined,
-    halt: unable,
-    resume: unable,
-    stop: async () => {},
+    ...SOMEBODY_ELSES,
   };
-}
-
-/** Whom the server runs as: it refuses root. */
-function serverUser() {
-  if (process.getuid?.() !== 0) {
-    const { uid, gid, username } = userInfo();
-    return { uid, gid, name: username };
-  }
-  for (const name of ['postgres', 'nobody']) {
-    if (!findCommand('id')) break;
-    const id = (flag) => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout);
-    if (id('-u') > 0) return { uid: id('-u'), gid: id('-g'), name };
-  }
-  return { uid: 65534, gid: 65534, name: 'nobody' };
-}
-
-/** The server writes `ready` into the eighth line of its pid file. */
-async function ready(child, data, lastLines) {
-  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
-    if (child.exitCode !== null) throw new Error(`the server ended at once:\n${lastLines()}`);
-    try {
-      const lines = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
-      if (Number(lines[0]) === child.pid && lines[7]?.trim() === 'ready') return;
-    } catch {
-      // Not written yet.
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`the server was not ready within ${START_MS} ms:\n${lastLines()}`);
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Db, MongoClient } from 'mongodb';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { describe } from 'vitest';
 import { openContent } from '../../../src/archive/reader.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { Member } from '../../../src/engines/member.ts';
@@ -20,6 +20,7 @@ import type {
 } from '../../../src/engines/types.ts';
 import { writeBackup } from '../../archive/support.ts';
 import { externalMongodb, hasMongodb, type MongodbServer, startMongodb } from '../../services/mongodb.mjs';
+import { describeWithServers } from '../../services/needs.ts';
 import { dumpRequest as anyDumpRequest, backUpBy, RESTORE_ALL } from '../support.ts';
 
 export { contentOf } from '../support.ts';
@@ -27,28 +28,9 @@ export { contentOf } from '../support.ts';
 /** A suite against a server started for it, or against the one that DGUARD_TEST_MONGODB_URL names. */
 export function describeWithMongodb(name: string, suite: (server: () => MongodbServer) => void): void {
   const external = externalMongodb();
-  if (external) {
-    describe(`${name} [${external.label}]`, () => suite(() => external));
-    return;
-  }
-  let server: MongodbServer | undefined;
-  const started = () => {
-    if (!server) throw new Error('the server is started before the first test, not before');
-    return server;
-  };
-  if (!hasMongodb()) {
-    describe.skip(`${name} [needs FerretDB and DocumentDB: npm run services]`, () => suite(started));
-    return;
-  }
-  describe(`${name} [FerretDB]`, () => {
-    beforeAll(async () => {
-      server = await startMongodb();
-    }, 120_000);
-    afterAll(async () => {
-      await server?.stop();
-    });
-    suite(started);
-  });
+  if (external) return void describe(`${name} [${external.label}]`, () => suite(() => external));
+  const needed = { name: 'FerretDB and DocumentDB', isThere: hasMongodb(), start: () => startMongodb() };
+  describeWithServers(`${name} [FerretDB]`, [needed], ([server]) => suite(server!));
 }
 
 /** What the engine is handed against one server, and plain access to that server. */

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { describe } from 'vitest';
 import { Secret } from '../../../src/config/secret.ts';
 import type { MysqlOptions } from '../../../src/engines/mysql/engine.ts';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
@@ -16,6 +16,7 @@ import type {
 } from '../../../src/engines/types.ts';
 import type { MysqlServer, MysqlServerName } from '../../services/mysql.mjs';
 import { externalMysql, mysqlPrograms, startMysql } from '../../services/mysql.mjs';
+import { describeWithServers } from '../../services/needs.ts';
 import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
 
 export { contentOf, dumpRequest } from '../support.ts';
@@ -35,27 +36,12 @@ export function describeWithMysql(
   name: string,
   suite: (servers: (() => MysqlServer)[]) => void,
 ): void {
-  const title = `${name} [${names.join(', ')}]`;
-  const servers = new Map<string, MysqlServer>();
-  const handles = names.map((server) => () => {
-    const started = servers.get(server);
-    if (!started) throw new Error('the server is started before the first test, not before');
-    return started;
-  });
-  const missing = names.filter((server) => mysqlPrograms(server) === undefined);
-  if (missing.length > 0) {
-    describe.skip(`${title} [needs ${missing.join(', ')}: npm run services]`, () => suite(handles));
-    return;
-  }
-  describe(title, () => {
-    beforeAll(async () => {
-      for (const server of names) servers.set(server, await startMysql(server));
-    }, 120_000);
-    afterAll(async () => {
-      for (const server of servers.values()) await server.stop();
-    });
-    suite(handles);
-  });
+  const needed = names.map((server) => ({
+    name: server,
+    isThere: mysqlPrograms(server) !== undefined,
+    start: () => startMysql(server),
+  }));
+  describeWithServers(`${name} [${names.join(', ')}]`, needed, suite);
 }
 
 /** What the engine is handed against one server, and plain access to that server. */
