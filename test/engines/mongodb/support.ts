@@ -1,27 +1,22 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Db, MongoClient } from 'mongodb';
 import { describe } from 'vitest';
 import { openContent } from '../../../src/archive/reader.ts';
-import { Secret } from '../../../src/config/secret.ts';
 import type { Member } from '../../../src/engines/member.ts';
 import { documentToJson } from '../../../src/engines/mongodb/bson/ejson-write.ts';
 import type { MongodbOptions } from '../../../src/engines/mongodb/engine.ts';
 import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
 import { rawDocuments } from '../../../src/engines/mongodb/server/raw.ts';
-import type {
-  BackupContent,
-  DumpRequest,
-  EngineSource,
-  RestoreRequest,
-  TargetRequest,
-  Warning,
-} from '../../../src/engines/types.ts';
+import type { BackupContent, DumpRequest, EngineSource } from '../../../src/engines/types.ts';
 import { writeBackup } from '../../archive/support.ts';
 import { externalMongodb, hasMongodb, type MongodbServer, startMongodb } from '../../services/mongodb.mjs';
 import { describeWithServers } from '../../services/needs.ts';
-import { dumpRequest as anyDumpRequest, backUpBy, RESTORE_ALL } from '../support.ts';
+import {
+  dumpRequest as anyDumpRequest,
+  backUpBy,
+  loginOf,
+  makeServerBench,
+  type ServerBench,
+} from '../support.ts';
 
 export { contentOf } from '../support.ts';
 
@@ -34,80 +29,36 @@ export function describeWithMongodb(name: string, suite: (server: () => MongodbS
 }
 
 /** What the engine is handed against one server, and plain access to that server. */
-export interface Bench {
-  readonly folder: string;
-  readonly warnings: Warning[];
+export interface Bench extends ServerBench<MongodbOptions> {
   readonly server: MongodbServer;
   readonly client: MongoClient;
   db(name: string): Db;
-  source(database: string | string[], options?: Partial<MongodbOptions>): EngineSource<MongodbOptions>;
-  request(
-    database: string,
-    options?: Partial<RestoreRequest<MongodbOptions>>,
-  ): RestoreRequest<MongodbOptions>;
-  target(database: string, options?: Partial<MongodbOptions>): TargetRequest<MongodbOptions>;
   /** Databases of this bench that are there. */
   names(): Promise<string[]>;
-  remove(): Promise<void>;
 }
 
 /** @param prefix what the tests of a file call their databases: only such are ever dropped */
 export async function makeBench(server: MongodbServer, prefix: string): Promise<Bench> {
-  const folder = await mkdtemp(join(tmpdir(), 'dguard-mongodb-'));
-  const tempDir = join(folder, 'temp');
-  await mkdir(tempDir, { mode: 0o700 });
-  const warnings: Warning[] = [];
-  const options: MongodbOptions = {
-    host: server.host,
-    port: server.port,
-    username: server.user,
-    password: new Secret(server.password),
-    database: [],
-    all_databases: false,
-    client_path: [],
-    client_command: [],
-  };
-  const common = {
-    signal: new AbortController().signal,
-    tempDir,
-    host: { name: hostname(), bootId: 'test', pid: process.pid, privileged: process.getuid?.() === 0 },
-    now: () => new Date(),
-    env: process.env,
-    warn: (warning: Warning) => void warnings.push(warning),
-  };
+  const bench = await makeServerBench<MongodbOptions>('mongodb', loginOf(server, undefined));
   const client = new MongoClient(`mongodb://${server.host}:${server.port}/?directConnection=true`, {
     auth: { username: server.user, password: server.password },
   });
   await client.connect();
-  const source = (database: string | string[], more: Partial<MongodbOptions> = {}) => ({
-    ...common,
-    name: 'app',
-    options: { ...options, database: [database].flat(), ...more },
-  });
   const names = async () =>
     (await client.db('admin').command({ listDatabases: 1, nameOnly: true }))['databases']
       .map(({ name }: { name: string }) => name)
       .filter((name: string) => name.startsWith(prefix)) as string[];
   for (const name of await names()) await client.db(name).dropDatabase();
   return {
-    folder,
-    warnings,
+    ...bench,
     server,
     client,
     db: (name) => client.db(name),
     names,
-    source,
-    request: (database, more = {}) => ({
-      ...common,
-      source: source(database),
-      ...RESTORE_ALL,
-      ...more,
-    }),
-    target: (database, more = {}) => ({ ...common, source: source(database, more) }),
     async remove() {
       for (const name of await names()) await client.db(name).dropDatabase();
       await client.close();
-      await rm(folder, { recursive: true, force: true });
+      await bench.remove();
     },
   };
 }

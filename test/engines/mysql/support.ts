@@ -1,23 +1,12 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import { describe } from 'vitest';
-import { Secret } from '../../../src/config/secret.ts';
 import type { MysqlOptions } from '../../../src/engines/mysql/engine.ts';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
-import type {
-  BackupContent,
-  DumpRequest,
-  EngineSource,
-  RestoreRequest,
-  TargetRequest,
-  Warning,
-} from '../../../src/engines/types.ts';
+import type { BackupContent, DumpRequest, EngineSource } from '../../../src/engines/types.ts';
 import type { MysqlServer, MysqlServerName } from '../../services/mysql.mjs';
 import { externalMysql, mysqlPrograms, startMysql } from '../../services/mysql.mjs';
 import { describeWithServers } from '../../services/needs.ts';
-import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
+import { backUpBy, dumpRequest, loginOf, makeServerBench, type ServerBench } from '../support.ts';
 
 export { contentOf, dumpRequest } from '../support.ts';
 
@@ -45,19 +34,13 @@ export function describeWithMysql(
 }
 
 /** What the engine is handed against one server, and plain access to that server. */
-export interface Bench {
-  readonly folder: string;
-  readonly warnings: Warning[];
+export interface Bench extends ServerBench<MysqlOptions> {
   readonly server: MysqlServer;
-  source(database: string | string[], options?: Partial<MysqlOptions>): EngineSource<MysqlOptions>;
-  request(database: string, options?: Partial<RestoreRequest<MysqlOptions>>): RestoreRequest<MysqlOptions>;
-  target(database: string, options?: Partial<MysqlOptions>): TargetRequest<MysqlOptions>;
-  /** Runs one statement as the superuser; a script with `many`. */
+  /** Runs a statement as the superuser, or a script of several; returns the rows of the last. */
   sql(database: string | undefined, text: string): Promise<Record<string, unknown>[]>;
   /** A new database, filled by a script; dropped where it was there. */
   database(name: string, script?: string): Promise<string>;
   names(): Promise<string[]>;
-  remove(): Promise<void>;
 }
 
 /**
@@ -65,33 +48,7 @@ export interface Bench {
  * @param bin where the client tools are
  */
 export async function makeBench(server: MysqlServer, prefix = 'dgt_', bin = server.bin): Promise<Bench> {
-  const folder = await mkdtemp(join(tmpdir(), 'dguard-mysql-'));
-  const tempDir = join(folder, 'temp');
-  await mkdir(tempDir, { mode: 0o700 });
-  const warnings: Warning[] = [];
-  const options: MysqlOptions = {
-    host: server.host,
-    port: server.port,
-    username: server.user,
-    password: new Secret(server.password),
-    database: [],
-    all_databases: false,
-    client_path: bin === undefined ? [] : [bin],
-    client_command: [],
-  };
-  const common = {
-    signal: new AbortController().signal,
-    tempDir,
-    host: { name: hostname(), bootId: '', pid: process.pid, privileged: process.getuid?.() === 0 },
-    now: () => new Date(),
-    env: process.env,
-    warn: (warning: Warning) => void warnings.push(warning),
-  };
-  const source = (database: string | string[], more: Partial<MysqlOptions> = {}) => ({
-    ...common,
-    name: 'app',
-    options: { ...options, database: [database].flat(), ...more },
-  });
+  const bench = await makeServerBench<MysqlOptions>('mysql', loginOf(server, bin));
   const sql = async (database: string | undefined, text: string) => {
     const client = await mysql.createConnection({
       host: server.host,
@@ -121,26 +78,16 @@ export async function makeBench(server: MysqlServer, prefix = 'dgt_', bin = serv
       .filter((name) => name.startsWith(prefix));
   for (const name of await names()) await sql(undefined, `DROP DATABASE \`${name}\``);
   return {
-    folder,
-    warnings,
+    ...bench,
     server,
     names,
-    source,
     sql,
-    request: (database, more = {}) => ({
-      ...common,
-      source: source(database),
-      ...RESTORE_ALL,
-      ...more,
-    }),
-    target: (database, more = {}) => ({ ...common, source: source(database, more) }),
     async database(name, script = '') {
       await sql(undefined, `DROP DATABASE IF EXISTS \`${name}\``);
       await sql(undefined, `CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`);
       if (script !== '') await sql(name, script);
       return name;
     },
-    remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
 

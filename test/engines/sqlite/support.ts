@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { ContentEntry } from '../../../src/archive/entry.ts';
 import { fromText } from '../../../src/archive/paths.ts';
 import type { SqliteOptions } from '../../../src/engines/sqlite/engine.ts';
@@ -15,7 +12,7 @@ import type {
   RestoreRequest,
   Warning,
 } from '../../../src/engines/types.ts';
-import { dumpRequest, RESTORE_ALL } from '../support.ts';
+import { dumpRequest, makePlace, RESTORE_ALL } from '../support.ts';
 
 export { dumpRequest } from '../support.ts';
 
@@ -29,33 +26,22 @@ export interface Bench {
 }
 
 export async function makeBench(): Promise<Bench> {
-  const folder = await mkdtemp(join(tmpdir(), 'dguard-sqlite-'));
-  const tempDir = join(folder, 'temp');
-  await mkdir(tempDir, { mode: 0o700 });
-  const warnings: Warning[] = [];
-  const common = {
-    signal: new AbortController().signal,
-    tempDir,
-    host: { name: hostname(), bootId: '', pid: process.pid, privileged: process.getuid?.() === 0 },
-    now: () => new Date(),
-    env: process.env,
-    warn: (warning: Warning) => void warnings.push(warning),
-  };
+  const { folder, warnings, context, remove } = await makePlace('sqlite');
   return {
     folder,
     warnings,
     source: (filePath, options = {}) => ({
-      ...common,
+      ...context,
       name: 'app',
       options: { file_path: filePath, ...options },
     }),
     request: (options = {}) => ({
-      ...common,
+      ...context,
       ...RESTORE_ALL,
       backupId: '20260101T000000Z-abcdef',
       ...options,
     }),
-    remove: () => rm(folder, { recursive: true, force: true }),
+    remove,
   };
 }
 

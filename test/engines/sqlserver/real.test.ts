@@ -2,13 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openContent } from '../../../src/archive/reader.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { SqlserverOptions } from '../../../src/engines/sqlserver/engine.ts';
 import { sqlserverEngine } from '../../../src/engines/sqlserver/engine.ts';
 import { openServer } from '../../../src/engines/sqlserver/server/server.ts';
-import type { BackupContent, DumpRequest, RestoreRequest } from '../../../src/engines/types.ts';
-import { writeBackup } from '../../archive/support.ts';
+import type { DumpRequest, RestoreRequest } from '../../../src/engines/types.ts';
+import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
 import { sqlserverSource } from './support.ts';
 
 /**
@@ -56,30 +55,14 @@ describe.skipIf(URL_TEXT === undefined)(
         await session.close();
       }
     };
-    const backUp = async (format: DumpRequest['format']): Promise<BackupContent> => {
-      const request = { format, include: [], exclude: [], parallelJobs: 1, ownPaths: [] };
-      const dump = await sqlserverEngine.dump(source(NAME), request);
-      try {
-        const backup = await writeBackup(dump.members(), { level: 1 });
-        const facts = JSON.parse(JSON.stringify(await dump.facts()));
-        return { ...(await openContent(backup, async () => undefined)), facts, whole: true };
-      } finally {
-        await dump.close();
-      }
-    };
+    const backUp = (format: DumpRequest['format']) =>
+      backUpBy(sqlserverEngine, source(NAME), dumpRequest({ format }));
     const request = (
       more: Partial<RestoreRequest<SqlserverOptions>> = {},
     ): RestoreRequest<SqlserverOptions> => ({
       ...source(NAME),
       source: source(NAME),
-      only: [],
-      overwrite: false,
-      deleteExtra: false,
-      scratch: false,
-      dryRun: false,
-      privileged: false,
-      backupId: 'full-2026-01-02T03-04-05Z-abcdefgh',
-      onProgress: () => {},
+      ...RESTORE_ALL,
       ...more,
     });
     const drop = async () => {

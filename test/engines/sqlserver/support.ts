@@ -1,7 +1,8 @@
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { Secret } from '../../../src/config/secret.ts';
 import type { SqlserverOptions } from '../../../src/engines/sqlserver/engine.ts';
 import type { EngineSource, Warning } from '../../../src/engines/types.ts';
+import { contextIn } from '../support.ts';
 
 /** A datasource as the engine sees it. */
 export function sqlserverSource(
@@ -21,11 +22,7 @@ export function sqlserverSource(
       client_command: [],
       ...options,
     },
+    ...contextIn(tmpdir(), warnings),
     signal,
-    tempDir: tmpdir(),
-    host: { name: hostname(), bootId: '', pid: process.pid, privileged: false },
-    now: () => new Date(),
-    env: process.env,
-    warn: (warning) => void warnings.push(warning),
   };
 }
