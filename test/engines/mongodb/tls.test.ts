@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +7,7 @@ import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
 import type { MongodbOptions } from '../../../src/engines/mongodb/options.ts';
 import { hasMongodb, type MongodbServer, startMongodb } from '../../services/mongodb.mjs';
 import { describeWithCommands } from '../../services/needs.ts';
+import { certificatesIn } from '../support-certificates.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 
 const describeHere = hasMongodb() ? describe : describe.skip;
@@ -17,26 +17,7 @@ describeWithCommands(['openssl'], 'mongodb: TLS', () =>
     let bench: Bench;
     let server: MongodbServer;
     let folder: string;
-    const path = (name: string) => join(folder, name);
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
-    const authority = (name: string) =>
-      openssl(
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`],
-        ...['-keyout', path(`${name}.key`), '-out', path(`${name}.pem`)],
-      );
-    /** A key, and a certificate of it that the authority `ca` has signed. */
-    const certify = (name: string, subject: string, extensions = '') => {
-      writeFileSync(path(`${name}.ext`), extensions);
-      openssl(
-        ...['req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${subject}`],
-        ...['-keyout', path(`${name}.key`), '-out', path(`${name}.csr`)],
-      );
-      openssl(
-        ...['x509', '-req', '-days', '2', '-in', path(`${name}.csr`), '-extfile', path(`${name}.ext`)],
-        ...['-CA', path('ca.pem'), '-CAkey', path('ca.key'), '-CAcreateserial', '-out', path(`${name}.pem`)],
-      );
-      chmodSync(path(`${name}.key`), 0o644);
-    };
+    const { path, authority, certify } = certificatesIn(() => folder);
 
     beforeAll(async () => {
       folder = mkdtempSync(join(tmpdir(), 'dguard-mongo-tls-'));
@@ -45,6 +26,7 @@ describeWithCommands(['openssl'], 'mongodb: TLS', () =>
       authority('stranger');
       certify('server', 'localhost', 'subjectAltName=DNS:localhost\n');
       certify('client', 'anybody');
+      chmodSync(path('server.key'), 0o644);
       server = await startMongodb({
         tls: { cert: path('server.pem'), key: path('server.key'), ca: path('ca.pem') },
       });

@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +7,7 @@ import type { MysqlOptions } from '../../../src/engines/mysql/options.ts';
 import { errorOf } from '../../error-of.ts';
 import { type MysqlServer, mysqlPrograms, startMysql } from '../../services/mysql.mjs';
 import { describeWithCommands } from '../../services/needs.ts';
+import { certificatesIn } from '../support-certificates.ts';
 import { type Bench, backUp, dumpRequest, makeBench } from './support.ts';
 
 const NAME = 'mariadb-10.11';
@@ -18,20 +18,7 @@ describeWithCommands(['openssl'], 'mysql: TLS', () =>
     let bench: Bench;
     let server: MysqlServer;
     let folder: string;
-    const path = (name: string) => join(folder, name);
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
-    /** A key, and a certificate of it that our authority has signed for these names. */
-    const certify = (name: string, names: string) => {
-      writeFileSync(path(`${name}.ext`), `subjectAltName=${names}\n`);
-      openssl(
-        ...['req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=db.example'],
-        ...['-keyout', path(`${name}.key`), '-out', path(`${name}.csr`)],
-      );
-      openssl(
-        ...['x509', '-req', '-days', '2', '-in', path(`${name}.csr`), '-extfile', path(`${name}.ext`)],
-        ...['-CA', path('ca.pem'), '-CAkey', path('ca.key'), '-CAcreateserial', '-out', path(`${name}.pem`)],
-      );
-    };
+    const { path, authority, certify } = certificatesIn(() => folder);
     /** The server shows that certificate from now on. */
     const show = async (name: string) => {
       await server?.halt();
@@ -47,12 +34,9 @@ describeWithCommands(['openssl'], 'mysql: TLS', () =>
     beforeAll(async () => {
       folder = mkdtempSync(join(tmpdir(), 'dguard-mysql-tls-'));
       chmodSync(folder, 0o755);
-      openssl(
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=ca'],
-        ...['-keyout', path('ca.key'), '-out', path('ca.pem')],
-      );
-      certify('address', 'IP:127.0.0.1');
-      certify('name', 'DNS:localhost');
+      authority('ca');
+      certify('address', 'db.example', 'subjectAltName=IP:127.0.0.1\n');
+      certify('name', 'db.example', 'subjectAltName=DNS:localhost\n');
       await show('address');
       server = await startMysql(NAME, {
         settings: { 'ssl-ca': path('ca.pem'), 'ssl-cert': path('server.pem'), 'ssl-key': path('server.key') },

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import type { PostgresOptions } from '../../../src/engines/postgres/options.ts';
 import { errorOf } from '../../error-of.ts';
 import { describeWithCommands, describeWithPostgres } from '../../services/needs.ts';
+import { certificatesIn } from '../support-certificates.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 
 describeWithCommands(['openssl', 'chown'], 'postgres: TLS', () =>
@@ -13,27 +13,7 @@ describeWithCommands(['openssl', 'chown'], 'postgres: TLS', () =>
     let bench: Bench;
     /** What a server without TLS says. */
     let without: { is: string; message: string };
-    const path = (name: string) => join(bench.folder, name);
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
-
-    const authority = (name: string) =>
-      openssl(
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`],
-        ...['-keyout', path(`${name}.key`), '-out', path(`${name}.pem`)],
-      );
-    /** A key, and a certificate of it that the authority `ca` has signed. */
-    const certify = (name: string, subject: string, extensions = '') => {
-      writeFileSync(path(`${name}.ext`), extensions);
-      openssl(
-        ...['req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${subject}`],
-        ...['-keyout', path(`${name}.key`), '-out', path(`${name}.csr`)],
-      );
-      openssl(
-        ...['x509', '-req', '-days', '2', '-in', path(`${name}.csr`), '-extfile', path(`${name}.ext`)],
-        ...['-CA', path('ca.pem'), '-CAkey', path('ca.key'), '-CAcreateserial', '-out', path(`${name}.pem`)],
-      );
-      chmodSync(path(`${name}.key`), 0o600);
-    };
+    const { path, authority, certify } = certificatesIn(() => bench.folder);
 
     beforeAll(async () => {
       bench = await makeBench(server());
