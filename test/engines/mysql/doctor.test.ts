@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { parseDocument } from '../../cli/documents.ts';
 import { type Workspace, workspace } from '../../cli/support.ts';
 import { doctor, followFixes } from '../../cli/support-doctor.ts';
+import {
+  checkTellsApart,
+  configureHealth,
+  leftovers,
+  noPasswordIsPrinted,
+  readerLacksNothing,
+  silenceIsTold,
+} from '../support-health.ts';
 import { type Bench, describeWithEachMysql, makeBench } from './support.ts';
 
 const SCHEMA = 'dgh_app%1';
@@ -28,27 +35,12 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
       "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01 00:00:00' DO SELECT 1",
     ])
       await bench.sql(SCHEMA, statement);
-    const { host, port, user, password, bin } = server();
-    place.write('password', password);
-    place.write('reader', secret);
-    place.write('wrong', 'not the password');
-    const base = {
+    configureHealth(place, server(), {
       type: 'mysql',
-      host,
-      port,
       database: SCHEMA,
-      ...(bin === undefined ? {} : { client_path: bin }),
-    };
-    place.config({
-      datasources: {
-        admin: { ...base, username: user, password_file: place.path('password') },
-        reader: { ...base, username: 'dgh reader', password_file: place.path('reader') },
-        wrong: { ...base, username: user, password_file: place.path('wrong') },
-        nobody: { ...base, port: 1, username: user, password_file: place.path('password') },
-        unnamed: { ...base, database: 'dgh_none', username: user, password_file: place.path('password') },
-      },
-      destinations: { here: { type: 'local', path: './backups' } },
-      jobs: { reader: { datasources: ['reader'], destinations: ['here'] } },
+      missing: 'dgh_none',
+      reader: 'dgh reader',
+      secret,
     });
   });
   afterAll(async () => {
@@ -59,45 +51,16 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
   });
 
   it('check tells apart what is wrong, and says what it knows', async () => {
-    const outcome = await place.run('check', 'admin', 'wrong', 'nobody', 'unnamed', '--json');
-    expect(outcome.code, outcome.stderr).toBe(3);
-    const { datasources } = parseDocument('check', outcome.stdout) as unknown as {
-      datasources: { name: string; status: string; size_bytes: number; facts: Record<string, number> }[];
-    };
-    expect(Object.fromEntries(datasources.map(({ name, status }) => [name, status]))).toEqual({
-      admin: 'ok',
-      wrong: 'auth_failed',
-      nobody: 'unreachable',
-      unnamed: 'error',
-    });
-    expect(datasources[0]).toMatchObject({
+    const admin = await checkTellsApart(place);
+    expect(admin).toMatchObject({
       server_version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       facts: { uptime_seconds: expect.any(Number), flavour: expect.stringMatching(/^(MySQL|MariaDB)$/) },
     });
-    expect(datasources[0]!.size_bytes).toBeGreaterThan(10_000);
-    expect(datasources[0]!.facts['connections']).toBeGreaterThanOrEqual(1);
+    expect(admin.size_bytes).toBeGreaterThan(10_000);
   });
 
-  it('a server that hangs is a timeout, one that was stopped is unreachable', async () => {
-    const { pid, halt, resume } = server();
-    if (pid === undefined) return; // not ours to stop
-    const status = async () => {
-      const outcome = await place.run('check', 'admin', '--timeout', '2s', '--json');
-      expect(outcome.code).toBe(1);
-      return (parseDocument('check', outcome.stdout) as unknown as { datasources: { status: string }[] })
-        .datasources[0]!.status;
-    };
-    process.kill(pid, 'SIGSTOP');
-    try {
-      expect(await status()).toBe('timeout');
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-    await halt();
-    expect(await status()).toBe('unreachable');
-    await resume();
-    expect((await place.run('check', 'admin')).code).toBe(0);
-  });
+  it('a server that hangs is a timeout, one that was stopped is unreachable', () =>
+    silenceIsTold(place, server()));
 
   it('an administrator has only the table without transactions to mend', async () => {
     const { code, findings } = await doctor(place, 'admin');
@@ -128,24 +91,12 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
     );
     expect(done.some((line) => /SHOW_ROUTINE|mysql\.proc/.test(line))).toBe(true);
     expect(done.some((line) => /SET_ANY_DEFINER|SET USER/.test(line))).toBe(true);
-    const after = await doctor(place, 'reader');
-    expect(after.code, after.text).toBe(0);
-    expect(after.findings.filter(({ severity }) => severity !== 'notice')).toEqual([]);
-    const backup = await place.run('backup', 'reader');
-    expect(backup.code, backup.stderr).toBe(0);
-    const proof = await place.run('verify', 'reader', '--level', 'restore');
-    expect(proof.code, proof.stdout + proof.stderr).toBe(0);
-    const restored = await place.run('restore', 'reader', '--overwrite');
-    expect(restored.code, restored.stderr).toBe(0);
+    await readerLacksNothing(place);
     const code = await bench.sql(
       undefined,
       `SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '${SCHEMA}'`,
     );
     expect(code.map((row) => row['name'])).toEqual(['p']);
-    const [kept] = (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
-    expect(kept).toMatchObject({ severity: 'notice', fix: { lines: ['dguard restore reader --drop-undo'] } });
-    expect((await place.run(...kept!.fix!.lines[0]!.split(' ').slice(1), '--yes')).code).toBe(0);
-    expect((await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers')).toEqual([]);
   });
 
   it.each(['new', 'scratch'])(
@@ -162,26 +113,19 @@ describeWithEachMysql('mysql: check and doctor', (server) => {
         name,
         `INSERT INTO \`__dguard_mark\` VALUES ('mark', '${JSON.stringify({ dguard: mark })}')`,
       );
-      const left = async () =>
-        (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
+      const left = () => leftovers(place, 'reader');
       expect(await left()).toMatchObject([
         { severity: 'warning', subject: name, fix: { lines: ['dguard restore reader --recover'] } },
       ]);
       const by = role === 'scratch' ? 'test restore' : 'restore';
-      const leftovers = async () =>
+      const listed = async () =>
         JSON.parse((await place.run('check', 'reader', '--json')).stdout).datasources[0].leftovers;
-      expect(await leftovers()).toEqual([{ name, message: `an interrupted ${by} left it` }]);
+      expect(await listed()).toEqual([{ name, message: `an interrupted ${by} left it` }]);
       expect((await place.run('restore', 'reader', '--recover')).code).toBe(0);
       expect(await left()).toEqual([]);
-      expect(await leftovers()).toEqual([]);
+      expect(await listed()).toEqual([]);
     },
   );
 
-  it('no password is printed', async () => {
-    for (const args of [['doctor'], ['check']]) {
-      const outcome = await place.run(...args);
-      expect(outcome.stdout + outcome.stderr).not.toContain(secret);
-      expect(outcome.stdout + outcome.stderr).not.toContain('not the password');
-    }
-  });
+  it('no password is printed', () => noPasswordIsPrinted(place, secret));
 });

@@ -2,10 +2,17 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { lockFindings } from '../../../src/engines/postgres/diagnose.ts';
 import { openServer } from '../../../src/engines/postgres/server/server.ts';
-import { parseDocument } from '../../cli/documents.ts';
 import { type Workspace, workspace } from '../../cli/support.ts';
 import { doctor, followFixes } from '../../cli/support-doctor.ts';
 import { describeWithEachPostgres, describeWithPostgres } from '../../services/needs.ts';
+import {
+  checkTellsApart,
+  configureHealth,
+  leftovers,
+  noPasswordIsPrinted,
+  readerLacksNothing,
+  silenceIsTold,
+} from '../support-health.ts';
 import { type Bench, makeBench } from './support.ts';
 
 describeWithEachPostgres('postgres: check and doctor', (server) => {
@@ -30,32 +37,12 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
       CREATE SEQUENCE s; SELECT lo_from_bytea(0, 'large');`,
     );
     await bench.sql('postgres', 'REVOKE CONNECT ON DATABASE "doc ""app""" FROM PUBLIC');
-    const { host, port, user, password, bin } = server();
-    place.write('password', password);
-    place.write('reader', secret);
-    place.write('wrong', 'not the password');
-    const base = {
+    configureHealth(place, server(), {
       type: 'postgres',
-      host,
-      port,
       database: 'doc "app"',
-      ...(bin === undefined ? {} : { client_path: bin }),
-    };
-    place.config({
-      datasources: {
-        admin: { ...base, username: user, password_file: place.path('password') },
-        reader: { ...base, username: 'doc reader', password_file: place.path('reader') },
-        wrong: { ...base, username: user, password_file: place.path('wrong') },
-        nobody: { ...base, port: 1, username: user, password_file: place.path('password') },
-        unnamed: {
-          ...base,
-          database: 'no_such_database',
-          username: user,
-          password_file: place.path('password'),
-        },
-      },
-      destinations: { here: { type: 'local', path: './backups' } },
-      jobs: { reader: { datasources: ['reader'], destinations: ['here'] } },
+      missing: 'no_such_database',
+      reader: 'doc reader',
+      secret,
     });
   });
   afterAll(async () => {
@@ -66,46 +53,17 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
   });
 
   it('check tells apart what is wrong, and says what it knows', async () => {
-    const outcome = await place.run('check', 'admin', 'wrong', 'nobody', 'unnamed', '--json');
-    expect(outcome.code, outcome.stderr).toBe(3);
-    const { datasources } = parseDocument('check', outcome.stdout) as unknown as {
-      datasources: { name: string; status: string; size_bytes: number; facts: Record<string, number> }[];
-    };
-    expect(Object.fromEntries(datasources.map(({ name, status }) => [name, status]))).toEqual({
-      admin: 'ok',
-      wrong: 'auth_failed',
-      nobody: 'unreachable',
-      unnamed: 'error',
-    });
-    expect(datasources[0]).toMatchObject({
+    const admin = await checkTellsApart(place);
+    expect(admin).toMatchObject({
       server_version: expect.stringMatching(/^\d\d\.\d/),
       size_bytes: expect.any(Number),
       facts: { uptime_seconds: expect.any(Number), connections: expect.any(Number), role: 'primary' },
     });
-    expect(datasources[0]!.size_bytes).toBeGreaterThan(1_000_000);
-    expect(datasources[0]!.facts['connections']).toBeGreaterThanOrEqual(1);
+    expect(admin.size_bytes).toBeGreaterThan(1_000_000);
   });
 
-  it('a server that hangs is a timeout, one that was stopped is unreachable', async () => {
-    const { pid, halt, resume } = server();
-    if (pid === undefined) return; // not ours to stop
-    const status = async () => {
-      const outcome = await place.run('check', 'admin', '--timeout', '2s', '--json');
-      expect(outcome.code).toBe(1);
-      return (parseDocument('check', outcome.stdout) as unknown as { datasources: { status: string }[] })
-        .datasources[0]!.status;
-    };
-    process.kill(pid, 'SIGSTOP');
-    try {
-      expect(await status()).toBe('timeout');
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-    await halt();
-    expect(await status()).toBe('unreachable');
-    await resume();
-    expect((await place.run('check', 'admin')).code).toBe(0);
-  });
+  it('a server that hangs is a timeout, one that was stopped is unreachable', () =>
+    silenceIsTold(place, server()));
 
   it('a superuser has nothing to mend', async () => {
     const { code, findings, text } = await doctor(place, 'admin');
@@ -131,20 +89,7 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
       ]),
     );
     expect(done.some((line) => line.includes('GRANT SELECT ON LARGE OBJECT'))).toBe(true);
-    const after = await doctor(place, 'reader');
-    expect(after.code, after.text).toBe(0);
-    expect(after.findings.filter(({ severity }) => severity !== 'notice')).toEqual([]);
-    const backup = await place.run('backup', 'reader');
-    expect(backup.code, backup.stderr).toBe(0);
-    const proof = await place.run('verify', 'reader', '--level', 'restore');
-    expect(proof.code, proof.stdout + proof.stderr).toBe(0);
-    const restored = await place.run('restore', 'reader', '--overwrite');
-    expect(restored.code, restored.stderr).toBe(0);
-    // What it replaced is kept, and said; dropping it as printed ends that.
-    const [kept] = (await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
-    expect(kept).toMatchObject({ severity: 'notice', fix: { lines: ['dguard restore reader --drop-undo'] } });
-    expect((await place.run(...kept!.fix!.lines[0]!.split(' ').slice(1), '--yes')).code).toBe(0);
-    expect((await doctor(place, 'reader')).findings.filter(({ topic }) => topic === 'leftovers')).toEqual([]);
+    await readerLacksNothing(place);
   });
 
   it('what interrupted restores left is named, and goes by what is printed', async () => {
@@ -154,8 +99,7 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
       });
     await bench.sql('postgres', 'CREATE DATABASE doc__dg_new_1');
     await bench.sql('postgres', `COMMENT ON DATABASE doc__dg_new_1 IS '${mark('new')}'`);
-    const left = async () =>
-      (await doctor(place, 'admin', 'reader')).findings.filter(({ topic }) => topic === 'leftovers');
+    const left = () => leftovers(place, 'admin', 'reader');
     expect(await left()).toMatchObject([
       { name: 'admin', severity: 'warning', subject: 'doc__dg_new_1' },
       { name: 'reader', severity: 'warning', fix: { lines: ['dguard restore reader --recover'] } },
@@ -185,13 +129,7 @@ describeWithEachPostgres('postgres: check and doctor', (server) => {
     expect(await left()).toEqual([]);
   });
 
-  it('no password is printed', async () => {
-    for (const args of [['doctor'], ['check']]) {
-      const outcome = await place.run(...args);
-      expect(outcome.stdout + outcome.stderr).not.toContain(secret);
-      expect(outcome.stdout + outcome.stderr).not.toContain('not the password');
-    }
-  });
+  it('no password is printed', () => noPasswordIsPrinted(place, secret));
 });
 
 describeWithPostgres(
