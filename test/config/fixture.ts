@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type LoadedConfig, type LoadOptions, loadConfig, validateConfig } from '../../src/config/load.ts';
 import type { ConfigProblem } from '../../src/config/problems.ts';
 
@@ -67,4 +67,16 @@ export function yamlWith(parts: {
     `jobs: {j: {datasources: d, destinations: l${parts.job === undefined ? '' : `, ${parts.job}`}}}`,
     '',
   ].join('\n');
+}
+
+/** What is wrong in each must be said, and be the only thing said. */
+export function badValues(
+  wrong: readonly (readonly [string, Parameters<typeof yamlWith>[0], string])[],
+): void {
+  describe('bad values', () => {
+    it.each(wrong)('%s', async (_, parts, expected) => {
+      const problems = await problemsOf(yamlWith(parts));
+      expect(problems.map((problem) => problem.replace(/^\d+:\d+ /, ''))).toEqual([expected]);
+    });
+  });
 }
