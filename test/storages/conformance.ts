@@ -2,8 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DguardError } from '../../src/errors.ts';
 import { readObject, readRange } from '../../src/storages/read.ts';
-import type { Storage, StoredObject } from '../../src/storages/types.ts';
+import type { Storage } from '../../src/storages/types.ts';
 import { putBytes } from '../../src/storages/write.ts';
+import { chunked, collect, failing, listed } from './support.ts';
 
 const MIB = 1024 * 1024;
 
@@ -324,11 +325,6 @@ const HOSTILE_KEYS = [
   'a/.dguard-tmp-x/b',
 ];
 
-/** The bytes as a body, in chunks of `size`. */
-export async function* chunked(bytes: Buffer, size = 64 * 1024): AsyncGenerator<Buffer> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
-
 async function* unevenly(bytes: Buffer): AsyncGenerator<Buffer> {
   const sizes = [1, 70_000, 0, MIB, 3, 5 * MIB, 524_288, 1_048_575, 17];
   for (let at = 0, i = 0; at < bytes.length; i++) {
@@ -336,27 +332,6 @@ async function* unevenly(bytes: Buffer): AsyncGenerator<Buffer> {
     yield bytes.subarray(at, at + size);
     at += size;
   }
-}
-
-export async function* failing(afterBytes: number, error: Error): AsyncGenerator<Buffer> {
-  yield Buffer.alloc(afterBytes);
-  throw error;
-}
-
-export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const all: Uint8Array[] = [];
-  for await (const chunk of chunks) all.push(chunk);
-  return Buffer.concat(all);
-}
-
-export async function listed(
-  storage: Storage,
-  prefix: string,
-  options: { signal?: AbortSignal } = {},
-): Promise<StoredObject[]> {
-  const all: StoredObject[] = [];
-  for await (const object of storage.list(prefix, options)) all.push(object);
-  return all;
 }
 
 function sha256(bytes: Buffer): string {

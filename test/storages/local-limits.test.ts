@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readObject } from '../../src/storages/read.ts';
-import { chunked, collect } from './conformance.ts';
+import { chunked, collect } from './support.ts';
 import { base, keys, MIB, open, root, text } from './support-local.ts';
 
 const MOUNTS = process.getuid?.() === 0 && canMount();

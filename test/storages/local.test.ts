@@ -1,30 +1,25 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
-  rmSync,
   statSync,
-  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { publishByRename, reservationOf } from '../../src/storages/local/publish.ts';
 import { localStorage } from '../../src/storages/local.ts';
 import { compileModule } from './compiled.ts';
-import { collect, failing, listed, storageConformance } from './conformance.ts';
+import { storageConformance } from './conformance.ts';
+import { failing, listed } from './support.ts';
 import { base, keys, MIB, open, root, text } from './support-local.ts';
-
-const ROOT_USER = process.getuid?.() === 0;
 
 storageConformance('local', async () => {
   const path = await mkdtemp(join(tmpdir(), 'dguard-conformance-'));
@@ -93,200 +88,6 @@ describe('what a put leaves on disk', () => {
     utimesSync(join(root, 'x'), 1e9, 1e9);
     expect((await open().stat('x'))?.modifiedAt).toEqual(new Date(1e12));
     expect((await listed(open(), ''))[0]?.modifiedAt).toEqual(new Date(1e12));
-  });
-});
-
-describe('what is not an object is not listed, read, written or deleted', () => {
-  const outside = () => join(base, 'outside');
-  beforeEach(() => {
-    mkdirSync(join(root, 'a'), { recursive: true });
-    mkdirSync(outside());
-    writeFileSync(join(outside(), 'secret'), 'secret');
-  });
-
-  test('foreign names and unfinished files', async () => {
-    const foreign = ['a/with space', 'a/ümlaut', 'a/.dguard-tmp-00ff', 'a/new\nline', 'lost+found'];
-    for (const name of foreign) writeFileSync(join(root, name), 'x');
-    mkdirSync(join(root, 'bad dir'));
-    writeFileSync(join(root, 'bad dir/x'), 'x');
-    await open().put('a/x', text('x'));
-    expect(await keys()).toEqual(['a/x']);
-    await open().delete('a/x');
-    for (const name of [...foreign, 'bad dir/x']) expect(readFileSync(join(root, name), 'utf8')).toBe('x');
-  });
-
-  test('a link to a file', async () => {
-    symlinkSync(join(outside(), 'secret'), join(root, 'a/link'));
-    symlinkSync(join(outside(), 'new'), join(root, 'a/dangling'));
-    expect(await keys()).toEqual([]);
-    for (const key of ['a/link', 'a/dangling']) {
-      expect(await open().stat(key)).toBeUndefined();
-      await expect(collect(open().get(key))).rejects.toMatchObject({ code: 'storage_not_found' });
-      await expect(open().put(key, text('x'))).rejects.toMatchObject({ code: 'storage_exists' });
-      await open().delete(key);
-      expect(lstatSync(join(root, key)).isSymbolicLink()).toBe(true);
-    }
-    expect(readdirSync(outside())).toEqual(['secret']);
-  });
-
-  test('a link to a folder, also one put in the place of a folder in use', async () => {
-    const storage = open();
-    await storage.put('used/x', text('x'));
-    renameSync(join(root, 'used'), join(base, 'moved'));
-    symlinkSync(outside(), join(root, 'used'));
-    symlinkSync(outside(), join(root, 'dir'));
-    for (const dir of ['used', 'dir']) {
-      expect(await keys(storage)).toEqual([]);
-      expect(await keys(storage, `${dir}/`)).toEqual([]);
-      expect(await storage.stat(`${dir}/secret`)).toBeUndefined();
-      await expect(collect(storage.get(`${dir}/secret`))).rejects.toMatchObject({
-        code: 'storage_not_found',
-      });
-      await storage.delete(`${dir}/secret`);
-      for (const key of [`${dir}/new`, `${dir}/sub/new`]) {
-        await expect(storage.put(key, text('x'))).rejects.toMatchObject({ code: 'storage_failed' });
-      }
-    }
-    expect(readdirSync(outside(), { recursive: true })).toEqual(['secret']);
-  });
-
-  test('is said once, where it leads to a folder: whoever moved one there sees no backup of it', async () => {
-    const said: string[] = [];
-    const storage = localStorage({ path: root }, { name: 'nas', warn: (message) => void said.push(message) });
-    symlinkSync(join(outside(), 'secret'), join(root, 'a/file'));
-    symlinkSync(join(outside(), 'nowhere'), join(root, 'a/dangling'));
-    await keys(storage);
-    expect(said).toEqual([]);
-    symlinkSync(outside(), join(root, 'a/folder'));
-    await keys(storage);
-    await keys(storage);
-    expect(said).toEqual([expect.stringMatching(/behind a link are not seen: a\/folder \(/)]);
-  });
-
-  test('a pipe does not hang a read', async () => {
-    execFileSync('mkfifo', [join(root, 'a/pipe')]);
-    expect(await keys()).toEqual([]);
-    await expect(collect(open().get('a/pipe'))).rejects.toMatchObject({ code: 'storage_not_found' });
-  });
-
-  test('a file where a folder is needed', async () => {
-    await open().put('file', text('x'));
-    await expect(open().put('file/below', text('x'))).rejects.toMatchObject({
-      code: 'storage_failed',
-      message: expect.stringContaining('where a folder is needed'),
-    });
-    expect(await keys()).toEqual(['file']);
-  });
-});
-
-describe('the root', () => {
-  test('missing, it lists nothing, and the first put makes it', async () => {
-    const storage = open();
-    expect(await keys(storage)).toEqual([]);
-    expect(await storage.stat('x')).toBeUndefined();
-    await storage.delete('x');
-    expect((await storage.space()).freeBytes).toBeGreaterThan(0);
-    expect(existsSync(root)).toBe(false);
-    await storage.put('x', text('x'));
-    expect(await keys(storage)).toEqual(['x']);
-  });
-
-  test('that vanishes after use is an error, not an empty list', async () => {
-    const storage = open();
-    await storage.put('x', text('x'));
-    rmSync(root, { recursive: true });
-    await expect(keys(storage)).rejects.toMatchObject({ code: 'storage_missing' });
-  });
-
-  test.each(['vanishes', 'is replaced by another'])(
-    'that %s while it is listed is an error, not a shortened list',
-    async (what) => {
-      const storage = open();
-      for (const key of ['a/1', 'b/2', 'c/3']) await storage.put(key, text('x'));
-      const list = storage.list('')[Symbol.asyncIterator]();
-      expect((await list.next()).value.key).toBe('a/1');
-      renameSync(root, `${root}-gone`);
-      if (what !== 'vanishes') mkdirSync(root);
-      const rest = async () => {
-        while (!(await list.next()).done);
-      };
-      await expect(rest()).rejects.toMatchObject({ code: 'storage_missing' });
-    },
-  );
-
-  test('may be a link to a folder', async () => {
-    mkdirSync(join(base, 'disk'));
-    symlinkSync(join(base, 'disk'), root);
-    await open().put('a/x', text('x'));
-    expect(await keys()).toEqual(['a/x']);
-    expect(readdirSync(join(base, 'disk'))).toEqual(['a']);
-    await open().delete('a/x');
-    expect(lstatSync(root).isSymbolicLink()).toBe(true);
-  });
-
-  test.runIf(existsSync('/proc/self'))(
-    'where no folder can be made a put fails, and does not try for ever',
-    async () => {
-      const nowhere = open({ path: '/proc/self/dguard-test/store' });
-      await expect(nowhere.put('k', text('x'))).rejects.toMatchObject({ code: 'storage_failed' });
-      symlinkSync(join(base, 'unplugged'), join(base, 'disk'));
-      const unplugged = open({ path: join(base, 'disk/store') });
-      await expect(unplugged.put('k', text('x'))).rejects.toMatchObject({ code: 'storage_failed' });
-      expect(readdirSync(base)).toEqual(['disk']);
-    },
-  );
-
-  test('a link to nothing is a disk that is not there', async () => {
-    symlinkSync(join(base, 'unplugged'), root);
-    const missing = { code: 'storage_missing' };
-    await expect(keys()).rejects.toMatchObject(missing);
-    await expect(open().put('x', text('x'))).rejects.toMatchObject(missing);
-    expect(existsSync(join(base, 'unplugged'))).toBe(false);
-  });
-
-  // Datasources of one run open a new destination side by side: some look while another makes it.
-  test('a folder that is made while it is looked for is no link to nothing', async () => {
-    for (let round = 0; round < 300; round++) {
-      const looking = Array.from({ length: 12 }, () => listed(open(), ''));
-      await mkdir(root);
-      const found = await Promise.all(looking);
-      expect(found).toEqual(looking.map(() => []));
-      rmSync(root, { recursive: true });
-    }
-  });
-
-  test('a file is refused by every call', async () => {
-    writeFileSync(root, 'precious');
-    const refused = { code: 'storage_failed', message: expect.stringContaining('is a file, not a folder') };
-    await expect(keys()).rejects.toMatchObject(refused);
-    await expect(open().put('x', text('x'))).rejects.toMatchObject(refused);
-    await expect(open().stat('x')).rejects.toMatchObject(refused);
-    await expect(open({ path: join(root, 'below') }).put('x', text('x'))).rejects.toMatchObject({
-      code: 'storage_failed',
-    });
-    expect(readFileSync(root, 'utf8')).toBe('precious');
-  });
-
-  test.runIf(ROOT_USER)('an unreadable folder is an error, not an empty list [needs root]', async () => {
-    await open().put('a/x', text('x'));
-    await open().put('b/x', text('x'));
-    chmodSync(join(root, 'a'), 0);
-    for (const folder of [base, root, join(root, 'b')]) chmodSync(folder, 0o755);
-    const compiled = await compileModule('storages/local.ts', join(base));
-    const script = `
-      import { localStorage } from ${JSON.stringify(compiled)};
-      const storage = localStorage({ path: ${JSON.stringify(root)} }, { name: 'x', warn() {} });
-      const found = [];
-      try { for await (const { key } of storage.list('')) found.push(key); console.log('listed', found); }
-      catch (error) { console.log(error.code, error.message); }`;
-    execFileSync('chmod', ['-R', 'a+rX', ...readdirSync(base).filter((n) => n !== 'store')], { cwd: base });
-    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
-      uid: 65534,
-      gid: 65534,
-      encoding: 'utf8',
-      cwd: '/',
-    });
-    expect(output).toMatch(/^storage_failed .*EACCES/);
   });
 });
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { readObject } from '../../src/storages/read.ts';
-import { chunked, storageConformance } from './conformance.ts';
+import { storageConformance } from './conformance.ts';
+import { chunked } from './support.ts';
 
 storageConformance('memory', async () => ({ storage: memoryStorage() }));
 

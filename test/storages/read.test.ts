@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { readObject, readRange } from '../../src/storages/read.ts';
 import type { Storage } from '../../src/storages/types.ts';
-import { chunked } from './conformance.ts';
+import { chunked } from './support.ts';
 
 /** A storage whose get answers with these chunks, whatever it was asked for. */
 const answering = (...chunks: Uint8Array[]): Storage => ({

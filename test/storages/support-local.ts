@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { type LocalOptions, localStorage } from '../../src/storages/local.ts';
-import { chunked, listed } from './conformance.ts';
+import { chunked, listed } from './support.ts';
 
 export const MIB = 1024 * 1024;
 

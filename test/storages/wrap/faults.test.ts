@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { memoryStorage } from '../../../src/storages/memory.ts';
 import { readObject } from '../../../src/storages/read.ts';
 import { withFaults } from '../../../src/storages/wrap/faults.ts';
-import { chunked, listed, storageConformance } from '../conformance.ts';
+import { storageConformance } from '../conformance.ts';
+import { chunked, listed } from '../support.ts';
 
 const text = (value: string) => chunked(Buffer.from(value));
 
