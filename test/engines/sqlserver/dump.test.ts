@@ -1,6 +1,7 @@
 import { readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { agreedTables } from '../../../src/engines/sqlserver/dump/dump.ts';
 import type { SqlserverOptions } from '../../../src/engines/sqlserver/engine.ts';
 import { sqlserverEngine } from '../../../src/engines/sqlserver/engine.ts';
 import { DguardError } from '../../../src/errors.ts';
@@ -265,4 +266,12 @@ describe('doctor', () => {
     ]);
     expect(readdirSync(fake.folder).sort()).toEqual([basename(left), 'somebody-else.bak'].sort());
   });
+});
+
+it('counts are recorded only where they stood still', () => {
+  const at = (...rows: number[]) => rows.map((n, i) => ({ name: `t${i}`, rows: n }));
+  expect(agreedTables(at(1, 2), [...at(1, 3), { name: 'new', rows: 1 }])).toEqual([
+    { name: 't0', rows: 1 },
+    { name: 't1' },
+  ]);
 });
