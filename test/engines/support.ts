@@ -105,6 +105,11 @@ export function loginOf(server: Server, bin: string | undefined) {
   };
 }
 
+/** What an engine is asked to inspect a backup with; a database's own options come beside. */
+export function inspectIn(tempDir: string) {
+  return { tempDir, signal: new AbortController().signal, env: process.env, onProgress: () => {} };
+}
+
 /** Dumps into a real archive and opens it again. */
 export async function backUpBy<Options>(
   engine: Engine<Options>,

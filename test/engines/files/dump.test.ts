@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
+import { inspectIn } from '../support.ts';
 import {
   bytePath,
   describeTree,
@@ -44,14 +45,7 @@ describe('round trip', () => {
     expect(describeTree(from).filter((line) => !line.includes('special-socket'))).toEqual(
       before.filter((line) => !line.includes('special-socket')),
     );
-    expect(
-      await filesEngine.inspect(content, {
-        env: {},
-        tempDir: root,
-        signal: new AbortController().signal,
-        onProgress: () => undefined,
-      }),
-    ).toEqual([]);
+    expect(await filesEngine.inspect(content, inspectIn(root))).toEqual([]);
 
     const to = join(root, 'to');
     const request = restoreRequest({ toPath: to, privileged: true });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { filesEngine } from '../../../src/engines/files/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
+import { inspectIn } from '../support.ts';
 import { describeTree, isRoot, removeFolder, restoreRequest, tempFolder } from './support.ts';
 import { file, folder, hardlink, type MemoryItem, memoryContent, record, symlink } from './support-items.ts';
 
@@ -69,12 +70,7 @@ describe('hostile contents', () => {
       filesEngine.restore(content, restoreRequest({ toPath: join(root, 'x/y') })),
     ).rejects.toMatchObject({ code: 'corrupt' });
     expect(describeTree(root).slice(1)).toEqual(before);
-    const inspected = filesEngine.inspect(content, {
-      env: {},
-      tempDir: root,
-      signal: new AbortController().signal,
-      onProgress: () => undefined,
-    });
+    const inspected = filesEngine.inspect(content, inspectIn(root));
     expect(await inspected).not.toEqual([]);
   });
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, describeWithEachMysql, makeBench, picture } from './support.ts';
 
 const OBJECTS = readFileSync(join(import.meta.dirname, 'support-objects.sql'), 'utf8');
@@ -19,14 +20,7 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     expect(Object.keys(before).length).toBeGreaterThan(25);
     const content = await backUp(bench.source('dgt_objects'));
     expect(content.facts).toMatchObject({ consistency: 'snapshot', engine: { counts: 'exact' } });
-    expect(
-      await mysqlEngine.inspect(content, {
-        env: {},
-        tempDir: bench.folder,
-        signal: new AbortController().signal,
-        onProgress: () => {},
-      }),
-    ).toEqual([]);
+    expect(await mysqlEngine.inspect(content, inspectIn(bench.folder))).toEqual([]);
 
     await mysqlEngine.restore(content, bench.request('dgt_objects', { toDatabase: 'dgt_new' }));
     expect(await picture(bench, 'dgt_new')).toEqual(before);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import { describeWithPostgres } from '../../services/needs.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 import { contentSums, schemaText } from './support-compare.ts';
 
@@ -28,13 +29,7 @@ describeWithPostgres(18, 'postgres: databases that are not UTF-8', (server) => {
       await create('latin', 'LATIN1');
       await bench.sql('latin', NAMES);
       const content = await backUp(bench.source('latin'), { format });
-      const request = {
-        tempDir: bench.folder,
-        signal: new AbortController().signal,
-        onProgress: () => {},
-        env: process.env,
-        options: bench.source('latin').options,
-      };
+      const request = { ...inspectIn(bench.folder), options: bench.source('latin').options };
       expect(await postgresEngine.inspect(content, request)).toEqual([]);
       bench.warnings.length = 0;
       await postgresEngine.restore(content, bench.request('latin', { toDatabase: `latin_${format}` }));

@@ -4,6 +4,7 @@ import { memberName } from '../../../src/engines/jsonl/member-name.ts';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { describeWithEachPostgres } from '../../services/needs.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 import { contentSums, schemaText } from './support-compare.ts';
 
@@ -135,13 +136,7 @@ describeWithEachPostgres('postgres: JSONL', (server) => {
     expect(schemaText(server(), bench, 'objects_copy')).toBe(schema);
     expect(await contentSums(bench, 'objects_copy')).toEqual(sums);
     await postgresEngine.restore(content, bench.request('objects', { scratch: true }));
-    const request = {
-      tempDir: bench.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      env: process.env,
-      options: bench.source('objects').options,
-    };
+    const request = { ...inspectIn(bench.folder), options: bench.source('objects').options };
     expect(await postgresEngine.inspect(content, request)).toEqual([]);
     const only = bench.request('objects', { only: ['app.people'], toDatabase: 'objects_people' });
     expect((await postgresEngine.restore(content, only)).tables).toEqual([{ name: 'app.people', rows: 500 }]);

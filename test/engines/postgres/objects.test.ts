@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { describeWithEachPostgres } from '../../services/needs.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 import { contentSums, schemaText } from './support-compare.ts';
 
@@ -73,13 +74,7 @@ describeWithEachPostgres('postgres: objects of many kinds', (server) => {
   });
 
   it('the dump is listed and its end marker found', async () => {
-    const request = {
-      tempDir: bench.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      env: process.env,
-      options: bench.source('objects').options,
-    };
+    const request = { ...inspectIn(bench.folder), options: bench.source('objects').options };
     expect(await postgresEngine.inspect(content, request)).toEqual([]);
   });
 });

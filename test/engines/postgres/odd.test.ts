@@ -3,6 +3,7 @@ import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { errorOf } from '../../error-of.ts';
 import { describeWithEachPostgres } from '../../services/needs.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
 import { contentSums, schemaText } from './support-compare.ts';
 
@@ -45,13 +46,7 @@ describeWithEachPostgres('postgres: names and places that are odd', (server) => 
   afterAll(() => bench?.remove());
 
   const inspect = (content: BackupContent) =>
-    postgresEngine.inspect(content, {
-      tempDir: bench.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      env: process.env,
-      options: bench.source('odd').options,
-    });
+    postgresEngine.inspect(content, { ...inspectIn(bench.folder), options: bench.source('odd').options });
   const withoutHashed = (sums: Record<string, string>) =>
     Object.fromEntries(Object.entries(sums).filter(([name]) => !name.includes('hashed')));
 

@@ -3,6 +3,7 @@ import { Secret } from '../../../src/config/secret.ts';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
 import { errorOf } from '../../error-of.ts';
 import { describeWithEachPostgres } from '../../services/needs.ts';
+import { inspectIn } from '../support.ts';
 import { type Bench, backUp, dumpRequest, makeBench } from './support.ts';
 
 const swaps = postgresEngine.swaps!;
@@ -38,13 +39,7 @@ describeWithEachPostgres('postgres: empty, template, and not its own', (server) 
   ] as const)('a database without any object is a good backup: $format, $parallelJobs jobs', async (how) => {
     await bench.database('empty');
     const content = await backUp(bench.source('empty'), how);
-    const request = {
-      options: bench.source('empty').options,
-      tempDir: bench.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      env: process.env,
-    };
+    const request = { ...inspectIn(bench.folder), options: bench.source('empty').options };
     expect(await postgresEngine.inspect(content, request)).toEqual([]);
     const untold = {
       ...content,

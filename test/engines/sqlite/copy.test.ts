@@ -3,19 +3,16 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Driver from 'better-sqlite3';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
 import type { DguardError } from '../../../src/errors.ts';
-import { type Bench, backUp, dumpRequest, type MemoryBackup, makeBench } from './support.ts';
+import { backUp, dumpRequest, type MemoryBackup } from './support.ts';
+import { bench, source } from './support-bench.ts';
 
 const ROWS = 8_000;
 
-let bench: Bench;
-let source: string;
 let tools: string;
-beforeEach(async () => {
-  bench = await makeBench();
-  source = join(bench.folder, 'app.db');
+beforeEach(() => {
   tools = join(bench.folder, 'tools');
   fs.mkdirSync(tools);
   const database = new Driver(source);
@@ -27,7 +24,6 @@ beforeEach(async () => {
   `);
   database.close();
 });
-afterEach(() => bench.remove());
 
 /** A source whose `cp` is this script: `$2` is the database, `$3` the copy. */
 function withCp(script: string) {

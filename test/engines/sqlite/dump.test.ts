@@ -12,20 +12,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import Driver from 'better-sqlite3';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
 import { errorOf } from '../../error-of.ts';
 import type { Bench } from './support.ts';
 import { backUp, collect, dumpRequest, makeBench } from './support.ts';
+import { bench, inspectRequest, source } from './support-bench.ts';
 import { beside, create, dumpText, PAIR_SCHEMA, PAIR_WRITER, RICH_SCHEMA, read } from './support-files.ts';
-
-let bench: Bench;
-let source: string;
-beforeEach(async () => {
-  bench = await makeBench();
-  source = join(bench.folder, 'app.db');
-});
-afterEach(() => bench.remove());
 
 describe('dump, native', () => {
   test('a restored backup equals the database: FTS5, R-Tree, WITHOUT ROWID, generated columns', async () => {
@@ -297,12 +290,3 @@ describe('bad sources', () => {
     expect(error.message).toContain('may not read');
   });
 });
-
-function inspectRequest() {
-  return {
-    tempDir: join(bench.folder, 'temp'),
-    signal: new AbortController().signal,
-    env: {},
-    onProgress: () => {},
-  };
-}

@@ -3,33 +3,21 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Driver from 'better-sqlite3';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { memberName } from '../../../src/engines/jsonl/member-name.ts';
 import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
 import { decodeValue, encodeValue } from '../../../src/engines/sqlite/jsonl/values.ts';
 import { tableMatcher } from '../../../src/engines/sqlite/select.ts';
 import type { DguardError } from '../../../src/errors.ts';
-import type { Bench, MemoryBackup } from './support.ts';
-import { backUp, makeBench, sha256, withMember } from './support.ts';
+import type { MemoryBackup } from './support.ts';
+import { backUp, sha256, withMember } from './support.ts';
+import { bench, inspectRequest, source } from './support-bench.ts';
+import { create } from './support-files.ts';
 
-let bench: Bench;
-let source: string;
 let target: string;
-beforeEach(async () => {
-  bench = await makeBench();
-  source = join(bench.folder, 'app.db');
+beforeEach(() => {
   target = join(bench.folder, 'new.db');
 });
-afterEach(() => bench.remove());
-
-function create(path: string, sql: string): void {
-  const database = new Driver(path);
-  try {
-    database.exec(sql);
-  } finally {
-    database.close();
-  }
-}
 
 /** Every stored value with its storage class and its bytes, and every rowid, in rowid order. */
 function exactRows(path: string, table: string, columns: readonly string[]): unknown[] {
@@ -59,15 +47,6 @@ async function roundTrip(): Promise<MemoryBackup> {
   expect(await sqliteEngine.inspect(backup, inspectRequest())).toEqual([]);
   await sqliteEngine.restore(backup, bench.request({ toPath: target }));
   return backup;
-}
-
-function inspectRequest() {
-  return {
-    env: {},
-    tempDir: join(bench.folder, 'temp'),
-    signal: new AbortController().signal,
-    onProgress: () => {},
-  };
 }
 
 interface Schema {

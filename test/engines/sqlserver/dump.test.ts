@@ -5,6 +5,7 @@ import { agreedTables } from '../../../src/engines/sqlserver/dump/dump.ts';
 import type { SqlserverOptions } from '../../../src/engines/sqlserver/engine.ts';
 import { sqlserverEngine } from '../../../src/engines/sqlserver/engine.ts';
 import { DguardError } from '../../../src/errors.ts';
+import { inspectIn } from '../support.ts';
 import {
   type Answers,
   BYTES,
@@ -48,12 +49,7 @@ describe('a native backup', () => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of content.read(entry!)) chunks.push(Buffer.from(chunk));
     expect(Buffer.concat(chunks).equals(BYTES)).toBe(true);
-    const inspect = {
-      env: {},
-      tempDir: fake.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-    };
+    const inspect = inspectIn(fake.folder);
     expect(await sqlserverEngine.inspect(content, inspect)).toEqual([]);
   });
 
@@ -215,12 +211,7 @@ describe('an export of rows', () => {
     expect(
       fake.listener.batches.findIndex((batch) => batch.startsWith('SELECT CONVERT(varchar(48)')),
     ).toBeGreaterThan(begun);
-    const inspect = {
-      env: {},
-      tempDir: fake.folder,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-    };
+    const inspect = inspectIn(fake.folder);
     expect(await sqlserverEngine.inspect(content, inspect)).toEqual([]);
   });
 

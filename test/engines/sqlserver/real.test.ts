@@ -7,7 +7,7 @@ import type { SqlserverOptions } from '../../../src/engines/sqlserver/engine.ts'
 import { sqlserverEngine } from '../../../src/engines/sqlserver/engine.ts';
 import { openServer } from '../../../src/engines/sqlserver/server/server.ts';
 import type { DumpRequest, RestoreRequest } from '../../../src/engines/types.ts';
-import { backUpBy, dumpRequest, RESTORE_ALL } from '../support.ts';
+import { backUpBy, dumpRequest, inspectIn, RESTORE_ALL } from '../support.ts';
 import { sqlserverSource } from './support.ts';
 
 /**
@@ -107,12 +107,7 @@ describe.skipIf(URL_TEXT === undefined)(
       async (format) => {
         const before = await picture();
         const content = await backUp(format);
-        const inspect = {
-          env: {},
-          tempDir: folder,
-          signal: new AbortController().signal,
-          onProgress: () => {},
-        };
+        const inspect = inspectIn(folder);
         expect(await sqlserverEngine.inspect(content, inspect)).toEqual([]);
         await sqlserverEngine.restore(content, request({ scratch: true }));
         await expect(sqlserverEngine.restore(content, request())).rejects.toMatchObject({

@@ -1,0 +1,80 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
+import { errorOf } from '../../error-of.ts';
+import { backUp } from './support.ts';
+import { bench, source } from './support-bench.ts';
+import { create, dumpText, PAIR_SCHEMA, read } from './support-files.ts';
+
+describe('restore', () => {
+  beforeEach(() => create(source, PAIR_SCHEMA.replace('60000', '500')));
+
+  test('only: chosen tables go to a new file', async () => {
+    create(source, 'CREATE TABLE c (i); CREATE TRIGGER at AFTER INSERT ON a BEGIN SELECT 1; END');
+    const backup = await backUp(bench.source(source));
+    const target = join(bench.folder, 'some.db');
+    const outcome = await sqliteEngine.restore(backup, bench.request({ toPath: target, only: ['A'] }));
+    expect(outcome.tables).toEqual([{ name: 'a', rows: 500 }]);
+    expect(read(target, 'SELECT group_concat(name) FROM sqlite_master')).toBe('a,at');
+  });
+
+  test.each(['DELETE', 'WAL'])(
+    'only: into a database that exists (%s), chosen tables are replaced and all else stays',
+    async (mode) => {
+      create(
+        source,
+        `CREATE TABLE c (id INTEGER PRIMARY KEY AUTOINCREMENT, t TEXT, up AS (upper(t)) STORED);
+         CREATE INDEX c_t ON c (t); INSERT INTO c (t) VALUES ('x'), ('y');
+         CREATE TRIGGER c_t AFTER INSERT ON c BEGIN SELECT raise(FAIL, 'triggered'); END;
+         CREATE VIRTUAL TABLE words USING fts5(w); INSERT INTO words VALUES ('needle in hay');
+         CREATE TABLE plain (v); INSERT INTO plain (rowid, v) VALUES (7, 'seven');`.replace(
+          'TRIGGER c_t',
+          'TRIGGER c_ins',
+        ),
+      );
+      const backup = await backUp(bench.source(source));
+      create(
+        source,
+        `PRAGMA journal_mode = ${mode}; DROP TRIGGER c_ins; DROP INDEX c_t; DELETE FROM c; DROP TABLE words; DELETE FROM plain;
+         CREATE TABLE late (i); INSERT INTO late VALUES (1); DELETE FROM b;
+         CREATE VIEW v AS SELECT * FROM plain`,
+      );
+      const before = dumpText(source);
+      const at = bench.request({
+        source: bench.source(source),
+        only: ['c', 'words', 'plain'],
+        overwrite: true,
+      });
+      const outcome = await sqliteEngine.restore(backup, at);
+      expect(outcome.tables?.map(({ name }) => name).sort()).toEqual(['c', 'plain', 'words']);
+      expect(read(source, "SELECT group_concat(id || up, ',') FROM c INDEXED BY c_t")).toBe('1X,2Y');
+      expect(read(source, "SELECT count(*) FROM words WHERE words MATCH 'needle'")).toBe(1);
+      expect(read(source, 'SELECT v FROM v')).toBe('seven');
+      expect(read(source, 'SELECT rowid FROM plain')).toBe(7);
+      expect(read(source, 'SELECT count(*) FROM late')).toBe(1);
+      expect(read(source, 'SELECT count(*) FROM b')).toBe(0);
+      expect(read(source, "SELECT seq FROM sqlite_sequence WHERE name = 'c'")).toBe(2);
+      expect(read(source, 'PRAGMA journal_mode')).toBe(mode.toLowerCase());
+      expect(read(source, 'PRAGMA integrity_check')).toBe('ok');
+      await sqliteEngine.swaps!.undo(at);
+      expect(dumpText(source)).toBe(before);
+    },
+  );
+
+  test('only: a table whose name is a view in the target is refused, and the target stays', async () => {
+    create(source, 'CREATE TABLE c (i)');
+    const backup = await backUp(bench.source(source));
+    create(source, 'DROP TABLE c; CREATE VIEW c AS SELECT 1');
+    const before = dumpText(source);
+    const error = await errorOf(
+      sqliteEngine.restore(
+        backup,
+        bench.request({ source: bench.source(source), only: ['c'], overwrite: true }),
+      ),
+    );
+    expect(error).toMatchObject({ code: 'target_refused', hint: expect.stringContaining('--to-path') });
+    expect(dumpText(source)).toBe(before);
+    expect(readdirSync(bench.folder).sort()).toEqual(['app.db', 'temp']);
+  });
+});
