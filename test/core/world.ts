@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
+import { MANIFEST_NAME } from '../../src/archive/format.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/types.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../src/core/backup/job.ts';
@@ -138,6 +139,11 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
   }
 }
 
+/** The newest backup of a world, as the catalog has it. */
+export async function newest(world: World): Promise<CatalogEntry> {
+  return (await world.catalog()).entries[0]!;
+}
+
 /** Two backups of which the policy removes the older one. */
 export async function twoBackups(): Promise<{ world: World; old: Manifest; folder: string }> {
   const world = await makeWorld();
@@ -148,6 +154,11 @@ export async function twoBackups(): Promise<{ world: World; old: Manifest; folde
   world.at('2026-03-03T00:00:00Z');
   const old = (await world.catalog()).entries[1]!;
   return { world, old: old.manifest!, folder: old.folder };
+}
+
+/** Whether a folder holds a backup for all to see. */
+export async function isPublished(storage: Storage, folder: string): Promise<boolean> {
+  return (await storage.stat(`${folder}/${MANIFEST_NAME}`)) !== undefined;
 }
 
 /** All objects of a storage. */
