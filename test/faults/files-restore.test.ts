@@ -1,163 +1,16 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { filesEngine } from '../../src/engines/files/engine.ts';
-import type { FilesOptions } from '../../src/engines/files/options.ts';
-import type { BackupContent, RestoreRequest } from '../../src/engines/types.ts';
-import { writeJson } from '../../src/engines/undo/marks.ts';
-import {
-  describeTree,
-  filesSource,
-  isRoot,
-  removeFolder,
-  restoreRequest,
-  tempFolder,
-} from '../engines/files/support.ts';
-import { file as fileItem, folder, type MemoryItem, memoryContent } from '../engines/files/support-items.ts';
-import { countCalls, type FaultMode, forEveryCall, traceCalls, withFault } from './fs-faults.mjs';
+import { filesSource, removeFolder, restoreRequest } from '../engines/files/support.ts';
+import { memoryContent } from '../engines/files/support-items.ts';
+import { countCalls, forEveryCall, traceCalls, withFault } from './fs-faults.mjs';
 import { tornByPowerCut } from './power.ts';
-
-let root: string;
-beforeEach(() => {
-  // In memory: a disk that others write to makes every sync a wait.
-  root = fs.existsSync('/dev/shm') ? fs.mkdtempSync('/dev/shm/dguard-faults-') : tempFolder();
-});
-afterEach(() => removeFolder(root));
-
-const file = (path: string, text = `new ${path}`) => fileItem(path, text);
-
-const MODES: FaultMode[] = ['die', 'eio', 'enospc'];
-
-/** What is there for everybody: everything but dguard's own folders. */
-function visible(path: string): string[] {
-  return describeTree(path)
-    .slice(1)
-    .filter((line) => !line.includes('.dguard-undo-'))
-    .map((line) => line.replace(/"mtimeUs":"1(?:7[5-9]|8)\d+"/, '"mtimeUs":"now"'));
-}
-
-function marked(path: string): string[] {
-  return fs.readdirSync(path).filter((name) => name.includes('.dguard-'));
-}
-
-interface Scene {
-  /** Fills an empty folder with what is there before. */
-  make(at: string): void;
-  content(at: string): BackupContent;
-  request(at: string): Partial<RestoreRequest<FilesOptions>>;
-  /** Folders that may hold marked ones. */
-  places(at: string): string[];
-}
-
-const write = (path: string, text: string) => {
-  fs.mkdirSync(join(path, '..'), { recursive: true });
-  fs.writeFileSync(path, text);
-};
-
-/** Old times, so that a folder that is touched and not given its time back shows. */
-function settle(path: string): void {
-  for (const name of fs.readdirSync(path)) {
-    const child = join(path, name);
-    if (fs.lstatSync(child).isDirectory()) settle(child);
-    fs.lutimesSync(child, 1_600_000_000, 1_600_000_000);
-  }
-}
-
-const appItems = () => [
-  folder('', { mode: 0o750 }),
-  folder('both', { mode: 0o711 }),
-  file('both/added'),
-  file('both/replaced'),
-  folder('file-now-folder'),
-  file('file-now-folder/in'),
-  file('folder-now-file'),
-  folder('new'),
-  file('new/in'),
-  // Written beside the thread.
-  file('new/large', 'large '.repeat(180_000)),
-];
-
-const makeApp = (at: string) => {
-  write(join(at, 'app/both/replaced'), 'old');
-  write(join(at, 'app/both/stays'), 'old');
-  write(join(at, 'app/folder-now-file/in'), 'old');
-  write(join(at, 'app/file-now-folder'), 'old');
-  write(join(at, 'app/extra/deep/in'), 'old');
-  write(join(at, 'app/extra/keep.log'), 'old');
-  settle(at);
-};
-
-const oneSource = (at: string, items: MemoryItem[]) =>
-  memoryContent(items, [{ path: join(at, 'app'), entry: '', kind: 'directory' }]);
-
-const SCENES: Record<string, Scene> = {
-  'a swap': {
-    make: makeApp,
-    content: (at) => oneSource(at, appItems()),
-    request: (at) => ({ source: filesSource({ source_path: [join(at, 'app')] }), overwrite: true }),
-    places: (at) => [at],
-  },
-  'a swap of two folders and a file as one': {
-    make(at) {
-      for (const name of ['a', 'b']) write(join(at, name, 'old'), 'old');
-      write(join(at, 'c'), 'old');
-      settle(at);
-    },
-    content: (at) =>
-      memoryContent(
-        [folder('a'), file('a/x'), folder('b'), file('b/x'), file('c')],
-        [
-          { path: join(at, 'a'), entry: 'a', kind: 'directory' },
-          { path: join(at, 'b'), entry: 'b', kind: 'directory' },
-          { path: join(at, 'c'), entry: 'c', kind: 'file' },
-        ],
-      ),
-    request: (at) => ({
-      source: filesSource({ source_path: ['a', 'b', 'c'].map((name) => join(at, name)) }),
-      overwrite: true,
-    }),
-    places: (at) => [at],
-  },
-  'a restore to where nothing is': {
-    make: (at) => settle(at),
-    content: (at) => oneSource(at, appItems()),
-    request: (at) => ({ source: filesSource({ source_path: [join(at, 'app')] }) }),
-    places: (at) => [at],
-  },
-  'a merge': {
-    make: makeApp,
-    content: (at) => oneSource(at, appItems()),
-    request: (at) => ({
-      source: filesSource({ source_path: [join(at, 'app')], exclude_patterns: ['*.log'] }),
-      overwrite: true,
-    }),
-    places: (at) => [at],
-  },
-  'a merge that deletes what the backup does not hold': {
-    make: makeApp,
-    content: (at) => oneSource(at, appItems()),
-    request: (at) => ({
-      source: filesSource({ source_path: [join(at, 'app')], exclude_patterns: ['*.log'] }),
-      overwrite: true,
-      deleteExtra: true,
-    }),
-    places: (at) => [at],
-  },
-};
+import { file, MODES, marked, root, SCENES, staged, visible } from './support-files.ts';
 
 for (const [name, scene] of Object.entries(SCENES)) {
   describe.each(MODES)(`${name}: %s at every call`, (mode) => {
-    let count = 0;
-    const fresh = () => {
-      count += 1;
-      const at = join(root, String(count));
-      fs.mkdirSync(at);
-      scene.make(at);
-      return at;
-    };
-    const restore = (at: string) => filesEngine.restore(scene.content(at), restoreRequest(scene.request(at)));
-    const target = (at: string) => restoreRequest(scene.request(at));
+    const { fresh, restore, target } = staged(scene);
 
     it('of a restore leaves the target old or new', async () => {
       const sample = fresh();
@@ -310,31 +163,22 @@ it('what came up where something was away is not written over when that is taken
 });
 
 it('a death while an interruption is taken back loses nothing', async () => {
-  const scene = SCENES['a merge that deletes what the backup does not hold']!;
-  let count = 0;
-  const make = () => {
-    count += 1;
-    const at = join(root, String(count));
-    fs.mkdirSync(at);
-    scene.make(at);
-    return at;
-  };
-  const restore = (at: string) => filesEngine.restore(scene.content(at), restoreRequest(scene.request(at)));
-  const recover = (at: string) => filesEngine.swaps!.recover(restoreRequest(scene.request(at)));
-  const old = visible(make());
-  const sample = make();
+  const { fresh, restore, target } = staged(SCENES['a merge that deletes what the backup does not hold']!);
+  const recover = (at: string) => filesEngine.swaps!.recover(target(at));
+  const old = visible(fresh());
+  const sample = fresh();
   const { calls } = await withFault('count', 0, () => restore(sample));
   for (let first = 1; first <= calls; first += 15) {
     await forEveryCall('die', {
       async prepare() {
-        const at = make();
+        const at = fresh();
         await withFault('die', first, () => restore(at));
         return at;
       },
       run: recover,
       async check(at) {
         await recover(at);
-        if ((await filesEngine.swaps!.undoCopies(restoreRequest(scene.request(at)))).length === 0) {
+        if ((await filesEngine.swaps!.undoCopies(target(at))).length === 0) {
           expect(visible(at)).toEqual(old);
           expect(marked(at)).toEqual([]);
         }
@@ -343,116 +187,3 @@ it('a death while an interruption is taken back loses nothing', async () => {
     });
   }
 });
-
-describe.runIf(isRoot && canMount())('a mount point', () => {
-  const request = () => restoreRequest({ toPath: join(root, 'app'), overwrite: true });
-  const make = () => {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', join(root, 'app')]);
-    makeApp(root);
-  };
-  const content = () => oneSource(root, appItems());
-  beforeEach(() => {
-    fs.mkdirSync(join(root, 'app'));
-    make();
-  });
-  afterEach(() => void execFileSync('umount', [join(root, 'app')]));
-
-  it('is replaced entry by entry, and taken back', async () => {
-    const old = visible(join(root, 'app'));
-    const { undo } = await filesEngine.restore(content(), request());
-    expect(undo).toMatch(/\/app\/\.dguard-undo-/);
-    expect(fs.readdirSync(join(root, 'app')).filter((name) => !name.startsWith('.'))).toEqual([
-      'both',
-      'file-now-folder',
-      'folder-now-file',
-      'new',
-    ]);
-    expect(fs.statSync(join(root, 'app')).mode & 0o777).toBe(0o750);
-    await filesEngine.swaps!.undo(request());
-    expect(visible(join(root, 'app'))).toEqual(old);
-    await filesEngine.swaps!.dropUndo(request(), 0);
-    expect(marked(join(root, 'app'))).toEqual([]);
-  });
-
-  it('is replaced as a whole again, though what the restore before has kept lies in it', async () => {
-    await filesEngine.restore(content(), request());
-    const replaced = visible(join(root, 'app'));
-    write(join(root, 'app/extra'), 'came since');
-    await filesEngine.restore(content(), request());
-    expect(visible(join(root, 'app'))).toEqual(replaced);
-    expect(marked(join(root, 'app'))).toHaveLength(2);
-    await filesEngine.swaps!.undo(request());
-    expect(fs.existsSync(join(root, 'app/extra'))).toBe(true);
-  });
-
-  it.each(MODES)('is old or new after %s at every call', async (mode) => {
-    const app = join(root, 'app');
-    const old = visible(app);
-    await filesEngine.restore(content(), request());
-    const replaced = visible(app);
-    await forEveryCall(mode, {
-      prepare() {
-        execFileSync('umount', [app]);
-        make();
-      },
-      run: () => filesEngine.restore(content(), request()),
-      async check(_, { error }) {
-        await filesEngine.swaps!.recover(request());
-        const now = visible(app);
-        expect([old, replaced]).toContainEqual(now);
-        if (error === undefined) expect(now).toEqual(replaced);
-        expect(await filesEngine.swaps!.undoCopies(request())).toHaveLength(
-          JSON.stringify(now) === JSON.stringify(replaced) ? 1 : 0,
-        );
-      },
-    });
-  });
-
-  it('that is really full leaves it as it was', async () => {
-    const app = join(root, 'app');
-    const old = visible(app);
-    const big = [...appItems(), file('z', 'x'.repeat(5 * 1024 * 1024))];
-    await expect(filesEngine.restore(oneSource(root, big), request())).rejects.toMatchObject({
-      code: 'target_failed',
-      message: expect.stringContaining('ENOSPC'),
-    });
-    expect(visible(app)).toEqual(old);
-    expect(marked(app)).toEqual([]);
-  });
-
-  it('with room for half of a mark has none: a mark that is cut names nothing', () => {
-    const filler = fs.openSync(join(root, 'app/filler'), 'w');
-    const page = Buffer.alloc(4096);
-    let pages = 0;
-    try {
-      for (;;) pages += fs.writeSync(filler, page) / page.length;
-    } catch {
-      fs.ftruncateSync(filler, (pages - 1) * page.length);
-    }
-    fs.closeSync(filler);
-    expect(() => writeJson(join(root, 'app'), 'mark.json', { members: 'x'.repeat(6000) })).toThrow('ENOSPC');
-    expect(fs.existsSync(join(root, 'app/mark.json'))).toBe(false);
-  });
-
-  it('inside a target stays where it is', async () => {
-    fs.writeFileSync(join(root, 'stays'), 'old');
-    const outer = restoreRequest({ toPath: root, overwrite: true });
-    const items = [folder(''), folder('app'), file('x')];
-    await filesEngine.restore(memoryContent(items, []), outer);
-    expect(fs.readdirSync(root).filter((name) => !name.startsWith('.'))).toEqual(['app', 'stays', 'x']);
-    expect(fs.existsSync(join(root, 'app/both/stays'))).toBe(true);
-    expect(outer.warnings[0]?.message).toContain('leave out');
-    const into = memoryContent([folder(''), folder('app'), file('app/y')], []);
-    await expect(filesEngine.restore(into, outer)).rejects.toMatchObject({ code: 'target_refused' });
-    for (const name of marked(root)) fs.rmSync(join(root, name), { recursive: true });
-  });
-});
-
-function canMount(): boolean {
-  try {
-    execFileSync('unshare', ['-m', 'true'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
