@@ -36,6 +36,11 @@ export function fromText(text: string): string {
   return isAscii(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
+/** A path as users type it (`./a`, `/a`, `a/`), as a backup has it; still a text. */
+export function withoutEnds(path: string): string {
+  return path.replace(/^\.?\//, '').replace(/\/+$/, '');
+}
+
 /** True where every byte is below 0x80. */
 export function isAscii(path: string): boolean {
   for (let at = 0; at < path.length; at += 1) if (path.charCodeAt(at) > 0x7f) return false;

@@ -1,5 +1,5 @@
 import type { ContentEntry } from './entry.ts';
-import { displayPath, fromText } from './paths.ts';
+import { displayPath, fromText, withoutEnds } from './paths.ts';
 
 /**
  * What `--only` selects: a path with all beneath it, a table by its name, or a glob of either. Patterns are texts as
@@ -29,8 +29,4 @@ export async function createSelection(
       return true;
     return matchers.some((matches) => matches(shown));
   };
-}
-
-function withoutEnds(pattern: string): string {
-  return pattern.replace(/^\.?\//, '').replace(/\/+$/, '');
 }

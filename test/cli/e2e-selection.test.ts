@@ -132,6 +132,8 @@ describe('--only and --exclude', () => {
     expect(fs.readdirSync(to)).toEqual(['b']);
     expect(fs.readdirSync(`${to}/b`)).toHaveLength(1);
     expect(await space.run('cat', id, String.raw`b/bad\xff\xfd`)).toMatchObject({ code: 2 });
+    const folder = { code: 2, stderr: expect.stringContaining('./b/ is no file but a directory') };
+    expect(await space.run('cat', id, './b/')).toMatchObject(folder);
   });
 
   it('restore --only takes a part of a whole one', async () => {

@@ -1,5 +1,5 @@
 import type { ContentEntry } from '../../archive/entry.ts';
-import { displayPath, fromText } from '../../archive/paths.ts';
+import { displayPath, fromText, withoutEnds } from '../../archive/paths.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
 import { asStored, pickCopy, readCatalogs, resolver } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
@@ -75,7 +75,7 @@ export async function catCommand(
     );
   }
   const content = await open(context, id, options);
-  const entry = await entryOf(content, member.replace(/^\.?\//, ''));
+  const entry = await entryOf(content, withoutEnds(member));
   if (
     !entry ||
     (entry.type === 'tree' && entry.kind !== 'file' && entry.kind !== 'hardlink') ||
