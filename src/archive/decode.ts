@@ -123,7 +123,13 @@ async function readArtifact(
     if (from < to) {
       const rest = room?.subarray(from - offset);
       const key = `${link.backup.folder}/${object.name}`;
-      pieces.push(await readRange(link.backup.storage, key, from - start, to - from, signal, rest));
+      try {
+        pieces.push(await readRange(link.backup.storage, key, from - start, to - from, signal, rest));
+      } catch (error) {
+        // The manifest names it: without it the backup is as damaged as with another one in its place.
+        if (!(error instanceof DguardError) || error.code !== 'storage_not_found') throw error;
+        throw corrupt(key, 'is missing', error);
+      }
     }
     start += object.size;
   }

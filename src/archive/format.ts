@@ -96,12 +96,16 @@ export function originOf(id: string): string {
   return id.slice(-8);
 }
 
+/** What is still to be had of a backup that is damaged, where there is no other. */
+export const SALVAGE =
+  '`restore ID --only` and `cat` read what is intact of this one, and recover.py (see README) restores all of that';
+
 /** A `corrupt` error with its subject. */
 export function corrupt(subject: string, reason: string, cause?: unknown): DguardError {
   return new DguardError('corrupt', reason, {
     operation: 'read backup',
     subject,
-    hint: 'restore from another copy or another backup; `dguard verify` shows what else is affected',
+    hint: `restore from another copy or another backup; without one: ${SALVAGE}`,
     cause,
   });
 }

@@ -4,6 +4,9 @@ import { toDguardError } from '../errors.ts';
 import type { ManifestArtifact } from '../manifest/types.ts';
 import type { StoredObject } from '../storages/types.ts';
 
+/** What is lost without it is `sha256sum -c`, and nothing of what was backed up. */
+export const SUMS_MISSING = `${SUMS_NAME} is missing`;
+
 /** Objects of dguard's own that no manifest names: leases and marks. */
 const BESIDES = /^(lease|verified|accepted|pinned|deleting|key)-[A-Za-z0-9._-]+\.json$/;
 

@@ -1,3 +1,4 @@
+import { SALVAGE } from '../archive/format.ts';
 import { collectLessOften } from '../archive/heap.ts';
 import { openContent, startAhead } from '../archive/reader.ts';
 import type { DatasourceConfig } from '../config/types/datasources.ts';
@@ -14,6 +15,7 @@ import type {
 import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import type { CatalogEntry } from './catalog.ts';
+import { SUMS_MISSING } from './compare-objects.ts';
 import { asStored, isOneDatabase, resolver } from './find.ts';
 import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
@@ -58,13 +60,7 @@ export async function restoreCopy(
 ): Promise<RestoreOutcome & { readonly warnings: readonly Warning[] }> {
   const stored = asStored(copy);
   const { manifest } = stored;
-  if (copy.problems.length > 0) {
-    throw new DguardError('corrupt', `this copy is broken: ${copy.problems.join('; ')}`, {
-      operation: 'restore',
-      subject: `${copy.destination.name}:${copy.folder}`,
-      hint: 'restore from another destination (--from) or another backup (`dguard list`)',
-    });
-  }
+  const broken = brokenCopy(copy, options);
   if (options.deleteExtra && manifest.status === 'partial') {
     // What could not be read then is not in it: that is no reason to remove it now.
     throw new DguardError('target_refused', 'this backup is partial: it does not say what there was', {
@@ -79,7 +75,7 @@ export async function restoreCopy(
   const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
   const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;
   const stock = await openContent(stored, resolver(all, copy), runtime.signal);
-  return restoreInto(engine, manifest.id, options, runtime, {
+  const outcome = await restoreInto(engine, manifest.id, options, runtime, {
     lease: () => holdReadLease(copy, all, 'restore', runtime),
     async open(target) {
       if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
@@ -90,6 +86,24 @@ export async function restoreCopy(
       // The chosen tables are all of it.
       return { ...translated, only: [] };
     },
+  });
+  return { ...outcome, warnings: [...broken, ...outcome.warnings] };
+}
+
+/**
+ * What a copy that lacks something warns of, where all that is asked for may be in what is left: each block is proven
+ * as it is read. Throws `corrupt` where something will be missing.
+ */
+function brokenCopy({ problems, destination, folder }: CatalogEntry, { only }: RestoreOptions): Warning[] {
+  if (problems.length === 0) return [];
+  const message = `this copy is broken: ${problems.join('; ')}`;
+  const subject = `${destination.name}:${folder}`;
+  if (only.length > 0 || problems.every((problem) => problem === SUMS_MISSING))
+    return [{ message, subject, partial: false }];
+  throw new DguardError('corrupt', message, {
+    operation: 'restore',
+    subject,
+    hint: `restore from another destination (--from) or another backup (\`dguard list\`); without one: ${SALVAGE}`,
   });
 }
 

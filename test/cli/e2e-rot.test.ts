@@ -86,7 +86,8 @@ async function assertNoticed(job: string, object: string, how: (typeof DAMAGES)[
   expect(verify.code, `${what}: ${verify.stdout}${verify.stderr}`).toBe(4);
   expect(verify.stdout, what).toContain(object);
   // A restore does not read the list that is there for people.
-  if (object !== 'SHA256SUMS' || how === 'delete') {
+  if (object === 'SHA256SUMS') expect(restore.code, `${what}: ${restore.stderr}`).toBe(0);
+  else {
     expect(restore.code, `${what}: ${restore.stdout}${restore.stderr}`).toBe(4);
     expect(restore.stderr).toContain('next:');
     expect(state(), what).toEqual(before);
@@ -104,6 +105,24 @@ describe('a backup in parts', () => {
     ['SHA256SUMS', ['flip', 'delete']],
   ] as const)('%s: %s', async (object, damages) => {
     for (const how of damages) await assertNoticed('parts', object, how);
+  });
+
+  it('of which one is lost: what lies in the others is restored by its name, and the rest is not', async () => {
+    const { from, folder } = copyOf('parts');
+    fs.rmSync(join(folder, 'files.tar.zst.001'));
+    const restore = (only: string) =>
+      space.run('restore', ids['parts']!, '--from', from, '--only', only, '--to-path', `./${only}`);
+    const [small, large, cat] = await Promise.all([
+      restore('small'),
+      restore('large'),
+      space.run('cat', ids['parts']!, 'small', '--from', from),
+    ]);
+    expect(small.code, small.stderr).toBe(0);
+    expect(small.stderr).toContain('files.tar.zst.001 is missing');
+    expect(fs.readFileSync(space.path('small/small'), 'utf8')).toBe('small');
+    expect(large).toMatchObject({ code: 4, stderr: expect.stringContaining('recover.py') });
+    expect(fs.existsSync(space.path('large'))).toBe(false);
+    expect(cat).toMatchObject({ code: 0, stdout: 'small' });
   });
 
   it('two parts of the same length that changed places', async () => {
