@@ -39,6 +39,11 @@ export interface CatalogEntry {
   readonly pinned: boolean;
   /** It carries the mark of a prune or delete that has not ended, or was interrupted. */
   readonly deleting: boolean;
+  /**
+   * What the storage did not give: its manifest, which is then `damaged`; or a mark, and it is judged without it, but
+   * nothing may be deleted here, as it may be a pin or a failed proof.
+   */
+  readonly unread?: DguardError;
   /** All its bytes are there as far as listing and verify know, and those of all that it refers to. */
   readonly intact: boolean;
   /** Intact, and completed or accepted. */
@@ -50,7 +55,7 @@ export interface UnfinishedFolder {
   readonly destination: Destination;
   readonly folder: string;
   readonly objects: readonly StoredObject[];
-  /** Undefined where no lease can be read, or none names this very folder: never ours to sweep. */
+  /** Undefined where no lease can be understood, or none names this very folder: never ours to sweep. */
   readonly lease: Lease | undefined;
   /** Of its newest object, by the storage's own clock. */
   readonly newestAt: Date;

@@ -7,9 +7,11 @@ import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst } from './catalog.ts';
 import { labelsOf, nameIn, scopeOf } from './groups.ts';
-import { readCatalog } from './read-catalog.ts';
+import { readCatalogWithGaps } from './read-catalog.ts';
 
-/** A destination that could not be listed. */
+const ORIGIN = /^[a-z2-7]{8}$/;
+
+/** A destination that could not be listed, or not all of it be read. */
 export interface ListingError {
   readonly destination: string;
   readonly error: unknown;
@@ -28,35 +30,64 @@ export function listingFailure({ destination, error, optional }: ListingError): 
   });
 }
 
-/** The catalogs of several destinations; one that cannot be read is reported, the others serve. */
+/** What is known of several destinations. */
+export interface Catalogs {
+  readonly catalogs: readonly Catalog[];
+  /** Of all of them, newest first. */
+  readonly entries: readonly CatalogEntry[];
+  /** Of destinations that could not be listed: none of their backups is among the entries. */
+  readonly errors: readonly ListingError[];
+  /** Of each backup of which something could not be read. */
+  readonly gaps: readonly ListingError[];
+}
+
+/** The catalogs of several destinations; one that cannot be listed is reported, the others serve. */
 export async function readCatalogs(
   destinations: readonly Destination[],
   signal: AbortSignal,
-): Promise<{
-  catalogs: Catalog[];
-  /** Of all of them, newest first. */
-  entries: CatalogEntry[];
-  errors: ListingError[];
-}> {
+): Promise<Catalogs> {
   const catalogs: Catalog[] = [];
   const errors: ListingError[] = [];
   for (const destination of destinations) {
     try {
-      catalogs.push(await readCatalog(destination, signal));
+      catalogs.push(await readCatalogWithGaps(destination, signal));
     } catch (error) {
       errors.push({ destination: destination.name, error, optional: destination.optional === true });
     }
   }
-  return { catalogs, entries: catalogs.flatMap(({ entries }) => entries).sort(newestFirst), errors };
+  const entries = catalogs.flatMap((catalog) => catalog.entries).sort(newestFirst);
+  const gaps = entries.flatMap(({ unread, destination: { name, optional } }) =>
+    unread ? [{ destination: name, error: unread, optional: optional === true }] : [],
+  );
+  return { catalogs, entries, errors, gaps };
 }
 
-/** All copies of the backup of that id (or of that origin, or damaged folder name). */
+/** Throws where a backup of that name, which was not found, may be among what could not be read. */
+export function refuseUnlisted({ errors, gaps }: Catalogs, name: string, operation: string): void {
+  for (const { destination, error } of [...errors, ...gaps]) {
+    const { code, message, hint } = toDguardError(error, 'storage_failed', { operation });
+    throw new DguardError(code, `${name} is not among the backups that could be read: ${message}`, {
+      operation,
+      subject: destination,
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
+/** All copies of the backup of that id or origin; of a damaged one its folder's name stands for it. */
 export function copiesOf(entries: readonly CatalogEntry[], name: string): CatalogEntry[] {
   return entries.filter(({ manifest, folder }) =>
     manifest
       ? manifest.id === name || manifest.id.endsWith(`-${name}`)
-      : folder === name || folder.endsWith(`/${name}`),
+      : folder === name || folder.endsWith(`/${name}`) || (ORIGIN.test(name) && folder.endsWith(`-${name}`)),
   );
+}
+
+/** As `pickCopy`; where the backup may be among what could not be read, that is the error. */
+export function findCopy(catalogs: Catalogs, name: string): CatalogEntry {
+  if (copiesOf(catalogs.entries, name).length === 0) refuseUnlisted(catalogs, name, 'find backup');
+  return pickCopy(catalogs.entries, name);
 }
 
 /** One copy to read of the backup of that id: a good one first. Errors: unknown_name. */

@@ -2,6 +2,7 @@ import { isOfDatasource } from '../config/former.ts';
 import type { Config } from '../config/types.ts';
 import { DguardError } from '../errors.ts';
 import type { CatalogEntry } from './catalog.ts';
+import { damagedBeside } from './damaged.ts';
 import { isDatedAhead, isOutsideHistory, jobOf } from './find.ts';
 import { hasSeveral, type JobScope, labelsOf, listedGroups, nameIn, scopeOf } from './groups.ts';
 import { historyOfOne } from './history.ts';
@@ -31,6 +32,8 @@ export interface ChosenRun {
   readonly passedOver: readonly string[];
   /** What only older runs of the job have, where nobody knows what it has today; newest first, for people. */
   readonly leftOut: readonly string[];
+  /** What may be of the job too and cannot be read, where nobody knows what it has today; for people. */
+  readonly unreadable: readonly string[];
 }
 
 /**
@@ -97,7 +100,14 @@ export function newestGoodRun(entries: readonly CatalogEntry[], job: string, cho
       const leftOut = wanted
         ? []
         : lastRunsOf(older.filter(({ name, entry }) => entry.good && !good.has(name)));
-      return { copies: names.map((name) => good.get(name)!), passedOver, leftOut };
+      const chosen = new Map(names.map((name) => [name, good.get(name)!]));
+      const damaged = damagedBeside(entries, all, chosen, { job, at, wanted: wanted !== undefined });
+      return {
+        copies: [...chosen.values()],
+        passedOver: [...damaged.newer, ...passedOver],
+        leftOut,
+        unreadable: damaged.unknown,
+      };
     }
     // A run in which none of it was to be is no newer state of it.
     const made = ofRun[0]!.entry.manifest!.created_at;

@@ -1,5 +1,5 @@
 import { MANIFEST_NAME } from '../archive/format.ts';
-import { toDguardError } from '../errors.ts';
+import { type DguardError, toDguardError } from '../errors.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from '../manifest/parse.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { readObject } from '../storages/read.ts';
@@ -14,8 +14,21 @@ import { readVerified } from './verified.ts';
 
 const CONCURRENT_READS = 16;
 
-/** All backups of a destination. A listing error throws: it is never an empty catalog. */
+/**
+ * All backups of a destination. A listing error throws: it is never an empty catalog. So does an object that the
+ * storage does not give: it may be a pin, or name what somebody needs.
+ */
 export async function readCatalog(destination: Destination, signal: AbortSignal): Promise<Catalog> {
+  const catalog = await readCatalogWithGaps(destination, signal);
+  for (const { unread } of catalog.entries) if (unread) throw unread;
+  return catalog;
+}
+
+/**
+ * As `readCatalog`, for who takes nothing away: one object that the storage does not give (a bad sector, another
+ * user's file) costs its own backup alone, which is then `unread`.
+ */
+export async function readCatalogWithGaps(destination: Destination, signal: AbortSignal): Promise<Catalog> {
   const entries: CatalogEntry[] = [];
   const leased: Folder[] = [];
   let held: Folder[] = [];
@@ -68,8 +81,10 @@ async function readEntry(
     manifest = parseManifest(bytes, `${destination.name}:${key}`);
   } catch (thrown) {
     const error = toDguardError(thrown, 'storage_failed', { operation: 'read manifest', subject: key });
-    if (error.code !== 'corrupt' && error.code !== 'too_new') throw error;
+    const unread = error.code === 'storage_failed' ? error : undefined;
+    if (!unread && error.code !== 'corrupt' && error.code !== 'too_new') throw error;
     return {
+      ...(unread && { unread }),
       destination,
       folder,
       objects,
@@ -89,13 +104,38 @@ async function readEntry(
     };
   }
   const { storage } = destination;
-  const { problems, foreign } = await compareObjects({ storage, folder, manifest }, objects, signal);
-  const { verified, proof } = await readVerified(storage, objects, bytes, signal);
+  let unread: DguardError | undefined;
+  /**
+   * What is taken for granted where the storage does not give what would tell. A failed proof that is overlooked does
+   * no harm here: whoever reads the content proves it anew, and who deletes sees that something is unread.
+   */
+  const readOr = async <T>(otherwise: T, read: Promise<T>): Promise<T> => {
+    try {
+      return await read;
+    } catch (thrown) {
+      const error = toDguardError(thrown, 'storage_failed', { operation: 'read backup', subject: folder });
+      if (error.code !== 'storage_failed') throw error;
+      unread ??= error;
+      return otherwise;
+    }
+  };
+  const { problems, foreign } = await readOr(
+    { problems: [], foreign: [] },
+    compareObjects({ storage, folder, manifest }, objects, signal),
+  );
+  const { verified, proof } = await readOr(
+    { verified: undefined, proof: undefined },
+    readVerified(storage, objects, bytes, signal),
+  );
   const accepted =
     manifest.status === 'suspect' &&
-    (await newestMark(storage, objects, 'accepted', bytes, () => true, signal)) === true;
+    (await readOr(
+      undefined,
+      newestMark(storage, objects, 'accepted', bytes, () => true, signal),
+    )) === true;
   const pinned =
-    (await newestMark(storage, objects, 'pinned', bytes, pinnedOf, signal)) ?? manifest.type === 'checkpoint';
+    (await readOr(true, newestMark(storage, objects, 'pinned', bytes, pinnedOf, signal))) ??
+    manifest.type === 'checkpoint';
   const intact = problems.length === 0 && verified?.result !== 'fail' && manifest.status !== 'failed';
   return {
     destination,
@@ -105,6 +145,7 @@ async function readEntry(
     manifest,
     manifestBytes: bytes,
     error: undefined,
+    ...(unread && { unread }),
     foreign,
     state: problems.length > 0 ? 'broken' : verified?.result === 'fail' ? 'verify failed' : manifest.status,
     problems,

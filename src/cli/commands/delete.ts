@@ -1,5 +1,5 @@
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, readCatalogs } from '../../core/find.ts';
+import { copiesOf, readCatalogs, refuseUnlisted } from '../../core/find.ts';
 import { deleteCopies, dependentsOf, lossesOf } from '../../core/prune/delete.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
@@ -20,10 +20,12 @@ export async function deleteCommand(
   options: Options,
 ): Promise<number> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const { entries, errors } = catalogs;
   const chosen = ids.flatMap((id) => {
     const copies = copiesOf(entries, id);
     if (copies.length > 0) return copies;
+    refuseUnlisted(catalogs, id, 'delete');
     throw new DguardError('unknown_name', `there is no backup ${id}`, {
       operation: 'delete',
       subject: id,

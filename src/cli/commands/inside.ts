@@ -1,7 +1,7 @@
 import type { ContentEntry } from '../../archive/entry.ts';
 import { displayPath, fromText, withoutEnds } from '../../archive/paths.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
-import { asStored, pickCopy, readCatalogs, resolver } from '../../core/find.ts';
+import { asStored, findCopy, readCatalogs, resolver } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -13,9 +13,9 @@ interface From {
 
 async function open(context: Context, id: string, options: From) {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries } = await readCatalogs(destinations, context.runtime.signal);
-  const copy = pickCopy(entries, id);
-  return openContent(asStored(copy), resolver(entries, copy), context.runtime.signal);
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const copy = findCopy(catalogs, id);
+  return openContent(asStored(copy), resolver(catalogs.entries, copy), context.runtime.signal);
 }
 
 export async function lsCommand(

@@ -1,8 +1,9 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
+import type { Catalogs } from '../../core/find.ts';
 import { hostNameOf } from '../../core/groups.ts';
 import { type ChosenRun, newestGoodRun } from '../../core/job-runs.ts';
-import { DguardError } from '../../errors.ts';
+import { DguardError, errorText } from '../../errors.ts';
 import type { Context } from '../context.ts';
 import { parseMoment } from '../time.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
@@ -34,19 +35,29 @@ export function chooseRun(
 
 /** Says which newer runs were passed over, and what the run does not have. */
 export function toChosen(context: Context, run: ChosenRun, job: string): Chosen {
-  const { copies, passedOver, leftOut } = run;
+  const { copies, passedOver, leftOut, unreadable } = run;
   for (const why of passedOver.slice(0, SHOWN)) context.warn(`not the newest: ${why}`, job);
   const more = passedOver.length - SHOWN;
   if (more > 0) context.warn(`not the newest: ${more} further runs are not good either`, job);
   for (const what of leftOut.slice(0, SHOWN)) context.warn(`left out: ${what}; ${LEFT_OUT}`, job);
   if (leftOut.length > SHOWN)
     context.warn(`left out: ${leftOut.length - SHOWN} more that older runs have: dguard list ${job}`, job);
-  return { copies, lacking: leftOut.length > 0 };
+  for (const why of unreadable.slice(0, SHOWN))
+    context.warn(`left out: ${why}; where nothing of it is wanted, name what is: --datasource NAME`, job);
+  if (unreadable.length > SHOWN)
+    context.warn(`left out: ${unreadable.length - SHOWN} more that cannot be read: dguard list ${job}`, job);
+  return { copies, lacking: leftOut.length + unreadable.length > 0 };
 }
 
 const SHOWN = 3;
 const LEFT_OUT =
   'it is restored by its id, or with the configuration of the job; where it is not wanted, name what is: --datasource NAME';
+
+/** What could not be read may be a newer or a better backup than the one that is chosen. */
+export function warnOfUnlisted(context: Context, { errors, gaps }: Catalogs): void {
+  for (const { destination, error } of [...errors, ...gaps])
+    context.warn(`not all of it could be read: ${errorText(error)}`, destination);
+}
 
 /** Of a name that is no job's. */
 export function unknownJob(job: string, operation: string): DguardError {

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { isDatedAhead, listingFailure, pickCopy, readCatalogs } from '../../core/find.ts';
+import { findCopy, isDatedAhead, listingFailure, readCatalogs } from '../../core/find.ts';
 import { labelsOf, nameIn } from '../../core/groups.ts';
 import { scopeIn } from '../../core/job-runs.ts';
 import { loadCommands, recoverCommands } from '../../core/recover.ts';
@@ -35,10 +35,10 @@ export async function listCommand(
   const config = job === undefined ? undefined : await context.configOrNone(true);
   const isWanted = filterOf(context, job, options, config);
   const destinations = await openDestinations(context, options.destination ?? options.from, job);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
+  const { entries, errors, gaps } = await readCatalogs(destinations, context.runtime.signal);
   const chosen = entries.filter(isWanted).slice(0, options.limit);
-  const failures = errors.map(listingFailure);
-  if (job !== undefined && chosen.length === 0 && errors.length === 0) {
+  const failures = [...errors, ...gaps].map(listingFailure);
+  if (job !== undefined && chosen.length === 0 && failures.length === 0) {
     const known =
       entries.some(({ manifest }) => manifest?.job === job) ||
       (await context.config().then(
@@ -130,8 +130,9 @@ export async function showCommand(
   options: { from?: string; destination?: string },
 ): Promise<number> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries } = await readCatalogs(destinations, context.runtime.signal);
-  const copy = pickCopy(entries, id);
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const { entries } = catalogs;
+  const copy = findCopy(catalogs, id);
   if (context.options.json) {
     context.print(jsonDocument('show', 0, { backup: entryJson(copy) }, []));
     return 0;

@@ -1,4 +1,4 @@
-import { copiesOf, readCatalogs, unknownBackup } from '../../core/find.ts';
+import { copiesOf, readCatalogs, refuseUnlisted, unknownBackup } from '../../core/find.ts';
 import { type MarkKind, putMark } from '../../core/marks.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -26,10 +26,11 @@ async function mark(
   fields: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const { entries, errors } = catalogs;
   const copies = copiesOf(entries, id);
   const [first] = copies;
-  if (!first && errors.length > 0) throw errors[0]!.error;
+  if (!first) refuseUnlisted(catalogs, id, command);
   if (!first) throw unknownBackup(entries, id, command);
   if (!first.manifest) throw first.error;
   if (kind === 'accepted' && first.manifest.status !== 'suspect') {

@@ -1,5 +1,5 @@
 import type { Config } from '../../config/types.ts';
-import { copiesOf, datasourceOf, readCatalogs, unknownBackup } from '../../core/find.ts';
+import { copiesOf, datasourceOf, readCatalogs, refuseUnlisted, unknownBackup } from '../../core/find.ts';
 import { hasSeveral } from '../../core/groups.ts';
 import { dropUndo, listUndo, type RestoreTarget, recoverAll, undoTarget } from '../../core/target.ts';
 import type { UndoCopy } from '../../engines/swaps.ts';
@@ -190,7 +190,8 @@ async function datasourcesOf(
   from: string | undefined,
   config: Config | undefined,
 ): Promise<Known[]> {
-  const { entries } = await readCatalogs(await openDestinations(context, from), context.runtime.signal);
+  const catalogs = await readCatalogs(await openDestinations(context, from), context.runtime.signal);
+  const { entries } = catalogs;
   const found = [...entries.filter(({ manifest }) => manifest?.job === name), ...copiesOf(entries, name)];
   const byName = new Map(
     found.flatMap(({ manifest }) => {
@@ -203,5 +204,6 @@ async function datasourcesOf(
     }),
   );
   if (byName.size > 0) return [...byName.values()];
+  refuseUnlisted(catalogs, name, 'restore');
   throw unknownBackup(entries, name, 'restore');
 }

@@ -1,6 +1,13 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { isOneDatabase, jobOf, pickCopy, presentNames, readCatalogs } from '../../core/find.ts';
+import {
+  findCopy,
+  isOneDatabase,
+  jobOf,
+  presentNames,
+  readCatalogs,
+  refuseUnlisted,
+} from '../../core/find.ts';
 import { backupsOf } from '../../core/job-runs.ts';
 import { type RestoreOptions, restoreCopy } from '../../core/restore.ts';
 import { takeSafetyBackup } from '../../core/safety.ts';
@@ -9,7 +16,7 @@ import type { Manifest } from '../../manifest/types.ts';
 import { type Context, isFolderName, openDestination, openDestinations } from '../context.ts';
 import { restoredJson } from '../render/restored.ts';
 import { commonFolder } from './common-folder.ts';
-import { type Chosen, chooseRun, noBackupYet } from './job-run.ts';
+import { type Chosen, chooseRun, noBackupYet, warnOfUnlisted } from './job-run.ts';
 import { type Piece, restoreEach } from './restore-each.ts';
 import { type RestoreCommandOptions, undoCommand } from './restore-options.ts';
 import { ownPathsOf, placeFor } from './restore-place.ts';
@@ -37,8 +44,10 @@ export async function restoreCommand(
   }
   const from = options.from ?? options.destination;
   const destinations = await openDestinations(context, from, name);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const { entries } = catalogs;
+  if (entries.length === 0) refuseUnlisted(catalogs, name, 'restore');
+  warnOfUnlisted(context, catalogs);
   const config = await context.configOrNone(from !== undefined);
   const ofJob = backupsOf(entries, name, config);
   if (jobOf(config, name) && ofJob.length === 0) throw noBackupYet(entries, name);
@@ -51,7 +60,7 @@ export async function restoreCommand(
   }
   const chosen =
     ofJob.length === 0
-      ? { copies: [pickCopy(entries, name)], lacking: false }
+      ? { copies: [findCopy(catalogs, name)], lacking: false }
       : chooseRun(context, entries, name, config, { ...options, now: context.runtime.now() });
   return restoreAll(context, 'restore', chosen, entries, options);
 }

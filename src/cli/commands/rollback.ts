@@ -1,13 +1,13 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { copiesOf, jobOf, pickCopy, readCatalogs } from '../../core/find.ts';
+import { copiesOf, jobOf, pickCopy, readCatalogs, refuseUnlisted } from '../../core/find.ts';
 import { hostNameOf } from '../../core/groups.ts';
 import { backupsOf, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { plainText } from '../render/text.ts';
-import { type Chosen, chooseRun, noBackupYet, toChosen, unknownJob } from './job-run.ts';
+import { type Chosen, chooseRun, noBackupYet, toChosen, unknownJob, warnOfUnlisted } from './job-run.ts';
 import { restoreAll } from './restore.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
 
@@ -19,8 +19,10 @@ export async function rollbackCommand(
   options: RestoreCommandOptions,
 ): Promise<number> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  if (errors.length > 0 && entries.length === 0) throw errors[0]!.error;
+  const catalogs = await readCatalogs(destinations, context.runtime.signal);
+  const { entries } = catalogs;
+  if (entries.length === 0) refuseUnlisted(catalogs, job, 'rollback');
+  warnOfUnlisted(context, catalogs);
   const config = await context.configOrNone((options.from ?? options.destination) !== undefined);
   if (backupsOf(entries, job, config).length === 0) {
     if (jobOf(config, job)) throw noBackupYet(entries, job);

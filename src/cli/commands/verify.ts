@@ -43,12 +43,12 @@ export async function verifyCommand(
     });
   }
   const destinations = await openDestinations(context, options.from ?? options.destination, name);
-  const { entries, errors } = await readCatalogs(destinations, context.runtime.signal);
-  const unlisted = errors.map(listingFailure);
+  const { entries, errors, gaps } = await readCatalogs(destinations, context.runtime.signal);
+  const unlisted = [...errors, ...gaps].map(listingFailure);
   const statuses = unlisted.map(({ exitStatus }) => exitStatus);
   const config = await context.configOrNone(true);
   const chosen = choose(entries, name, options, config, context.runtime.now());
-  if (chosen.length === 0 && errors.length === 0) {
+  if (chosen.length === 0 && unlisted.length === 0) {
     const isJob = entries.some(({ manifest }) => manifest?.job === name);
     if (name !== undefined && !isJob && !(await isConfiguredJob(context, name)))
       throw unknownBackup(entries, name, 'verify');

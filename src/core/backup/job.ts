@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { BackupType, JobConfig } from '../../config/types/jobs.ts';
 import type { Config } from '../../config/types.ts';
-import { DguardError, toDguardError } from '../../errors.ts';
+import { DguardError, errorText, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { Destination } from '../catalog.ts';
 import { readCatalogs } from '../find.ts';
@@ -169,8 +169,12 @@ async function openDestinations(
       noted(name, error);
     }
   }
-  const { errors } = await readCatalogs(opened, runtime.signal);
+  const { errors, gaps } = await readCatalogs(opened, runtime.signal);
   for (const { destination, error } of errors) noted(destination, error);
+  for (const { destination, error } of gaps) {
+    const message = `not all of destination ${destination} can be read, and nothing is pruned there: ${errorText(error)}`;
+    runtime.emit({ type: 'log', level: 'warning', job: job.name, message });
+  }
   const usable = opened.filter(({ name }) => !missing.some(({ destination }) => destination === name));
   for (const { destination, error } of missing.slice(usable.length === 0 ? 1 : 0)) {
     const message = `destination ${destination} is left out of this run: ${error.message}`;

@@ -16,7 +16,7 @@ export async function waitForOthers(
   group: Group,
   waitMs: number,
   runtime: Runtime,
-): Promise<Catalog[]> {
+): Promise<readonly Catalog[]> {
   const giveUpAt = performance.now() + waitMs;
   for (;;) {
     const { catalogs, errors } = await readCatalogs(destinations, runtime.signal);
