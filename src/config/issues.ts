@@ -108,7 +108,7 @@ function expectation(expected: string): string {
   return words[expected] ?? `must be of type ${expected}`;
 }
 
-export function valueAt(tree: Tree, path: TreePath): Tree | undefined {
+function valueAt(tree: Tree, path: TreePath): Tree | undefined {
   let value: Tree | undefined = tree;
   for (const part of path) {
     if (typeof value !== 'object' || value === null) return undefined;

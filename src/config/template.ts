@@ -1,7 +1,7 @@
 import { suggest } from './suggest.ts';
 
 /** What a path template may name. */
-export const TEMPLATE_VARIABLES = [
+const TEMPLATE_VARIABLES = [
   'job',
   'datasource',
   'host',

@@ -196,7 +196,7 @@ export function problemAt(
 }
 
 /** `jobs.prod.destinations[1].name`. */
-export function formatPath(path: TreePath): string {
+function formatPath(path: TreePath): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
     return text === '' ? part : `${text}.${part}`;

@@ -6,7 +6,7 @@ export const VERIFY_LEVELS = ['exists', 'checksum', 'content', 'restore'] as con
 export type VerifyLevel = (typeof VERIFY_LEVELS)[number];
 
 /** What a verify looks at, and the level that begins to. */
-export const CHECK_LEVELS = {
+const CHECK_LEVELS = {
   exists: 'exists',
   integrity: 'checksum',
   content: 'content',

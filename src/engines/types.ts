@@ -88,9 +88,6 @@ export interface TargetRequest<Options = unknown> {
 }
 
 export interface EngineCapabilities {
-  readonly formats: readonly ('native' | 'jsonl')[];
-  /** What `--only` and `--exclude` name. */
-  readonly selects: 'paths' | 'tables';
   /** What a restore can be directed to. */
   readonly targets: readonly ('path' | 'database')[];
 }

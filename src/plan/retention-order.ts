@@ -1,7 +1,7 @@
 import type { PolicyBackup } from './retention-types.ts';
 
 /** Clocks differ: up to this far ahead of now a backup counts as taken now. */
-export const MAX_AHEAD_MS = 3_600_000;
+const MAX_AHEAD_MS = 3_600_000;
 
 /** Whether a backup is dated so far ahead that it is shown, but never the newest and never removed. */
 export function isAhead(backup: PolicyBackup, now: Date): boolean {

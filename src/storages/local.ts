@@ -225,7 +225,7 @@ export function localStorage(options: LocalOptions, context: StorageContext): St
   return {
     type: 'local',
     label: path,
-    capabilities: { writable: true, remote: false, concurrency: 4, cheapRanges: true },
+    capabilities: { writable: true, remote: false },
     put,
     get,
     stat: statObject,

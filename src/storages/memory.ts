@@ -76,7 +76,7 @@ export function memoryStorage(options: MemoryOptions = {}): Storage {
   return {
     type: 'memory',
     label: options.label ?? 'memory',
-    capabilities: { writable: true, remote: false, concurrency: 4, cheapRanges: true },
+    capabilities: { writable: true, remote: false },
     put,
     get,
     stat,

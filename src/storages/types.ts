@@ -96,10 +96,6 @@ export interface StorageCapabilities {
   readonly writable: boolean;
   /** Reached over a network: latency and its own clock. */
   readonly remote: boolean;
-  /** Puts that can usefully run at once. */
-  readonly concurrency: number;
-  /** A range read costs about as little as its bytes. */
-  readonly cheapRanges: boolean;
 }
 
 /** What a storage's factory gets besides its own options. */

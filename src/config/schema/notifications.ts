@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { duration, line, list, port, secret, secretValue } from './fields.ts';
 
-export const NOTIFICATION_EVENTS = [
+const NOTIFICATION_EVENTS = [
   'backup_success',
   'backup_failed',
   'backup_suspect',

@@ -12,7 +12,7 @@ export type { FilesOptions } from './options.ts';
 /** Files and folders of this host, as one tar member. */
 export const filesEngine: Engine<FilesOptions> = {
   type: 'files',
-  capabilities: { formats: ['native'], selects: 'paths', targets: ['path'] },
+  capabilities: { targets: ['path'] },
   probe: probeFiles,
   diagnose: diagnoseFiles,
   dump: dumpFiles,

@@ -14,7 +14,7 @@ export type { MongodbOptions } from './options.ts';
 /** MongoDB: the driver reads and writes documents as the bytes that they are, in mongodump's layout. */
 export const mongodbEngine: Engine<MongodbOptions> = {
   type: 'mongodb',
-  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
+  capabilities: { targets: ['database'] },
   probe: probeServer,
   diagnose: diagnoseServer,
   databases: listDatabases,

@@ -14,7 +14,7 @@ export type { MysqlOptions } from './options.ts';
 /** MySQL and MariaDB: their own tools make and load the dumps; the driver probes, counts and swaps. */
 export const mysqlEngine: Engine<MysqlOptions> = {
   type: 'mysql',
-  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
+  capabilities: { targets: ['database'] },
   probe: probeServer,
   diagnose: diagnoseServer,
   databases: listDatabases,

@@ -14,7 +14,7 @@ export type { PostgresOptions } from './options.ts';
 /** PostgreSQL: its own tools make and load the dumps; the driver probes, counts, prepares and compares. */
 export const postgresEngine: Engine<PostgresOptions> = {
   type: 'postgres',
-  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
+  capabilities: { targets: ['database'] },
   probe: probeServer,
   diagnose: diagnoseServer,
   databases: listDatabases,

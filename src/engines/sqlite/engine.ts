@@ -21,7 +21,7 @@ const PROBE_WAIT_MS = 1_000;
 /** SQLite database files, by the library's own online backup: no server, no client tool. */
 export const sqliteEngine: Engine<SqliteOptions> = {
   type: 'sqlite',
-  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['path'] },
+  capabilities: { targets: ['path'] },
   probe,
   diagnose: diagnoseFile,
   dump: dumpDatabase,

@@ -16,7 +16,7 @@ export type { SqlserverOptions } from './options.ts';
  */
 export const sqlserverEngine: Engine<SqlserverOptions> = {
   type: 'sqlserver',
-  capabilities: { formats: ['native', 'jsonl'], selects: 'tables', targets: ['database'] },
+  capabilities: { targets: ['database'] },
   probe: probeServer,
   diagnose: diagnoseServer,
   databases: listDatabases,

@@ -103,11 +103,11 @@ export function readJson(folder: string, name: string): Record<string, unknown> 
 }
 
 /** Paths that are text stay readable. */
-export function pathToJson(path: string): unknown {
+function pathToJson(path: string): unknown {
   return isUtf8Path(path) ? toBytes(path).toString('utf8') : { base64: toBytes(path).toString('base64') };
 }
 
-export function pathFromJson(value: unknown): string | undefined {
+function pathFromJson(value: unknown): string | undefined {
   if (typeof value === 'string') return fromText(value);
   const { base64 } = (value ?? {}) as { base64?: unknown };
   return typeof base64 === 'string' ? fromBytes(Buffer.from(base64, 'base64')) : undefined;

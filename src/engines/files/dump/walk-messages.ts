@@ -10,7 +10,7 @@ import type { WalkRequest } from './walk.ts';
 /** Messages under way at once; each has a buffer of its own. */
 export const SLOTS = 3;
 /** The tar of a run: it is sent once it holds `RUN_BYTES`, and one more small file has room. */
-export const SLOT_BYTES = 1.75 * 1024 * 1024;
+const SLOT_BYTES = 1.75 * 1024 * 1024;
 export const RUN_BYTES = 512 * 1024;
 export const RUN_ENTRIES = 1024;
 /** Room for the heads and the paths of a run, behind the tar. */

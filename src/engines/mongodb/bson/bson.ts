@@ -30,7 +30,7 @@ export const TYPE = {
 } as const;
 
 /** The largest document that a server stores, and what it allows beside that in its own answers. */
-export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 export const MAX_WIRE_DOCUMENT_BYTES = MAX_DOCUMENT_BYTES + 16 * 1024;
 export const MIN_DOCUMENT_BYTES = 5;
 /** MongoDB stores 200 levels, FerretDB more. */

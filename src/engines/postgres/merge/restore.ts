@@ -144,7 +144,7 @@ async function namesOf(session: Session, tables: readonly TableFact[]): Promise<
   });
 }
 
-export function writtenColumns(table: TableShape): string[] {
+function writtenColumns(table: TableShape): string[] {
   return table.columns.filter(({ generated }) => !generated).map(({ name }) => name);
 }
 

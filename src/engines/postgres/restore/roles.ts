@@ -26,7 +26,7 @@ interface Place {
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** Roles that a backup's database needs: owners, and who was granted something. Not PUBLIC. */
-export function neededRoles({ roles, database }: SourceFacts): string[] {
+function neededRoles({ roles, database }: SourceFacts): string[] {
   const all = [
     ...roles,
     database.owner,
@@ -113,7 +113,7 @@ async function readGlobals(content: BackupContent): Promise<string> {
 }
 
 /** Statements without comments and psql's own commands; a semicolon within quotes ends none. */
-export function splitStatements(text: string): string[] {
+function splitStatements(text: string): string[] {
   const parts = text.matchAll(/(?:'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|[^;'"])+/g);
   return [...parts]
     .map(([part]) => part.replace(/^(?:\s|--[^\n]*\n?|\\[^\n]*\n?)+/, '').trim())

@@ -22,10 +22,7 @@ export async function schemaHash(session: Session, options: HashOptions = {}): P
 }
 
 /** What the hash is of: kind, name and definition of each object, as JSON, sorted. */
-export async function schemaLines(
-  session: Session,
-  { largeObjects = true }: HashOptions = {},
-): Promise<string[]> {
+async function schemaLines(session: Session, { largeObjects = true }: HashOptions = {}): Promise<string[]> {
   const all = await session.rows<{ k: string; n: string; d: string | null }>(
     QUERIES.map((query) => `SELECT k, n, d FROM (${query}) part`).join(' UNION ALL '),
   );

@@ -69,7 +69,7 @@ export async function seize(path: string): Promise<Seized> {
   }
 }
 
-export async function isDatabase(path: string): Promise<boolean> {
+async function isDatabase(path: string): Promise<boolean> {
   const file = await open(path, 'r');
   try {
     const { buffer } = await file.read(Buffer.alloc(HEADER.length), 0, HEADER.length, 0);
