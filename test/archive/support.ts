@@ -107,7 +107,25 @@ export async function writeBackup(
   const summary = await writer.finish([]);
   await writer.dispose();
   const draft: ManifestDraft = {
-    format: 1,
+    ...madeAs(id),
+    size_bytes: summary.sizeBytes,
+    compressed_size_bytes: summary.compressedBytes,
+    stored_size_bytes: summary.compressedBytes + summary.index.size,
+    compression: { codec: options.codec ?? 'zstd' },
+    chunker: { ...(options.chunker ?? CHUNKER) },
+    artifacts: summary.artifacts as ManifestDraft['artifacts'],
+    index: summary.index,
+    destinations: ['memory'],
+  };
+  const { manifest, text } = sealManifest(draft);
+  await fanout.put('manifest.json', Buffer.from(text));
+  return { storage, folder, manifest, warnings };
+}
+
+/** What a manifest says of a backup that a test has made, but for what follows from its bytes. */
+export function madeAs(id: string) {
+  return {
+    format: 1 as const,
     dguard_version: 'test',
     id,
     run_id: 'run',
@@ -116,28 +134,17 @@ export async function writeBackup(
     job: 'job',
     datasource: { name: 'source', type: 'files' },
     tags: [],
-    type: 'full',
-    status: 'completed',
+    type: 'full' as const,
+    status: 'completed' as const,
     references: [],
     created_at: '2026-01-02T03:04:05Z',
     started_at: '2026-01-02T03:04:05Z',
     finished_at: '2026-01-02T03:04:06Z',
     time_zone: 'UTC',
     duration_ms: 1000,
-    size_bytes: summary.sizeBytes,
-    compressed_size_bytes: summary.compressedBytes,
-    stored_size_bytes: summary.compressedBytes + summary.index.size,
-    compression: { codec: options.codec ?? 'zstd' },
-    chunker: { ...(options.chunker ?? CHUNKER) },
-    artifacts: summary.artifacts as ManifestDraft['artifacts'],
-    index: summary.index,
-    facts: { consistency: 'none' },
-    destinations: ['memory'],
+    facts: { consistency: 'none' as const },
     recover: [],
   };
-  const { manifest, text } = sealManifest(draft);
-  await fanout.put('manifest.json', Buffer.from(text));
-  return { storage, folder, manifest, warnings };
 }
 
 export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {

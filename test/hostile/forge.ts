@@ -11,6 +11,7 @@ import { artifactLines, artifactsSummary, checksumLines } from '../../src/archiv
 import { canonicalJson, integritySha256 } from '../../src/manifest/canonical.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { ManifestArtifact, ManifestDraft } from '../../src/manifest/types.ts';
+import { madeAs } from '../archive/support.ts';
 
 /** Writes a frame of the index, and gives the row that describes it. */
 export type AddFrame = (
@@ -201,23 +202,7 @@ export async function forge(id: string, recipe: Recipe): Promise<Forged> {
   };
   objects.set(SUMS_NAME, Buffer.from(checksumLines(table, indexFacts)));
   const draft: ManifestDraft = {
-    format: 1,
-    dguard_version: 'test',
-    id,
-    run_id: 'run',
-    host: 'host',
-    source_identity: 'test',
-    job: 'job',
-    datasource: { name: 'source', type: 'files' },
-    tags: [],
-    type: 'full',
-    status: 'completed',
-    references: [],
-    created_at: '2026-01-02T03:04:05Z',
-    started_at: '2026-01-02T03:04:05Z',
-    finished_at: '2026-01-02T03:04:06Z',
-    time_zone: 'UTC',
-    duration_ms: 1000,
+    ...madeAs(id),
     // What a liar would say, so that it is not this that every case is refused for.
     size_bytes: 2 ** 50,
     compressed_size_bytes: artifact.length,
@@ -226,9 +211,7 @@ export async function forge(id: string, recipe: Recipe): Promise<Forged> {
     chunker: { algorithm: 'gear', version: 1, min: 262144, avg: 1048576, max: 4194304 },
     artifacts: tableLines ? artifactsSummary(table, tableLines) : table,
     index: indexFacts,
-    facts: { consistency: 'none' },
     destinations: ['hostile'],
-    recover: [],
   };
   const changed = recipe.manifest?.(draft);
   const text = changed ? seal(changed) : sealManifest(draft).text;
