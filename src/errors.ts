@@ -88,6 +88,8 @@ export interface ErrorDetails {
   subject?: string;
   /** What to do next; a command where there is one. */
   hint?: string;
+  /** Not over in a moment, though others of its code may be: a wrong password. Nobody tries again by himself. */
+  lasting?: boolean;
   cause?: unknown;
 }
 
@@ -98,6 +100,7 @@ export class DguardError extends Error {
   readonly operation: string | undefined;
   readonly subject: string | undefined;
   readonly hint: string | undefined;
+  readonly lasting: boolean;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -105,6 +108,7 @@ export class DguardError extends Error {
     this.operation = details.operation;
     this.subject = details.subject;
     this.hint = details.hint;
+    this.lasting = details.lasting ?? false;
   }
 
   get exitStatus(): number {

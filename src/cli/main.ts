@@ -5,14 +5,20 @@ import { createProgram } from './program.ts';
 
 export { endNow, endWhenWritten } from './end.ts';
 
+/** A second signal ends at once, but timeout(1), sudo and the like send one twice. */
+const ONCE_MS = 500;
+
 /** Runs one command and returns its exit status. Signals abort it: children end, partial work is removed. */
 export async function main(argv: readonly string[]): Promise<number> {
   const controller = new AbortController();
+  let heardAt = 0;
   const abort = (code: 'interrupted' | 'terminated', text: string) => () => {
     if (controller.signal.aborted) {
+      if (performance.now() - heardAt < ONCE_MS) return;
       process.exitCode = EXIT_STATUS[code];
       endNow();
     }
+    heardAt = performance.now();
     controller.abort(new DguardError(code, text));
   };
   process.on('SIGINT', abort('interrupted', 'interrupted'));

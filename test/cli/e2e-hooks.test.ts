@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Workspace, workspace } from './support.ts';
+import { startDguard, type Workspace, workspace } from './support.ts';
 
 let space: Workspace;
 beforeEach(() => {
@@ -19,7 +19,10 @@ afterEach(() => space.remove());
 
 const note = ['sh', 'note.sh'];
 
-function configure(hooks: object, more: { source?: string; job?: string; tags?: object } = {}): void {
+function configure(
+  hooks: object,
+  more: { source?: string; job?: string; tags?: object; timeout?: string } = {},
+): void {
   space.config({
     datasources: { tree: { type: 'files', source_path: more.source ?? './tree' } },
     destinations: { here: { type: 'local', path: './backups' } },
@@ -29,6 +32,7 @@ function configure(hooks: object, more: { source?: string; job?: string; tags?: 
         destinations: ['here'],
         hooks,
         ...(more.tags ? { tags: more.tags } : {}),
+        ...(more.timeout ? { timeout: more.timeout } : {}),
       },
     },
   });
@@ -103,6 +107,31 @@ describe('a before hook that fails', () => {
     expect(run.stderr).toMatch(/no-such-program|ENOENT|could not be run/);
     expect(run.stderr).toContain('next:');
     expect(fs.existsSync(space.path('backups'))).toBe(false);
+  });
+});
+
+describe('an interrupted run', () => {
+  it('comes to on_error and after: what before has stopped is started again', async () => {
+    configure({ ...all, before: [note, 'sleep 600'] });
+    const { child, ended } = startDguard(['backup', 'j'], { cwd: space.folder });
+    while (log().length === 0) await setTimeout(50);
+    child.kill('SIGTERM');
+    // As timeout(1) sends it: twice.
+    await setTimeout(20);
+    child.kill('SIGTERM');
+    const run = await ended;
+    expect(run.code, run.stderr).toBe(143);
+    expect(kinds()).toEqual(['before', 'on_error', 'after']);
+    expect(log().at(-1)).toContain('status=failed');
+  });
+});
+
+describe('a later hook that does not end', () => {
+  it('gets as long as the job', async () => {
+    configure({ on_success: 'sleep 600', after: [note] }, { timeout: '5s' });
+    const run = await space.run('backup', 'j');
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toContain('the on_success hook did not end: its 5 s are over');
   });
 });
 

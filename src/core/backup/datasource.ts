@@ -107,9 +107,15 @@ async function openDump(
 
 /** What failed, with the datasource's name before what it failed on. */
 export function failureOf(thrown: unknown, name: string): DguardError {
-  const { code, message, hint, subject, cause } = toDguardError(thrown, 'source_failed');
+  const { code, message, hint, lasting, subject, cause } = toDguardError(thrown, 'source_failed');
   const on = subject === undefined || subject.startsWith(name) ? (subject ?? name) : `${name}: ${subject}`;
-  const details = { operation: 'backup', subject: on, ...(hint === undefined ? {} : { hint }), cause };
+  const details = {
+    operation: 'backup',
+    subject: on,
+    ...(hint === undefined ? {} : { hint }),
+    lasting,
+    cause,
+  };
   return new DguardError(code, message, details);
 }
 

@@ -1,11 +1,11 @@
 import { runChild } from '../../child/read.ts';
 import type { HookCommand } from '../../config/types/jobs.ts';
-import { DguardError } from '../../errors.ts';
+import { abortError, DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 
 /**
  * Runs a job's hooks of one kind, in order. Facts come by environment variables, never in the command.
- * Errors: hook_failed with the end of what the command said.
+ * Errors: hook_failed with the end of what the command said; that of an abort.
  */
 export async function runHooks(
   kind: string,
@@ -19,6 +19,7 @@ export async function runHooks(
       env: { ...runtime.env, ...facts, DGUARD_HOOK: kind },
       signal: runtime.signal,
     });
+    if (result.failed && runtime.signal.aborted) throw endOf(kind, facts, runtime.signal);
     if (result.failed) {
       throw new DguardError('hook_failed', `the ${kind} hook failed: ${result.message}`, {
         operation: `hook ${kind}`,
@@ -27,4 +28,15 @@ export async function runHooks(
       });
     }
   }
+}
+
+/** Why a hook was ended: an interrupt is one; of a time that is over it says who used it up. */
+function endOf(kind: string, facts: Readonly<Record<string, string>>, signal: AbortSignal): DguardError {
+  const reason = abortError(signal);
+  if (reason.code !== 'timeout') return reason;
+  return new DguardError('timeout', `the ${kind} hook did not end: ${reason.message}`, {
+    operation: `hook ${kind}`,
+    subject: facts['DGUARD_JOB'] ?? '',
+    hint: 'run the command by hand, or raise `timeout`',
+  });
 }

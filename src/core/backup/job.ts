@@ -77,14 +77,16 @@ export async function runJob(
   }
   const failed = outcome.error !== undefined || outcome.outcomes.some(({ status }) => status === 'failed');
   const result = { ...facts, DGUARD_STATUS: failed ? 'failed' : 'completed' };
+  const last = lastHooksLimit(job, outer);
   for (const [stage, commands] of [
     [failed ? 'on_error' : 'on_success', failed ? job.hooks.on_error : job.hooks.on_success],
     ['after', hooks === undefined ? [] : job.hooks.after],
   ] as const) {
-    await runHooks(stage, commands, result, outer).catch((error: unknown) =>
+    await runHooks(stage, commands, result, last.runtime).catch((error: unknown) =>
       outer.emit({ type: 'log', level: 'warning', job: job.name, message: String((error as Error).message) }),
     );
   }
+  last.stop();
   await hooks?.release();
   return outcome;
 }
@@ -115,6 +117,30 @@ function timeLimit(job: JobConfig, runtime: Runtime): { runtime: Runtime; stop()
   const timer = setTimeout(() => controller.abort(error), job.timeout_ms);
   const signal = AbortSignal.any([runtime.signal, controller.signal]);
   return { runtime: { ...runtime, signal }, stop: () => clearTimeout(timer) };
+}
+
+/** What `before` has stopped is started again by `after`, whoever interrupted what: this is the time for it. */
+const AFTER_INTERRUPT_MS = 60_000;
+
+/** For the hooks after a run: the job's `timeout` once more, and after an interrupt a while. */
+function lastHooksLimit(job: JobConfig, outer: Runtime): { runtime: Runtime; stop(): void } {
+  const controller = new AbortController();
+  const timers: NodeJS.Timeout[] = [];
+  const end = (afterMs: number) => {
+    const error = new DguardError('timeout', `its ${Math.round(afterMs / 1000)} s are over`);
+    timers.push(setTimeout(() => controller.abort(error), afterMs));
+  };
+  const interrupt = () => end(AFTER_INTERRUPT_MS);
+  if (job.timeout_ms !== undefined) end(job.timeout_ms);
+  if (outer.signal.aborted) interrupt();
+  else outer.signal.addEventListener('abort', interrupt, { once: true });
+  return {
+    runtime: { ...outer, signal: controller.signal },
+    stop() {
+      for (const timer of timers) clearTimeout(timer);
+      outer.signal.removeEventListener('abort', interrupt);
+    },
+  };
 }
 
 function refuseUnbuilt(job: JobConfig): void {

@@ -4,6 +4,7 @@ import { createEngine } from '../../engines/registry.ts';
 import { type DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import { hasSeveral } from '../groups.ts';
+import { isTriedAgain } from './attempts.ts';
 
 /** One backup that a job makes. */
 export interface Work {
@@ -29,14 +30,23 @@ export async function listWork(
   runtime: Runtime,
 ): Promise<readonly Work[]> {
   const work: Work[] = [];
-  for (const datasource of job.datasources) {
-    const options = config.datasources[datasource]!;
+  for (const datasource of job.datasources)
+    work.push(...(await workOf(config, job, datasource, chosen, runtime)));
+  return work;
+}
+
+async function workOf(
+  config: Config,
+  job: JobConfig,
+  datasource: string,
+  chosen: readonly string[] | undefined,
+  runtime: Runtime,
+): Promise<readonly Work[]> {
+  const options = config.datasources[datasource]!;
+  for (let attempt = 0; ; attempt++) {
     try {
       const engine = await createEngine(options.type, datasource);
-      if (!engine.databases) {
-        work.push({ datasource, name: datasource });
-        continue;
-      }
+      if (!engine.databases) return [{ datasource, name: datasource }];
       const databases = await engine.databases({
         name: datasource,
         options,
@@ -49,17 +59,15 @@ export async function listWork(
           runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: datasource, message }),
       });
       const several = hasSeveral(config, datasource);
-      for (const database of chosen ?? databases) {
-        work.push(
-          several
-            ? { datasource, name: `${datasource}.${database}`, database, databasesCount: databases.length }
-            : { datasource, name: datasource, database },
-        );
-      }
+      return (chosen ?? databases).map((database) =>
+        several
+          ? { datasource, name: `${datasource}.${database}`, database, databasesCount: databases.length }
+          : { datasource, name: datasource, database },
+      );
     } catch (thrown) {
       const error = toDguardError(thrown, 'source_failed', { operation: 'backup', subject: datasource });
-      work.push({ datasource, name: datasource, error });
+      if (await isTriedAgain({ job, subject: datasource, attempt, error }, runtime)) continue;
+      return [{ datasource, name: datasource, error }];
     }
   }
-  return work;
 }

@@ -90,6 +90,7 @@ export function serverError(
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),
+    lasting: failureKind(error) === 'auth_failed',
     cause: error,
   });
 }

@@ -75,6 +75,7 @@ export function serverError(
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),
+    lasting: failureKind(error) === 'auth_failed',
     cause: error,
   });
 }
