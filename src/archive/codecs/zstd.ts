@@ -5,6 +5,11 @@ import { createZstd } from './zstd-context.ts';
 import { zstdThreads } from './zstd-threads.ts';
 
 const DECOMPRESS = { kind: 'decompress', level: 0 } as const;
+/** The highest level at which zstd splits no block of any size below `FINEST_SPLIT`. */
+const COARSE_LEVEL = 10;
+/** zstd 1.5.7 begins a block where the statistics change, at every level, at multiples of this many bytes. */
+const FINEST_SPLIT = 8 * 1024;
+const MOST_OF_BLOCK = 128 * 1024;
 /** Up to so many bytes are quicker done here than handed to a thread. */
 const HERE_BYTES = 128 * 1024;
 
@@ -17,9 +22,9 @@ export function zstdCodec(level = 3): Codec {
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
   };
-  // Levels from 16 on split blocks finely; a frame that our own reader would refuse is made anew.
+  // Levels from 11 on may split blocks ever more finely; a frame that our own reader would refuse is made anew.
   const readable = async (block: Uint8Array, frame: Uint8Array) =>
-    frameBound(frame) <= outputCap(block.length) ? frame : compress(block, 15);
+    frameBound(frame) <= outputCap(block.length) ? frame : compress(block, COARSE_LEVEL);
   return {
     name: 'zstd',
     level,
@@ -113,9 +118,12 @@ function zstdCalls(): ZstdCalls {
   };
 }
 
-/** What a frame of a block of `length` bytes may claim: the bound below counts 128 KiB for any split block. */
+/**
+ * What a frame of a block of `length` bytes may claim: the bound below counts 128 KiB for any block of zstd's, however
+ * little of the plain bytes it is. No frame that `COARSE_LEVEL` and those below make is above it.
+ */
 function outputCap(length: number): number {
-  return 8 * length + 1024 * 1024;
+  return (MOST_OF_BLOCK / FINEST_SPLIT) * length + 1024 * 1024;
 }
 
 /**
@@ -140,7 +148,7 @@ export function frameBound(frame: Uint8Array): number {
     const type = (header >> 1) & 3;
     const size = header >> 3;
     if (type === 3) throw new Error('zstd block of a reserved type');
-    bound += type === 2 ? 128 * 1024 : size;
+    bound += type === 2 ? MOST_OF_BLOCK : size;
     at += 3 + (type === 1 ? 1 : size);
     if (header & 1) break;
   }
