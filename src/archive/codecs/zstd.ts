@@ -18,13 +18,18 @@ let calls: ZstdCalls | undefined;
 /** zstd, one frame a block. Levels 1 to 22. */
 export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
-  const { compress, compressHashed, decompress, decompressHashed, startAhead } = calls;
+  const { compress, compressHashed, decompress, decompressHashed, startAhead, hasRoom } = calls;
+  const isReadable = (frame: Uint8Array, length: number) => frameBound(frame) <= outputCap(length);
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
-    if (frameBound(stored) > outputCap(maxBytes)) throw new Error('zstd frame claims more than it may');
+    if (!isReadable(stored, maxBytes) && !hasRoom) throw new Error('zstd frame claims more than it may');
   };
-  // Levels from 11 on may split blocks ever more finely; a frame that our own reader would refuse is made anew.
-  const readable = async (block: Uint8Array, frame: Uint8Array) =>
-    frameBound(frame) <= outputCap(block.length) ? frame : compress(block, COARSE_LEVEL);
+  // Levels from 11 on may split blocks ever more finely; a frame that a reader of ours would refuse is made anew.
+  const readable = async (block: Uint8Array, frame: Uint8Array) => {
+    if (isReadable(frame, block.length)) return frame;
+    const coarse = await compress(block, COARSE_LEVEL);
+    if (!isReadable(coarse, block.length)) throw new Error('zstd made a frame that claims more than it may');
+    return coarse;
+  };
   return {
     name: 'zstd',
     level,
@@ -52,6 +57,8 @@ export function zstdCodec(level = 3): Codec {
 }
 
 type ZstdCalls = {
+  /** What comes out is written to room of the size that it may have: a frame that claims more does no harm. */
+  readonly hasRoom: boolean;
   compress(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<Uint8Array>;
   compressHashed?(block: Uint8Array, level: number, room?: (bytes: number) => Buffer): Promise<HashedFrame>;
 } & Pick<Codec, 'decompress' | 'decompressHashed' | 'startAhead'>;
@@ -63,7 +70,10 @@ type ZstdCalls = {
 function zstdCalls(): ZstdCalls {
   const contexts = loadZstdContexts();
   const threads = contexts && zstdThreads();
-  if (contexts === undefined || threads === undefined) return loadZstd();
+  if (contexts === undefined || threads === undefined) {
+    const { compress, decompress } = loadZstd();
+    return { hasRoom: false, compress, decompress };
+  }
   const { run, giveBack, startAll } = threads;
   const here = createZstd(contexts);
   /** As memory of its own: who reads backups may keep what was read. */
@@ -92,6 +102,7 @@ function zstdCalls(): ZstdCalls {
     return { frame: room ? bytes : own(bytes), sha256 };
   };
   return {
+    hasRoom: true,
     async compress(block, level, room) {
       if (block.length <= HERE_BYTES) return compressHere(block, level);
       return (await compressThere(block, level, false, room)).frame;
