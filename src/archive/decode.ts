@@ -5,7 +5,7 @@ import type { BlockPlace, Link } from './chain.ts';
 import type { Codec, HashedBlock } from './codecs/types.ts';
 import { corrupt } from './format.ts';
 import { artifactObjects } from './objects.ts';
-import { createRing } from './ring.ts';
+import { borrowRing } from './ring.ts';
 
 /** A block that somebody needs, with what they need it for. */
 export interface Need<T> {
@@ -66,7 +66,7 @@ async function* decodeAll<T>(
   const ahead = wanted ? AHEAD : AHEAD_UNWANTED;
   /** Of requests whose blocks are not all delivered. */
   let aheadBytes = 0;
-  const ring = createRing(ahead.ringBytes);
+  const { ring, giveBack } = borrowRing(ahead.ringBytes);
   for await (const group of groupNeighbours(needs, ahead)) {
     const first = group[0]!.place;
     const last = group.at(-1)!.place;
@@ -92,6 +92,8 @@ async function* decodeAll<T>(
       yield* oldest();
   }
   while (window.length > 0) yield* oldest();
+  // Not where somebody stopped before: what was asked for may still be written to it.
+  giveBack();
 
   async function* oldest() {
     const { need, block, read } = window.shift()!;

@@ -43,3 +43,17 @@ export function createRing(bytes: number): Ring {
     },
   };
 }
+
+/** Rings that nobody uses, by their size. */
+const idle = new Map<number, Ring>();
+
+/**
+ * A ring of so many bytes, one that was given back where there is one: a backup of thousands of tables is read through
+ * as many of them, and V8 lets gigabytes of their memory gather before it collects any. `giveBack` only once all its
+ * rooms are.
+ */
+export function borrowRing(bytes: number): { readonly ring: Ring; readonly giveBack: () => void } {
+  const ring = idle.get(bytes) ?? createRing(bytes);
+  idle.delete(bytes);
+  return { ring, giveBack: () => void idle.set(bytes, ring) };
+}

@@ -124,3 +124,27 @@ it('a decompressor that could not work at all is no damage', async () => {
   const noThread = new DguardError('internal', 'no thread');
   await expect(failing(noThread)).rejects.toBe(noThread);
 });
+
+it('members that are read one after the other share the memory that blocks are read into', async () => {
+  const members = Array.from({ length: 40 }, (_, i) => streamMember(`t${100 + i}`, noise(1000, i + 1)));
+  const content = await openContent(
+    await writeBackup(members.map((one) => ({ ...one, tables: async () => [] }))),
+    NO_ANCESTOR,
+  );
+  const entries = await entriesOf(content);
+  const Shared = globalThis.SharedArrayBuffer;
+  let made = 0;
+  globalThis.SharedArrayBuffer = class extends Shared {
+    constructor(bytes: number) {
+      super(bytes);
+      if (bytes > 1024 * 1024) made++;
+    }
+  } as typeof Shared;
+  try {
+    for (const [i, entry] of entries.entries())
+      expect((await collect(content.read(entry))).equals(noise(1000, i + 1))).toBe(true);
+  } finally {
+    globalThis.SharedArrayBuffer = Shared;
+  }
+  expect(made).toBeLessThanOrEqual(1);
+});
