@@ -1,11 +1,13 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError } from '../../../errors.ts';
 import { freeBytesOf } from '../../../folders.ts';
 import type { Member } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { dumpArguments, explained, finishTool, startTool } from './run-tool.ts';
+import { refuseRenamed } from './same-objects.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** What the files of a dump in directory format are called in a backup. */
@@ -37,12 +39,20 @@ export async function* directoryMembers(
     ];
     const child = await startTool(snapshot, argv, subject);
     count().catch(() => {});
+    const ended = new AbortController();
+    const looked = whenThere(join(folder, 'toc.dat'), ended.signal).then(() =>
+      refuseRenamed(snapshot.session, subject),
+    );
+    looked.catch(() => {});
     try {
       for await (const _ of child.stdout);
     } catch (error) {
       throw explained(error, subject);
+    } finally {
+      ended.abort();
     }
     await finishTool(snapshot, child, subject);
+    await looked;
     const names = (await readdir(folder)).sort();
     if (!names.includes('toc.dat')) {
       throw new DguardError('source_failed', 'pg_dump left no table of contents', {
@@ -65,6 +75,14 @@ export async function* directoryMembers(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+const LOOK_MS = 100;
+
+/** Resolves when the file is there, or nobody waits for it any more: pg_dump makes it with the last definition. */
+async function whenThere(path: string, ended: AbortSignal): Promise<void> {
+  while (!ended.aborted && (await stat(path).catch(() => undefined)) === undefined)
+    await sleep(LOOK_MS, undefined, { signal: ended }).catch(() => {});
 }
 
 async function requireRoom(snapshot: Snapshot, folder: string, subject: string): Promise<void> {

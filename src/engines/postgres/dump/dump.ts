@@ -5,7 +5,7 @@ import { jsonlMembers } from '../jsonl/jsonl-dump.ts';
 import { listKept } from '../merge/kept.ts';
 import type { PostgresOptions } from '../options.ts';
 import { tablesWithoutRows } from '../select.ts';
-import { countLargeObjects, countRows, estimateRows, listTables, type TableInfo } from '../server/catalog.ts';
+import { countLargeObjects, countRows, estimateRows, type TableInfo } from '../server/catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { schemaHash } from '../server/schema-hash.ts';
@@ -14,6 +14,7 @@ import type { Session } from '../server/session.ts';
 import { loadsBack } from '../server/tools.ts';
 import { beginLocked } from './begin-locked.ts';
 import { beginDump } from './members.ts';
+import { refuseAlteredTypes } from './same-objects.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { readSurroundings, readSystemIdentifier, readVersion, refuseUnreadable } from './source-facts.ts';
@@ -64,12 +65,11 @@ export async function dumpDatabase(
       `${server.connection.host ?? 'localhost'}:${server.connection.port ?? 5432}`;
     const size = await databaseSize(session, database);
 
-    await beginLocked(session, server.lockTimeoutMs);
+    const tables = await beginLocked(session, server.lockTimeoutMs, subject);
     const [exported] = await session.rows<{ id: string; encoding: string }>(
       'SELECT pg_catalog.pg_export_snapshot() AS id, pg_catalog.getdatabaseencoding() AS encoding',
     );
     const snapshotAt = source.now();
-    const tables = await listTables(session);
     const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
     const snapshot: Snapshot = {
       server,
@@ -101,6 +101,7 @@ export async function dumpDatabase(
       return counting;
     };
     const rowsAsJson = begun ? undefined : await jsonlMembers(snapshot, subject, version.text);
+    if (rowsAsJson) ({ ended } = rowsAsJson);
     const patterned = request.include.length > 0 || request.exclude.length > 0;
     return {
       snapshotAt,
@@ -112,6 +113,9 @@ export async function dumpDatabase(
       facts: async (): Promise<DumpFacts> => {
         const counted = await (rowsAsJson?.count ?? count)();
         const { facts, schema } = await description;
+        await refuseAlteredTypes(snapshot.session, subject).catch((error: unknown) => {
+          throw serverError(error, 'source_failed', 'dump', subject);
+        });
         const { extensions } = facts;
         const output = snapshot.said.join('\n').trim().slice(-4000);
         return {
@@ -169,6 +173,11 @@ async function describe(
   const { session, countsRows, database, sizeBytes, tools, tables, withoutRows } = snapshot;
   try {
     const facts = (await readDatabase(session, database)) as DatabaseFacts;
+    // The server locks views to write their definitions. Kept, these locks would make pg_dump wait for ever, behind whoever
+    // waits meanwhile to alter one: its time limit is for tables alone.
+    await session.run('SAVEPOINT hashed');
+    const schema = await schemaHash(session, { largeObjects });
+    await session.run('ROLLBACK TO SAVEPOINT hashed; RELEASE SAVEPOINT hashed');
     return {
       facts: {
         server_version_num: versionNum,
@@ -180,7 +189,7 @@ async function describe(
         parents: parentNames(tables),
         row_counts: countsRows ? 'exact' : 'estimate',
       },
-      schema: await schemaHash(session, { largeObjects }),
+      schema,
     };
   } catch (error) {
     throw serverError(error, 'source_failed', 'dump', subject);

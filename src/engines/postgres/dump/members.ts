@@ -6,6 +6,7 @@ import { createOffsetScanner, type DataBlock } from './archive-offsets.ts';
 import { directoryMembers } from './directory.ts';
 import { createLineCounter } from './line-counter.ts';
 import { dumpArguments, explained, finishTool, startTool } from './run-tool.ts';
+import { refuseRenamed } from './same-objects.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export const CUSTOM_MEMBER = 'database.dump';
@@ -104,6 +105,7 @@ async function* customDump(
     failure = { error };
   });
   let first = true;
+  let looked: Promise<void> | undefined;
   const scanner = createOffsetScanner(snapshot.countsRows ? createLineCounter() : undefined);
   try {
     for await (const chunk of child.stdout) {
@@ -114,6 +116,9 @@ async function* customDump(
           hint: 'run it by hand; client_command must hand on nothing but its output (docker exec without -t)',
         });
       }
+      // It writes the first byte when it has made the last definition.
+      if (first) looked = refuseRenamed(snapshot.session, subject);
+      looked?.catch(() => {});
       first = false;
       scanner.push(chunk);
       yield chunk;
@@ -126,6 +131,7 @@ async function* customDump(
   }
   if (first) throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
   await finishTool(snapshot, child, subject);
+  await looked;
   snapshot.largeData.push(...largest(scanner.blocks()));
   for (const [oid, rows] of scanner.rows()) snapshot.dumpedRows.set(oid, rows);
 }

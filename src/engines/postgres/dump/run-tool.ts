@@ -32,8 +32,13 @@ export async function startTool(
   subject: string,
   {
     stdin,
+    chunkBytes,
     muchOutput = false,
-  }: { readonly stdin?: AsyncIterable<Uint8Array>; readonly muchOutput?: boolean } = {},
+  }: {
+    readonly stdin?: AsyncIterable<Uint8Array>;
+    readonly chunkBytes?: number;
+    readonly muchOutput?: boolean;
+  } = {},
 ): Promise<Child> {
   const { env, secrets, source } = snapshot.server;
   return await openChild(argv, {
@@ -43,6 +48,7 @@ export async function startTool(
     ...(muchOutput ? { pipeFolder: source.tempDir || tmpdir() } : {}),
     elsewhere: source.options.client_command.length > 0,
     ...(stdin === undefined ? {} : { stdin }),
+    ...(chunkBytes === undefined ? {} : { chunkBytes }),
     failure: { code: 'source_failed', operation: 'dump', subject },
   });
 }
@@ -71,10 +77,11 @@ function explanation(message: string): [ErrorCode, string | undefined] {
   if (/server version mismatch/.test(message)) {
     return ['tool_version', "install the client tools of the server's major version, or set client_path"];
   }
-  if (/lock timeout|could not obtain lock/.test(message)) {
+  // pg_dump's --lock-wait-timeout is a statement_timeout of its LOCK TABLE.
+  if (/lock timeout|could not obtain lock|statement timeout[\s\S]*: LOCK TABLE/.test(message)) {
     return [
       'source_failed',
-      'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout',
+      'somebody holds a table exclusively, or waits for that (a migration, TRUNCATE, VACUUM FULL): run the backup at another time, or raise lock_timeout',
     ];
   }
   if (/No space left on device|Disk quota exceeded/.test(message)) {

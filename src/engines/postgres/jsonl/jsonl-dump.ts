@@ -1,4 +1,8 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DguardError } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import { memberName } from '../../jsonl/member-name.ts';
@@ -6,11 +10,12 @@ import type { Member, StreamMember } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { globalsMember } from '../dump/members.ts';
 import { dumpArguments, explained, finishTool, startTool } from '../dump/run-tool.ts';
+import { refuseRenamed } from '../dump/same-objects.ts';
 import type { Snapshot } from '../dump/snapshot.ts';
 import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
-import { SCRIPT_HEAD } from '../server/connection.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
+import { openRowSession, type RowSession } from './row-session.ts';
 
 /** The definitions of all objects, for pg_restore. */
 export const DEFINITIONS_MEMBER = 'schema.dump';
@@ -55,6 +60,16 @@ interface TableExport {
 /** What keeps a line of JSON as it is in COPY's CSV: JSON has no control characters. */
 export const RAW_LINES = "(FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')";
 
+const READ_BYTES = 1024 * 1024;
+
+export interface RowsAsJson {
+  readonly members: readonly Member[];
+  /** To be called once all members were read. */
+  count(): Promise<readonly TableFact[]>;
+  /** When what works for it is gone, after the snapshot's `signal`. */
+  ended(): Promise<void>;
+}
+
 /**
  * One JSONL member per table, the definitions as pg_dump has them, and `schema.json` that describes them, in
  * the order of their paths. Tables that come after `schema.json` are read once more for their hash: the
@@ -64,7 +79,7 @@ export async function jsonlMembers(
   snapshot: Snapshot,
   subject: string,
   serverVersion: string,
-): Promise<{ members: readonly Member[]; count: () => Promise<readonly TableFact[]> }> {
+): Promise<RowsAsJson> {
   const left = new Set(snapshot.withoutRows.map(({ oid }) => oid));
   const tables = snapshot.tables.filter((table) => !table.partitioned && !left.has(table.oid));
   const columns = await listColumns(snapshot.session, tables);
@@ -73,6 +88,12 @@ export async function jsonlMembers(
     const message = `${objects} large objects are not in a JSONL export: use format native, or bytea columns`;
     snapshot.server.source.warn({ message, subject, partial: true });
   }
+  const staging = await mkdtemp(join(snapshot.server.source.tempDir || tmpdir(), 'pg-definitions-'));
+  // At once: the longer either waits for its locks, the likelier somebody comes between who waits for ours. And not at
+  // once with the other: a third lock on each of thousands of tables is more than a server has room for.
+  const defined = stageDefinitions(snapshot, join(staging, 'definitions'), subject);
+  const opening = defined.then(() => openRowSession(snapshot, tables, subject));
+  opening.catch(() => {});
   const taken = new Set<string>();
   const exports = tables.map(
     (info): TableExport => ({
@@ -88,7 +109,7 @@ export async function jsonlMembers(
       path: member,
       media: 'application/jsonl',
       format: 'jsonl',
-      open: () => exportRows(snapshot, exported, subject),
+      open: () => exportRows(opening, exported),
       tables: async () => [{ name: info.name, rows: exported.result?.rows ?? 0 }],
     };
   });
@@ -97,7 +118,9 @@ export async function jsonlMembers(
     path: DEFINITIONS_MEMBER,
     media: 'application/octet-stream',
     format: 'pg_dump-custom',
-    open: () => definitions(snapshot, subject),
+    async *open() {
+      yield* createReadStream(await defined, { highWaterMark: READ_BYTES });
+    },
   });
   members.push({
     kind: 'stream',
@@ -106,69 +129,58 @@ export async function jsonlMembers(
     format: 'json',
     async *open() {
       for (const exported of exports) {
-        if (exported.result === undefined) for await (const _ of exportRows(snapshot, exported, subject));
+        if (exported.result === undefined) for await (const _ of exportRows(opening, exported));
       }
       yield Buffer.from(`${JSON.stringify(await describe(snapshot, exports, serverVersion), null, 2)}\n`);
     },
   });
   return {
     members: [globalsMember(snapshot, subject), ...members].sort((a, b) => (a.path < b.path ? -1 : 1)),
-    count: async () => exports.map(({ info, result }) => ({ name: info.name, rows: result?.rows ?? 0 })),
+    async count() {
+      await (await opening).end();
+      return exports.map(({ info, result }) => ({ name: info.name, rows: result?.rows ?? 0 }));
+    },
+    async ended() {
+      await opening.catch(() => {});
+      await rm(staging, { recursive: true, force: true });
+    },
   };
 }
 
-async function* exportRows(
-  snapshot: Snapshot,
-  exported: TableExport,
-  subject: string,
-): AsyncGenerator<Uint8Array> {
-  const { server, tools, database, id } = snapshot;
-  const script = [
-    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
-    `SET TRANSACTION SNAPSHOT ${literal(id)}`,
-    "SET search_path TO ''",
-    `COPY (${exportQuery(exported.info, exported.columns)}) TO STDOUT WITH ${RAW_LINES}`,
-  ];
-  const argv = [
-    ...tools.argv('psql'),
-    `--dbname=${await server.conninfo(database)}`,
-    ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
-  ];
-  const child = await startTool(snapshot, argv, subject, { stdin: scriptInput(script) });
+async function* exportRows(opening: Promise<RowSession>, exported: TableExport): AsyncGenerator<Uint8Array> {
+  const session = await opening;
+  const copy = `COPY (${exportQuery(exported.info, exported.columns)}) TO STDOUT WITH ${RAW_LINES}`;
   const digest = createHash('sha256');
   let rows = 0;
-  try {
-    for await (const chunk of child.stdout) {
-      digest.update(chunk);
-      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) rows++;
-      yield chunk;
-    }
-  } catch (error) {
-    throw explained(error, subject);
+  for await (const chunk of session.copy(copy)) {
+    digest.update(chunk);
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) rows++;
+    yield chunk;
   }
-  await finishTool(snapshot, child, subject);
   exported.result = { rows, sha256: digest.digest('hex') };
 }
 
-async function* scriptInput(statements: readonly string[]): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(`${SCRIPT_HEAD}${statements.join(';\n')};\n`);
-}
-
-async function* definitions(snapshot: Snapshot, subject: string): AsyncGenerator<Uint8Array> {
+/** Writes the definitions, as pg_dump has them, into a file; resolves to its path. */
+async function stageDefinitions(snapshot: Snapshot, path: string, subject: string): Promise<string> {
   const argv = [...(await dumpArguments(snapshot)), '--format=custom', '--schema-only'];
   const child = await startTool(snapshot, argv, subject);
+  const file = await open(path, 'wx', 0o600);
   let sizeBytes = 0;
   try {
     for await (const chunk of child.stdout) {
       sizeBytes += chunk.length;
-      yield chunk;
+      await file.writeFile(chunk);
     }
   } catch (error) {
     throw explained(error, subject);
+  } finally {
+    await file.close();
   }
   if (sizeBytes === 0)
     throw new DguardError('source_failed', 'pg_dump wrote nothing', { operation: 'dump', subject });
   await finishTool(snapshot, child, subject);
+  await refuseRenamed(snapshot.session, subject);
+  return path;
 }
 
 async function describe(

@@ -38,6 +38,12 @@ export async function isMissingSchema(session: Session, name: string): Promise<b
   return rows.length === 0;
 }
 
+/** Keeps whoever would alter, truncate or drop one of these tables waiting to the end of the transaction. */
+export function tableLock(tables: readonly Pick<TableInfo, 'schema' | 'table'>[]): string {
+  const names = tables.map(({ schema, table }) => `ONLY ${identifier(schema)}.${identifier(table)}`);
+  return `LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`;
+}
+
 /** All tables, partitioned ones and partitions among them, in the order of their names. */
 export async function listTables(session: Session): Promise<TableInfo[]> {
   const rows = await session.rows<Omit<TableInfo, 'name'>>(`

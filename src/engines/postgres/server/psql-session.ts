@@ -74,7 +74,7 @@ export async function openPsqlSession(
 }
 
 /** Text for a child's stdin, as it comes. */
-function lineQueue(): { push(text: string): void; end(): void; lines(): AsyncGenerator<Uint8Array> } {
+export function lineQueue(): { push(text: string): void; end(): void; lines(): AsyncGenerator<Uint8Array> } {
   const texts: string[] = [];
   let ended = false;
   let wake = () => {};
