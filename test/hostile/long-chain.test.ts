@@ -10,7 +10,8 @@ test('a chain that is thousands of backups long is listed, and lost as a whole w
   const { objects } = await forge(hostileId(0), {});
   const first = JSON.parse(objects.get('manifest.json')!.toString()) as { integrity?: object };
   const { integrity: _, ...draft } = first;
-  const ids = Array.from({ length: LENGTH }, (_, n) => `full-2026-01-02T03-04-05Z-${shortName(n)}`);
+  // The first comes last in a listing: who begins at the top goes down the whole chain.
+  const ids = Array.from({ length: LENGTH }, (_, n) => `full-2026-01-02T03-04-05Z-${shortName(LENGTH - n)}`);
   const storage = memoryStorage();
   for (const [n, id] of ids.entries()) {
     const references = n === 0 ? [] : [{ id: ids[n - 1], root_sha256: '0'.repeat(64) }];
