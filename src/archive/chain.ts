@@ -108,7 +108,8 @@ export function createChain(
     return { ...(await reader.readBlockLine(of, artifact, block)), link: of, artifact };
   }
 
-  return { own, link, walk: reader.walk, walkFrames: reader.walkFrames, place };
+  const { walk, walkFrames, seekFrames } = reader;
+  return { own, link, walk, walkFrames, seekFrames, place };
 }
 
 export type Chain = ReturnType<typeof createChain>;

@@ -49,7 +49,8 @@ export async function openContent(
   const own = await chain.link(chain.own);
   const subject = `${backup.folder}/${INDEX_NAME}`;
 
-  async function* lines(): AsyncGenerator<ContentEntry> {
+  /** All entries in order; or those from somewhere before `sought` on, of which what is in the index before is not looked at. */
+  async function* lines(sought?: string): AsyncGenerator<ContentEntry> {
     let current: ContentEntry | undefined;
     let slices: readonly Slice[] = [];
     let previous: string | undefined;
@@ -64,12 +65,14 @@ export async function openContent(
       if (total > manifest.size_bytes) throw corrupt(subject, 'its entries are larger than the whole backup');
       return entry;
     };
-    for await (const frame of chain.walkFrames(own, 'entries')) {
+    const frames = sought === undefined ? chain.walkFrames(own, 'entries') : chain.seekFrames(own, sought);
+    for await (const frame of frames) {
       for (const line of frame.lines) {
         // Others of this thread (blocks to hand out, Ctrl-C) wait no longer than these lines take.
         if (++read % LINES_AT_ONCE === 0) await setImmediate();
         const parsed = parseEntryLine(line, subject);
         if ('continues' in parsed) {
+          if (!current && sought !== undefined) continue; // what it continues is before
           if (!current || current.type === 'table' || current.path !== parsed.continues) {
             throw corrupt(subject, 'an index line continues nothing');
           }
@@ -92,7 +95,8 @@ export async function openContent(
       }
     }
     if (current) yield counted(current, slices, held);
-    if (count !== own.header.entries) throw corrupt(subject, 'the index has not as many entries as it says');
+    if (sought === undefined && count !== own.header.entries)
+      throw corrupt(subject, 'the index has not as many entries as it says');
   }
 
   function checked(entry: ContentEntry, slices: readonly Slice[], held: number): ContentEntry {
@@ -213,7 +217,10 @@ export async function openContent(
     sources: own.header.sources,
     entries,
     async entry(path) {
-      for await (const entry of lines()) if (entry.path === path) return entry;
+      for await (const entry of lines(path)) {
+        const order = compareEntryPaths(entry.path, path);
+        if (order >= 0) return order === 0 ? entry : undefined;
+      }
       return undefined;
     },
     parts,

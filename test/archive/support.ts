@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { EntryRecord } from '../../src/archive/entry.ts';
 import { createFanout } from '../../src/archive/fanout.ts';
 import { CHUNKER, type ChunkerParameters, type CodecName } from '../../src/archive/format.ts';
-import { createArchiveWriter } from '../../src/archive/writer.ts';
+import { type ArchiveOptions, createArchiveWriter } from '../../src/archive/writer.ts';
 import type { Member, TreeItem } from '../../src/engines/member.ts';
 import type { Warning } from '../../src/engines/types.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
@@ -79,6 +79,7 @@ export async function writeBackup(
     chunker?: ChunkerParameters;
     storage?: Storage;
     id?: string;
+    known?: ArchiveOptions['known'];
   } = {},
 ) {
   const id = options.id ?? ID;
@@ -98,6 +99,7 @@ export async function writeBackup(
     ...(options.level === undefined ? {} : { level: options.level }),
     ...(options.partBytes === undefined ? {} : { partBytes: options.partBytes }),
     chunker: options.chunker ?? CHUNKER,
+    ...(options.known && { known: options.known }),
     tempDir: mkdtempSync(join(tmpdir(), 'dguard-test-')),
     signal,
     warn: (warning) => warnings.push(warning),

@@ -5,6 +5,7 @@ import type { BlockLine } from '../blocks.ts';
 import { createCodec } from '../codecs/registry.ts';
 import { corrupt, INDEX_NAME, MAX_FRAME_BYTES, MAX_LINE_BYTES, originOf } from '../format.ts';
 import type { StoredBackup } from '../objects.ts';
+import { compareEntryPaths } from '../paths.ts';
 import type { FrameRow } from './frames.ts';
 import { parseBlockLine } from './parse-lines.ts';
 import { parseRow } from './rows.ts';
@@ -55,6 +56,32 @@ export function createIndexReader(ancestor: (origin: string) => Promise<StoredBa
       const rows = [row];
       while (stack.at(-1)?.level === 0) rows.push(stack.pop()!);
       yield* readAhead(of, rows);
+    }
+  }
+
+  /**
+   * Frames of entries in order, from the last that begins before `path` on: its line is in the first of them, or in
+   * one that follows. For who looks for one entry, and for another one after it: frames come from the cache.
+   */
+  async function* seekFrames(
+    of: OpenIndex,
+    path: string,
+  ): AsyncGenerator<{ row: FrameRow; lines: readonly string[] }> {
+    const stack = fromPath(
+      of.rows.filter((row) => row.section === 'entries'),
+      path,
+    ).reverse();
+    let isDown = false;
+    while (stack.length > 0) {
+      const row = stack.pop()!;
+      const lines = await readRow(of, row);
+      if (row.level === 0) {
+        isDown = true;
+        yield { row, lines };
+      } else {
+        const rows = rowsBelow(of, row, lines);
+        stack.push(...(isDown ? rows : fromPath(rows, path)).reverse());
+      }
     }
   }
 
@@ -151,7 +178,7 @@ export function createIndexReader(ancestor: (origin: string) => Promise<StoredBa
     return lines;
   }
 
-  return { walk, walkFrames, readBlockLine };
+  return { walk, walkFrames, seekFrames, readBlockLine };
 }
 
 /** The lines of one frame. Errors: `corrupt` where it is not what its row, or the manifest, names. */
@@ -242,4 +269,17 @@ function lastAtOrBefore(rows: readonly FrameRow[], artifact: number, block: numb
     else high = middle;
   }
   return rows[low - 1];
+}
+
+/** The rows from the last on whose frame begins before `path`. */
+function fromPath(rows: readonly FrameRow[], path: string): FrameRow[] {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const { first } = rows[middle]!;
+    if (first !== undefined && compareEntryPaths(first, path) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return rows.slice(Math.max(0, low - 1));
 }
