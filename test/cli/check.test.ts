@@ -164,4 +164,27 @@ describe('check', () => {
     expect(document.errors.map(({ code }) => code)).toEqual(Array(4).fill('timeout'));
     silent.close();
   });
+
+  it('a server that breaks the connection off: what broke is said, not the bare word of the socket', async () => {
+    const rude = createServer((socket) => {
+      // PostgreSQL's client speaks first, MySQL's waits for the server's first word.
+      socket.on('error', () => undefined).on('data', () => socket.resetAndDestroy());
+      socket.setTimeout(200, () => socket.resetAndDestroy());
+    });
+    await new Promise<void>((resolve) => rude.listen(0, '127.0.0.1', resolve));
+    const { port } = rude.address() as { port: number };
+    const base = { host: '127.0.0.1', port, username: 'u', password: 'x', database: 'd' };
+    const types = ['postgres', 'mysql'];
+    const datasources = Object.fromEntries(types.map((type) => [type, { type, ...base }]));
+    place.write('rude.yaml', JSON.stringify({ version: 1, datasources, destinations: {}, jobs: {} }));
+    const outcome = await place.run('check', '-c', 'rude.yaml', '--timeout', '10s', '--json');
+    rude.close();
+    expect(outcome.code).toBe(1);
+    const { datasources: rows } = parseDocument('check', outcome.stdout) as unknown as { datasources: Row[] };
+    expect(rows).toHaveLength(2);
+    for (const { name, status, message } of rows) {
+      expect(status, `${name}: ${message}`).toBe('unreachable');
+      expect(message, name).toMatch(/connection .*(?:broke|lost|closed|terminated)|127\.0\.0\.1:/i);
+    }
+  });
 });

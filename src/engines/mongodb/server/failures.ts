@@ -1,5 +1,6 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
 import { certificateHint } from '../../certificates.ts';
+import { driverText } from '../../driver-text.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -86,7 +87,7 @@ export function serverError(
     codeHint(serverCode(error)) ||
     certificateHint(chain(error).map(errorText).join('\n')) ||
     HINTS[failureKind(error)];
-  return new DguardError(code, errorText(error), {
+  return new DguardError(code, driverText(error), {
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),

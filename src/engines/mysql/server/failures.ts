@@ -1,5 +1,6 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
 import { certificateHint } from '../../certificates.ts';
+import { driverText } from '../../driver-text.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -60,9 +61,7 @@ export function serverError(
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
   const hint = numberHint(number) || handshakeHint(errorText(error)) || HINTS[failureKind(error)];
-  // Several addresses of one host fail with an empty text of their own.
-  const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
-  return new DguardError(code, inner || errorText(error), {
+  return new DguardError(code, driverText(error), {
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),

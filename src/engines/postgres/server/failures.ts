@@ -1,5 +1,6 @@
 import { DguardError, type ErrorCode, errnoOf, errorText } from '../../../errors.ts';
 import { certificateHint } from '../../certificates.ts';
+import { driverText } from '../../driver-text.ts';
 import type { Health } from '../../health.ts';
 
 /** Why a server could not be reached or did not do what it was told. */
@@ -22,7 +23,9 @@ export function failureKind(error: unknown): FailureKind {
   }
   const errno = errnoOf(error) ?? '';
   if (errno === 'ETIMEDOUT' || /timeout expired|timed out|connection timeout/i.test(text)) return 'timeout';
-  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|ECONNRESET|EACCES)$/.test(errno)) {
+  if (
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|ECONNRESET|EACCES|EPIPE)$/.test(errno)
+  ) {
     return 'unreachable';
   }
   if (
@@ -69,9 +72,7 @@ export function serverError(
   const kind = failureKind(error);
   const state = sqlState(error);
   const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state, detailOf(error));
-  // Several addresses of one host fail with an empty text of their own.
-  const inner = error instanceof AggregateError ? error.errors.map(errorText).join('; ') : '';
-  return new DguardError(code, inner || errorText(error), {
+  return new DguardError(code, driverText(error), {
     operation,
     subject,
     ...(hint === '' ? {} : { hint }),
