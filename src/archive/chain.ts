@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
 import { artifactSchema } from '../manifest/schema.ts';
 import type { ArtifactSummary, ManifestArtifact } from '../manifest/types.ts';
+import { originOf } from '../plan/naming.ts';
 import type { BlockLine } from './blocks.ts';
 import { createCodec } from './codecs/registry.ts';
 import type { Codec } from './codecs/types.ts';
-import { corrupt, INDEX_NAME, originOf } from './format.ts';
+import { corrupt, INDEX_NAME } from './format.ts';
 import { createIndexReader, type OpenIndex, readFrame } from './index/reader.ts';
 import { parseRootHeader, parseRow, type RootHeader } from './index/rows.ts';
 import { parseArtifactLines, type StoredBackup, wrongArtifact } from './objects.ts';

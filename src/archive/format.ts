@@ -91,11 +91,6 @@ function isReservedName(name: string): boolean {
   );
 }
 
-/** The origin: the random part of an id, a backup's short name. */
-export function originOf(id: string): string {
-  return id.slice(-8);
-}
-
 /** What is still to be had of a backup that is damaged, where there is no other. */
 export const SALVAGE =
   '`restore ID --only` and `cat` read what is intact of this one, and recover.py (see README) restores all of that';

@@ -2,6 +2,7 @@ import type { Member } from '../engines/member.ts';
 import type { SourceRoot, Warning } from '../engines/types.ts';
 import { throwIfAborted, toDguardError } from '../errors.ts';
 import type { ManifestArtifact } from '../manifest/types.ts';
+import { originOf } from '../plan/naming.ts';
 import { createArtifactOutput, type StoredArtifact } from './artifact-output.ts';
 import { type ArtifactTotals, type BlockRef, createBlockPipeline, type Seal } from './blocks.ts';
 import { createCodec } from './codecs/registry.ts';
@@ -12,7 +13,6 @@ import {
   type ChunkerParameters,
   type CodecName,
   MAX_LISTED_OBJECTS,
-  originOf,
   SUMS_NAME,
 } from './format.ts';
 import { collectLessOften } from './heap.ts';

@@ -1,8 +1,6 @@
-import { encodePart } from '../plan/naming.ts';
+import { encodePart, momentOf } from '../plan/naming.ts';
 import type { CatalogEntry } from './catalog.ts';
 import type { JobBackup } from './job-runs.ts';
-
-const ID = /[a-z]{2,20}-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z-[a-z2-7]{8}$/;
 
 export interface DamagedBeside {
   /** Why what was chosen may not be the newest, for people. */
@@ -45,13 +43,6 @@ export function damagedBeside(
     } else if (!wanted && (names.size > 0 || folder.startsWith(`${encodePart(job)}/`))) unknown.push(why);
   }
   return { newer, unknown };
-}
-
-/** The moment of the backup whose folder has its id for a name. */
-function momentOf(id: string): Date | undefined {
-  const [, day, hours, minutes, seconds] = ID.exec(id) ?? [];
-  const moment = new Date(`${day}T${hours}:${minutes}:${seconds}Z`);
-  return Number.isNaN(moment.getTime()) ? undefined : moment;
 }
 
 function parentOf(folder: string): string {

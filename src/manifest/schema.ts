@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { BACKUP_ID } from '../plan/naming.ts';
 
 /**
  * Format 1's manifest. Additive within a format: unknown fields are kept and shown, never refused.
@@ -11,7 +12,7 @@ const instant = z
   .string()
   .regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/)
   .refine((at) => !Number.isNaN(Date.parse(at)), 'is no moment of any calendar');
-const id = z.string().regex(/^[a-z]{2,20}-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[a-z2-7]{8}$/);
+const id = z.string().regex(BACKUP_ID);
 const artifactName = z.string().regex(/^[a-z0-9][a-z0-9._%-]{0,120}$/);
 
 const part = z.looseObject({ number: z.number().int().positive(), size: bytes, sha256 });

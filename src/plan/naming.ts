@@ -5,6 +5,25 @@ export function backupId(type: BackupType, snapshotAt: Date, random: Uint8Array)
   return `${type}-${stamp(snapshotAt)}-${base32(random)}`;
 }
 
+/** What `backupId` makes, its moment in four groups. */
+export const BACKUP_ID = /^[a-z]{2,20}-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z-[a-z2-7]{8}$/;
+
+/** The snapshot's moment, as an id tells it; undefined for what is no id. */
+export function momentOf(id: string): Date | undefined {
+  const [, day, hours, minutes, seconds] = BACKUP_ID.exec(id) ?? [];
+  const moment = new Date(`${day}T${hours}:${minutes}:${seconds}Z`);
+  return Number.isNaN(moment.getTime()) ? undefined : moment;
+}
+
+/** The origin: the random part of an id, a backup's short name. */
+export function originOf(id: string): string {
+  return id.slice(-8);
+}
+
+export function isOrigin(text: string): boolean {
+  return /^[a-z2-7]{8}$/.test(text);
+}
+
 /** `2026-01-02T03-04-05Z`: an instant as names can hold it. */
 export function stamp(at: Date): string {
   return `${at.toISOString().slice(0, 19).replaceAll(':', '-')}Z`;

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createCodec } from '../../src/archive/codecs/registry.ts';
 import type { EntryRecord, Slice } from '../../src/archive/entry.ts';
-import { type CodecName, INDEX_NAME, originOf, SUMS_NAME } from '../../src/archive/format.ts';
+import { type CodecName, INDEX_NAME, SUMS_NAME } from '../../src/archive/format.ts';
 import type { FrameRow } from '../../src/archive/index/frames.ts';
 import { slicesText, treeHead } from '../../src/archive/index/lines.ts';
 import { rootHeaderText, rowText } from '../../src/archive/index/rows.ts';
@@ -11,6 +11,7 @@ import { artifactLines, artifactsSummary, checksumLines } from '../../src/archiv
 import { canonicalJson, integritySha256 } from '../../src/manifest/canonical.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { ManifestArtifact, ManifestDraft } from '../../src/manifest/types.ts';
+import { originOf } from '../../src/plan/naming.ts';
 import { madeAs } from '../archive/support.ts';
 
 /** Writes a frame of the index, and gives the row that describes it. */

@@ -1,5 +1,5 @@
-import { originOf } from '../../src/archive/format.ts';
 import type { FrameRow } from '../../src/archive/index/frames.ts';
+import { originOf } from '../../src/plan/naming.ts';
 import { noise } from '../archive/support.ts';
 import { type Cases, refused } from './cases.ts';
 import { type AddFrame, entryLine, type Recipe, ROOT, sliceOf } from './forge.ts';

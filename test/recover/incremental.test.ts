@@ -7,7 +7,7 @@ import type { BlockLine } from '../../src/archive/blocks.ts';
 import { createCodec } from '../../src/archive/codecs/registry.ts';
 import type { ContentEntry, Slice } from '../../src/archive/entry.ts';
 import { createFanout } from '../../src/archive/fanout.ts';
-import { type CodecName, originOf, SUMS_NAME } from '../../src/archive/format.ts';
+import { type CodecName, SUMS_NAME } from '../../src/archive/format.ts';
 import type { FrameRow } from '../../src/archive/index/frames.ts';
 import { createIndexWriter } from '../../src/archive/index/writer.ts';
 import type { StoredBackup } from '../../src/archive/objects.ts';
@@ -15,6 +15,7 @@ import { checksumLines } from '../../src/archive/objects.ts';
 import { openContent } from '../../src/archive/reader.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { ManifestDraft } from '../../src/manifest/types.ts';
+import { originOf } from '../../src/plan/naming.ts';
 import { collect, fileEntry, ID, noise, streamMember, treeMember } from '../archive/support.ts';
 import { MTIME_NS, readTree, recover, tempFolder, writeFolder } from './support.ts';
 

@@ -20,6 +20,7 @@ export function zstdCodec(level = 3): Codec {
   calls ??= zstdCalls();
   const { compress, compressHashed, decompress, decompressHashed, startAhead, hasRoom } = calls;
   const isReadable = (frame: Uint8Array, length: number) => frameBound(frame) <= outputCap(length);
+  // Walked where there is room too: what is not one whole frame, which zstd itself would take, ends here.
   const assertBound = (stored: Uint8Array, maxBytes: number) => {
     if (!isReadable(stored, maxBytes) && !hasRoom) throw new Error('zstd frame claims more than it may');
   };

@@ -1,3 +1,4 @@
+import { isOrigin } from '../../plan/naming.ts';
 import type { BlockLine } from '../blocks.ts';
 import { type ContentEntry, type EntryRecord, isEntryKind, type Slice } from '../entry.ts';
 import { corrupt, MAX_BLOCK_BYTES } from '../format.ts';
@@ -139,7 +140,7 @@ function parseSlices(value: unknown, bad: Line['bad']): Slice[] {
     if (!Array.isArray(item) || item.length !== 5) throw bad('at');
     const [origin, artifact, block, offset, length] = item as unknown[];
     const numbers = [artifact, block, offset, length];
-    if (typeof origin !== 'string' || !/^[a-z2-7]{8}$/.test(origin)) throw bad('origin');
+    if (typeof origin !== 'string' || !isOrigin(origin)) throw bad('origin');
     if (!numbers.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0)) throw bad('at');
     if (length === 0) throw bad('at');
     return { origin, artifact, block, offset, length } as Slice;

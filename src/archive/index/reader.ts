@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto';
 import { DguardError } from '../../errors.ts';
+import { originOf } from '../../plan/naming.ts';
 import { readRange } from '../../storages/read.ts';
 import type { BlockLine } from '../blocks.ts';
 import { createCodec } from '../codecs/registry.ts';
-import { corrupt, INDEX_NAME, MAX_FRAME_BYTES, MAX_LINE_BYTES, originOf } from '../format.ts';
+import { corrupt, INDEX_NAME, MAX_FRAME_BYTES, MAX_LINE_BYTES } from '../format.ts';
 import type { StoredBackup } from '../objects.ts';
 import { compareEntryPaths } from '../paths.ts';
 import type { FrameRow } from './frames.ts';

@@ -1,4 +1,5 @@
 import type { SourceRoot } from '../../engines/types.ts';
+import { isOrigin } from '../../plan/naming.ts';
 import { corrupt, MAX_FRAME_BYTES } from '../format.ts';
 import type { FrameRow } from './frames.ts';
 import { textField } from './lines.ts';
@@ -65,7 +66,7 @@ export function parseRow(text: string, subject: string): FrameRow {
   const sha256 = value['sha256'];
   const origins = value['origins'];
   const known = section === 'artifacts' || section === 'blocks' || section === 'entries';
-  const named = typeof origin === 'string' && /^[a-z2-7]{8}$/.test(origin);
+  const named = typeof origin === 'string' && isOrigin(origin);
   const hashed = typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256);
   if (!known || !named || !hashed || !Array.isArray(origins) || count('length') > MAX_FRAME_BYTES) {
     throw corrupt(subject, 'an index row is not well-formed');

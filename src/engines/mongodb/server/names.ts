@@ -83,9 +83,11 @@ export function scratchNames(database: string, collections: readonly string[]): 
   let ordinal = 0;
   for (const name of collections) {
     let scratch = name;
-    if (name === MARK_COLLECTION || Buffer.byteLength(name) > room)
-      do scratch = `${OWN_PREFIX}long_${ordinal++}`;
-      while (taken.has(scratch));
+    if (name === MARK_COLLECTION || Buffer.byteLength(name) > room) {
+      do {
+        scratch = `${OWN_PREFIX}long_${ordinal++}`;
+      } while (taken.has(scratch));
+    }
     names.set(name, scratch);
   }
   return names;

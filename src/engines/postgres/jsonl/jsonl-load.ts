@@ -5,7 +5,7 @@ import type { BackupContent } from '../../types.ts';
 import type { Archive } from '../dump/content.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
 import { listTables, placesOfRows } from '../server/catalog.ts';
-import { SCRIPT_HEAD } from '../server/connection.ts';
+import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { tableName } from '../server/table-name.ts';
 import { importStatement, listColumns } from './jsonl-columns.ts';
@@ -91,7 +91,7 @@ COPY pg_temp.dguard_rows FROM STDIN WITH ${RAW_LINES};\n`,
   const argv = [
     ...tools.argv('psql'),
     `--dbname=${await server.conninfo(database, settings)}`,
-    ...['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'],
+    ...SCRIPT_FLAGS,
   ];
   const child = await openChild(argv, {
     env: server.env,

@@ -1,12 +1,10 @@
 import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import { isMissingSchema } from '../server/catalog.ts';
-import { SCRIPT_HEAD } from '../server/connection.ts';
+import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
 import type { Server } from '../server/server.ts';
 import type { Tools } from '../server/tools.ts';
 import type { ScriptPart } from './script.ts';
-
-const FLAGS = ['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'];
 
 export interface ScriptRequest {
   readonly server: Server;
@@ -26,7 +24,7 @@ export async function runScript(parts: readonly ScriptPart[], request: ScriptReq
       else yield* part();
     }
   }
-  const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...FLAGS];
+  const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...SCRIPT_FLAGS];
   try {
     const child = await openChild(argv, {
       env: server.env,
@@ -56,7 +54,7 @@ export async function* copyOut(
   async function* input(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\nCOPY (${query}) TO STDOUT;\n`);
   }
-  const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...FLAGS];
+  const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...SCRIPT_FLAGS];
   const child = await openChild(argv, {
     env: server.env,
     signal: server.source.signal,

@@ -151,6 +151,9 @@ export const WITHOUT_LIMITS = `SELECT pg_catalog.count(pg_catalog.set_config(nam
 /** How each script for psql begins: no limits, nothing said, and in UTF-8 whatever the database is in. */
 export const SCRIPT_HEAD = `SET client_encoding TO 'UTF8';\n${WITHOUT_LIMITS.replace(/\s+/g, ' ')} \\gset\n`;
 
+/** How psql runs a script: its own profile unread, answers bare, its first error its end. */
+export const SCRIPT_FLAGS = ['-X', '-q', '-A', '-t', '--no-password', '-v', 'ON_ERROR_STOP=1'] as const;
+
 function sessionSettings(statementTimeoutMs: number): string {
   return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS].map(asOption).join(' ');
 }
