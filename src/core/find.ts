@@ -5,11 +5,10 @@ import type { Config } from '../config/types.ts';
 import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
+import { isOrigin } from '../plan/naming.ts';
 import { type Catalog, type CatalogEntry, type Destination, newestFirst } from './catalog.ts';
 import { labelsOf, nameIn, scopeOf } from './groups.ts';
 import { readCatalogWithGaps } from './read-catalog.ts';
-
-const ORIGIN = /^[a-z2-7]{8}$/;
 
 /** A destination that could not be listed, or not all of it be read. */
 export interface ListingError {
@@ -37,7 +36,7 @@ export interface Catalogs {
   readonly entries: readonly CatalogEntry[];
   /** Of destinations that could not be listed: none of their backups is among the entries. */
   readonly errors: readonly ListingError[];
-  /** Of each backup of which something could not be read. */
+  /** Of backups of which something could not be read; of many at one destination a few, and how many more. */
   readonly gaps: readonly ListingError[];
 }
 
@@ -56,23 +55,35 @@ export async function readCatalogs(
     }
   }
   const entries = catalogs.flatMap((catalog) => catalog.entries).sort(newestFirst);
-  const gaps = entries.flatMap(({ unread, destination: { name, optional } }) =>
-    unread ? [{ destination: name, error: unread, optional: optional === true }] : [],
-  );
-  return { catalogs, entries, errors, gaps };
+  return { catalogs, entries, errors, gaps: catalogs.flatMap(gapsOf) };
+}
+
+const GAPS_NAMED = 3;
+
+/** What of a destination could not be read: its first few backups by name, of the others how many. */
+function gapsOf({ destination: { name, optional }, entries }: Catalog): ListingError[] {
+  const unread = entries.flatMap((entry) => entry.unread ?? []);
+  const more = unread.length - GAPS_NAMED;
+  const errors: DguardError[] = unread.slice(0, GAPS_NAMED);
+  if (more > 0) {
+    const message = `${more} more backups of it could not be read, or not all of them`;
+    errors.push(new DguardError('storage_failed', message, { operation: 'read manifests', subject: name }));
+  }
+  return errors.map((error) => ({ destination: name, error, optional: optional === true }));
 }
 
 /** Throws where a backup of that name, which was not found, may be among what could not be read. */
 export function refuseUnlisted({ errors, gaps }: Catalogs, name: string, operation: string): void {
-  for (const { destination, error } of [...errors, ...gaps]) {
-    const { code, message, hint } = toDguardError(error, 'storage_failed', { operation });
-    throw new DguardError(code, `${name} is not among the backups that could be read: ${message}`, {
-      operation,
-      subject: destination,
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-    });
-  }
+  const [first] = [...errors, ...gaps];
+  if (!first) return;
+  const { destination, error } = first;
+  const { code, message, hint } = toDguardError(error, 'storage_failed', { operation });
+  throw new DguardError(code, `${name} is not among the backups that could be read: ${message}`, {
+    operation,
+    subject: destination,
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 /** All copies of the backup of that id or origin; of a damaged one its folder's name stands for it. */
@@ -80,7 +91,7 @@ export function copiesOf(entries: readonly CatalogEntry[], name: string): Catalo
   return entries.filter(({ manifest, folder }) =>
     manifest
       ? manifest.id === name || manifest.id.endsWith(`-${name}`)
-      : folder === name || folder.endsWith(`/${name}`) || (ORIGIN.test(name) && folder.endsWith(`-${name}`)),
+      : folder === name || folder.endsWith(`/${name}`) || (isOrigin(name) && folder.endsWith(`-${name}`)),
   );
 }
 

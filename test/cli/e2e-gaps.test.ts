@@ -159,3 +159,32 @@ it('that a newer backup is damaged is said where an older one is restored', asyn
   );
   expect([fine.code, fine.stderr]).toEqual([0, expect.not.stringContaining('not the newest')]);
 });
+
+it('of many that cannot be read whole a few are named, and how many more there are', async () => {
+  const { from } = copy('both', 'two');
+  const all = ['both/one', 'both/two', 'other/one'].flatMap((group) =>
+    fs.readdirSync(space.path(from, group)).map((id) => space.path(from, group, id)),
+  );
+  expect(all).toHaveLength(5);
+  // As a verify by root leaves them.
+  for (const folder of all)
+    fs.writeFileSync(`${folder}/verified-2026-01-02T03-04-05Z-678-0123abcd.json`, '', { mode: 0 });
+  const config = space.write(
+    `many-${cases}.yaml`,
+    fs.readFileSync(space.path('backup.yaml'), 'utf8').replace('./backups', from),
+  );
+  if (isRoot) fs.chownSync(config, NOBODY, NOBODY);
+  const list = await space.json('list', '-c', config);
+  expect([list.code, list.document.backups.length, list.document.errors.length]).toEqual([1, 5, 4]);
+  for (const [code, ...args] of [
+    [1, 'list'],
+    [1, 'verify', 'other'],
+    [0, 'restore', 'both', '--to-path', `./to-${cases}`],
+    [0, 'backup', 'other'],
+  ] as const) {
+    const run = await space.run(...args, '-c', config);
+    expect(run.code, run.stderr).toBe(code);
+    expect(run.stderr.split('\n').filter((line) => line.includes(cause))).toHaveLength(3);
+    expect(run.stderr).toContain('2 more backups of it could not be read');
+  }
+});
