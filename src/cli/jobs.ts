@@ -13,13 +13,19 @@ export function waitOf(text: string | undefined, option: string): number {
   });
 }
 
-/** The jobs of these names, or all; `operation` is the command. Errors: usage, unknown_name. */
+/** The jobs of these names, each once, or all; `operation` is the command. Errors: usage, unknown_name. */
 export function chooseJobs(
   config: Config,
   names: readonly string[],
   all: boolean,
   operation: string,
 ): JobConfig[] {
+  if (all && names.length > 0) {
+    throw new DguardError('usage', `--all is every job, and ${names.join(', ')} named: which is meant?`, {
+      operation,
+      hint: 'name jobs, or use --all',
+    });
+  }
   if (all) return Object.values(config.jobs);
   const known = Object.keys(config.jobs).join(', ');
   if (names.length === 0) {
@@ -28,7 +34,7 @@ export function chooseJobs(
       hint: `jobs: ${known}`,
     });
   }
-  return names.map((name) => {
+  return [...new Set(names)].map((name) => {
     const job = Object.hasOwn(config.jobs, name) ? config.jobs[name] : undefined;
     if (job) return job;
     throw new DguardError('unknown_name', `the configuration has no job ${name}`, {

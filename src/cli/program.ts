@@ -59,7 +59,7 @@ export function createProgram(options: ProgramOptions): Command {
     .addHelpText('after', EXIT_CODES)
     .configureOutput({ ...(options.silent ? { writeErr: () => undefined } : {}) });
   finishCommand(program, undefined, 'dguard', options);
-  for (const option of GLOBAL_OPTIONS) program.addOption(optionOf(option));
+  for (const option of GLOBAL_OPTIONS) addOption(program, option);
   program.on('option:version', () => {
     process.stdout.write(`${dguardVersion()}\n`);
     throw new CommanderError(0, 'commander.version', '');
@@ -82,11 +82,12 @@ function add(
     .addHelpText('after', EXIT_CODES);
   const name = `${prefix}${command.name()}`;
   finishCommand(command, definition, name, options);
-  for (const option of definition.options ?? []) command.addOption(optionOf(option));
+  for (const option of definition.options ?? []) addOption(command, option);
   if (definition.load) {
     // Commander hands over the arguments, the options and itself.
     command.action((...words: unknown[]) => {
       refuseEmpty(command);
+      refuseTwoPlaces(command);
       return options.run(definition, name, globals(), words.slice(0, -1));
     });
   }
@@ -108,6 +109,28 @@ function refuseEmpty(command: Command): void {
   for (const { text, value } of [...given, ...words]) {
     if (isEmpty(value)) command.error(`error: '${text}' is given and empty`);
   }
+}
+
+/** Two spellings of one option: which of them would be read? */
+function refuseTwoPlaces(command: Command): void {
+  const { from, destination } = command.opts<{ from?: string; destination?: string }>();
+  if (from === undefined || destination === undefined || from === destination) return;
+  command.error(
+    `error: '--from ${from}' and '--destination ${destination}' are one option: give one of them`,
+  );
+}
+
+/** An option that takes one value takes one: `--to one --to two` would be the second alone. */
+function addOption(command: Command, definition: OptionDefinition): void {
+  const option = optionOf(definition);
+  command.addOption(option);
+  if (definition.value === 'list' || !(option.required || option.optional)) return;
+  let given: string | undefined;
+  command.on(`option:${option.name()}`, (value: string) => {
+    if (given !== undefined && given !== value)
+      command.error(`error: option '${option.flags}' is given twice: ${given}, ${value}`);
+    given = value;
+  });
 }
 
 function finishCommand(

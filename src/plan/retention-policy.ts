@@ -120,7 +120,7 @@ function outsideRotation(backup: PolicyBackup, now: Date, failedRank: number): R
     return kept(backup, 'floor', [`${state}: counts for nothing, and only \`delete\` removes it`]);
   }
   const { expires } = backup;
-  if (expires === undefined) return kept(backup, 'floor', ['snapshot that does not expire']);
+  if (expires === undefined) return kept(backup, 'floor', ['snapshot or selection, which does not expire']);
   const day = expires.toISOString();
   if (expires > now) return kept(backup, 'floor', [`snapshot until ${day}`]);
   return removed(backup, `snapshot that expired ${day}`);

@@ -57,6 +57,9 @@ const pruned = z.strictObject({
   ),
   warnings: z.array(z.string()),
 });
+/** Its lists are of what would be. */
+const dry = { dry_run: z.literal(true).optional() };
+
 const planned = z.strictObject({
   job: z.string(),
   datasources: z.array(z.string()),
@@ -172,7 +175,12 @@ const FIELDS = {
   dguard: {},
   check: { datasources: z.array(datasourceHealth), destinations: z.array(destinationHealth) },
   doctor: { findings: z.array(finding), looked_at: z.array(z.string()) },
-  backup: { backups: z.array(madeBackup), pruned: z.array(pruned), plan: z.array(planned).optional() },
+  backup: {
+    backups: z.array(madeBackup),
+    pruned: z.array(pruned),
+    plan: z.array(planned).optional(),
+    ...dry,
+  },
   list: { backups: z.array(listedBackup) },
   show: { backup: listedBackup.optional() },
   ls: { entries: z.array(entry) },
@@ -180,7 +188,7 @@ const FIELDS = {
   diff: {
     changes: z.array(z.strictObject({ change: z.enum(['added', 'removed', 'changed']), path: z.string() })),
   },
-  restore: { restored: z.array(restored) },
+  restore: { restored: z.array(restored), ...dry },
   verify: { checks: z.array(report) },
   status: {
     rows: z.array(statusRow),
@@ -193,10 +201,11 @@ const FIELDS = {
       }),
     ),
   },
-  rollback: { restored: z.array(restored) },
+  rollback: { restored: z.array(restored), ...dry },
   prune: {
     plan: z.array(z.strictObject({ ...decision, destination: z.string() })),
     groups: z.array(pruned),
+    ...dry,
   },
   accept: { marked: z.array(z.string()) },
   pin: { marked: z.array(z.string()) },

@@ -82,11 +82,24 @@ async function dryRun(context: Context, jobs: readonly JobConfig[], options: Opt
     datasources,
     destinations: options.to === undefined ? destinations.map((each) => each.name) : [options.to],
     type: options.type ?? type,
+    ...(options.only === undefined ? {} : { only: options.only }),
+    ...(options.exclude === undefined ? {} : { exclude: options.exclude }),
+    ...(options.tag === undefined ? {} : { tags: options.tag }),
   }));
-  if (context.options.json) context.print(jsonDocument('backup', 0, { backups: [], pruned: [], plan }, []));
+  const parts = [
+    ...(options.only === undefined ? [] : [`only ${options.only.join(', ')}`]),
+    ...(options.exclude === undefined ? [] : [`without ${options.exclude.join(', ')}`]),
+    ...(options.tag === undefined ? [] : [`tagged ${options.tag.join(', ')}`]),
+  ];
+  if (context.options.json)
+    context.print(jsonDocument('backup', 0, { backups: [], pruned: [], plan, dry_run: true }, []));
   else {
     for (const { job, datasources, destinations, type } of plan)
-      context.print(`${job}: ${datasources.join(', ')} -> ${destinations.join(', ')}, ${type}`);
+      context.print(
+        plainText(
+          [`${job}: ${datasources.join(', ')} -> ${destinations.join(', ')}, ${type}`, ...parts].join('; '),
+        ),
+      );
   }
   return 0;
 }

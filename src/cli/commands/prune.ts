@@ -91,7 +91,8 @@ export async function pruneCommand(
     const plan = outcomes.flatMap(({ plan: decisions, destination }) =>
       decisions.map(({ id, keep, reasons }) => ({ id, destination, keep, reasons })),
     );
-    context.print(jsonDocument('prune', status, { plan, groups }, failures));
+    const fields = { plan, groups, ...(options.dryRun ? { dry_run: true } : {}) };
+    context.print(jsonDocument('prune', status, fields, failures));
   } else if (
     outcomes.every(({ removed }) => removed.length === 0) &&
     failures.length === 0 &&

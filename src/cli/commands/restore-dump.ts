@@ -9,6 +9,7 @@ import { outcomeJson } from '../render/restored.ts';
 import { restoreEach } from './restore-each.ts';
 import { type RestoreCommandOptions, undoCommand } from './restore-options.ts';
 import { configuredDatasource, ownPathsOf } from './restore-place.ts';
+import { refuseForeign } from './restore-rules.ts';
 
 /** `restore --from FOLDER --to DATASOURCE`: no backup of dguard's, but what mongodump wrote. */
 export async function restoreDumpCommand(context: Context, options: RestoreCommandOptions): Promise<number> {
@@ -22,6 +23,7 @@ export async function restoreDumpCommand(context: Context, options: RestoreComma
   }
   const config = await context.config();
   const datasource = configuredDatasource(config, options.to, 'mongodb', from);
+  refuseForeign('restore', [datasource.type], options);
   let dump: ToolDump | undefined;
   return restoreEach(
     context,

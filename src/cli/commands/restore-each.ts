@@ -66,7 +66,10 @@ export async function restoreEach(
     }
   }
   const status = combineExitStatus(statuses);
-  if (context.options.json) context.print(jsonDocument(command, status, { restored }, failures));
+  if (context.options.json)
+    context.print(
+      jsonDocument(command, status, { restored, ...(dryRun ? { dry_run: true } : {}) }, failures),
+    );
   return status;
 }
 

@@ -40,7 +40,8 @@ export async function targetCommand(
   const failures: DguardError[] = [];
   for (const target of targets) {
     try {
-      done.push(...(await (options.undo ? undoOne : recoverOne)(context, target)));
+      const work = options.recover ? recoverOne : options.dryRun ? planUndo : undoOne;
+      done.push(...(await work(context, target)));
       statuses.push(0);
     } catch (thrown) {
       const error = toDguardError(thrown, 'target_failed', { operation: 'restore', subject: target.name });
@@ -53,7 +54,9 @@ export async function targetCommand(
   const status = combineExitStatus(statuses);
   const what = options.undo ? 'undone' : 'recovered';
   if (context.options.json)
-    context.print(jsonDocument('restore', status, { restored: [], [what]: done }, failures));
+    context.print(
+      jsonDocument('restore', status, { restored: [], [what]: done, ...dryRunOf(options) }, failures),
+    );
   return status;
 }
 
@@ -75,6 +78,29 @@ async function undoOne(context: Context, target: Named): Promise<object[]> {
   ];
 }
 
+/** What an undo would put back: the newest copy. Errors: nothing_there. */
+async function planUndo(context: Context, target: Named): Promise<object[]> {
+  const [newest] = await listUndo(target, context.runtime);
+  context.finish();
+  const place = target.toPath ?? target.toDatabase ?? target.name;
+  if (newest === undefined) {
+    throw new DguardError('nothing_there', 'no restore of it keeps anything for undo', {
+      operation: 'undo',
+      subject: place,
+    });
+  }
+  const { name, backupId, createdAt } = newest;
+  const plan = [`put back ${name}, which a restore of ${backupId} replaced ${createdAt.toISOString()}`];
+  if (!context.options.json)
+    for (const step of plan) context.print(plainText(`${target.name}: would: ${step}`));
+  return [{ datasource: target.name, target: place, backup: backupId, plan }];
+}
+
+/** What a document of a dry run says of itself: its lists are of what would be. */
+function dryRunOf({ dryRun }: Options): object {
+  return dryRun ? { dry_run: true } : {};
+}
+
 async function recoverOne(context: Context, target: Named): Promise<object[]> {
   const messages = await recoverAll(target, context.runtime);
   context.finish();
@@ -92,6 +118,14 @@ async function dropAll(context: Context, targets: readonly Named[], options: Opt
   for (const { copies } of found) {
     for (const copy of copies)
       context.note(`${copy.name} (kept ${copy.createdAt.toISOString()} from ${copy.backupId})`);
+  }
+  if (options.dryRun) {
+    const names = found.flatMap(({ copies }) => copies.map(({ name }) => name));
+    if (context.options.json)
+      context.print(jsonDocument('restore', 0, { restored: [], dropped: names, ...dryRunOf(options) }, []));
+    else if (count === 0) context.print('nothing is kept for undo');
+    else for (const name of names) context.print(plainText(`would: remove ${name}`));
+    return 0;
   }
   if (count > 0 && !options.yes) await confirm(context, 'restore', `Remove ${count} undo copies for good?`);
   const dropped: string[] = [];

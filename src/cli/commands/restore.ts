@@ -20,6 +20,7 @@ import { type Chosen, chooseRun, noBackupYet, warnOfUnlisted } from './job-run.t
 import { type Piece, restoreEach } from './restore-each.ts';
 import { type RestoreCommandOptions, undoCommand } from './restore-options.ts';
 import { ownPathsOf, placeFor } from './restore-place.ts';
+import { refuseBesideTarget, refuseForeign, refuseMoment, refuseOtherDatasource } from './restore-rules.ts';
 
 type Options = RestoreCommandOptions;
 
@@ -35,6 +36,7 @@ export async function restoreCommand(
     });
   }
   if (options.undo || options.recover || options.dropUndo) {
+    refuseBesideTarget(name, options);
     const { targetCommand } = await import('./restore-target.ts');
     return targetCommand(context, name, options);
   }
@@ -60,9 +62,16 @@ export async function restoreCommand(
   }
   const chosen =
     ofJob.length === 0
-      ? { copies: [findCopy(catalogs, name)], lacking: false }
+      ? { copies: [backupNamed(findCopy(catalogs, name), config, options)], lacking: false }
       : chooseRun(context, entries, name, config, { ...options, now: context.runtime.now() });
   return restoreAll(context, 'restore', chosen, entries, options);
+}
+
+/** One backup is chosen by its id: what chooses among those of a job has nothing to say. */
+function backupNamed(copy: CatalogEntry, config: Config | undefined, options: Options): CatalogEntry {
+  refuseMoment(copy, config, options);
+  refuseOtherDatasource('restore', copy, config, options);
+  return copy;
 }
 
 /** Restores each of these copies to its place; one that fails does not keep the others from theirs. */
@@ -80,6 +89,8 @@ export async function restoreAll(
     const present = presentNames(config, manifest);
     return { copy, manifest, present, ...placeFor(copy, copies.length, config, options) };
   });
+  const types = work.map(({ datasource, manifest }) => datasource?.type ?? manifest.datasource.type);
+  refuseForeign(command, types, options);
   const common = commonFolder(copies.length > 1 ? options.toPath : undefined, options.dryRun === true);
   const pieces = work.map(({ copy, manifest, present, ...place }): Piece => {
     const { id, job, created_at } = manifest;

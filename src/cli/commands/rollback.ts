@@ -10,6 +10,7 @@ import { plainText } from '../render/text.ts';
 import { type Chosen, chooseRun, noBackupYet, toChosen, unknownJob, warnOfUnlisted } from './job-run.ts';
 import { restoreAll } from './restore.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
+import { refuseOtherDatasource } from './restore-rules.ts';
 
 /** Back to the good run before the newest good one, or to the backup named; kept for undo like any restore. */
 export async function rollbackCommand(
@@ -31,7 +32,7 @@ export async function rollbackCommand(
   const chosen =
     version === undefined
       ? before(context, entries, job, options, config)
-      : named(entries, job, version, config);
+      : named(entries, job, version, options, config);
   for (const { manifest, destination } of chosen.copies) {
     const { id, created_at, datasource } = manifest!;
     context.note(
@@ -85,10 +86,15 @@ function named(
   entries: readonly CatalogEntry[],
   job: string,
   version: string,
+  options: RestoreCommandOptions,
   config: Config | undefined,
 ): Chosen {
   const ofJob = backupsOf(entries, job, config).map(({ entry }) => entry);
-  if (copiesOf(ofJob, version).length > 0) return { copies: [pickCopy(ofJob, version)], lacking: false };
+  if (copiesOf(ofJob, version).length > 0) {
+    const copy = pickCopy(ofJob, version);
+    refuseOtherDatasource('rollback', copy, config, options);
+    return { copies: [copy], lacking: false };
+  }
   throw new DguardError('unknown_name', `job ${job} has no backup ${version}`, {
     operation: 'rollback',
     subject: version,

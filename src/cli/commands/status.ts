@@ -20,6 +20,12 @@ export async function statusCommand(
   names: readonly string[],
   options: Options,
 ): Promise<number> {
+  if (options.prometheus && context.options.json) {
+    throw new DguardError('usage', '--prometheus and --json are two forms of one output', {
+      operation: 'status',
+      hint: 'give one of them',
+    });
+  }
   const config = await context.config();
   const jobs = chooseJobs(config, names, names.length === 0, 'status').map(({ name }) => name);
   const maxAgeMs = options.maxAge === undefined ? undefined : waitOf(options.maxAge, '--max-age');

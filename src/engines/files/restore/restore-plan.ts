@@ -1,4 +1,6 @@
+import type { ContentEntry } from '../../../archive/entry.ts';
 import { displayPath } from '../../../archive/paths.ts';
+import { createSelection } from '../../../archive/select.ts';
 import { throwIfAborted } from '../../../errors.ts';
 import { displayPaths, isWithin, joinPath } from '../../fs-paths.ts';
 import type { BackupContent, RestoreOutcome } from '../../types.ts';
@@ -26,6 +28,7 @@ export async function survey(
   held: Map<string, boolean> | undefined,
 ): Promise<Counts & { targets: Target[] }> {
   const check = createEntryCheck(request.only.length > 0);
+  const unmet = request.only.length > 1 ? await unmetOf(request.only) : undefined;
   const touched = new Set<Target>();
   let entries = 0;
   let filesCount = 0;
@@ -36,6 +39,7 @@ export async function survey(
     if (wrong !== undefined) throw corrupt(entry.path, wrong);
     entries += 1;
     held?.set(entry.path, entry.kind === 'directory');
+    unmet?.see(entry);
     const target = targets.find((each) => each.entry === '' || isWithin(entry.path, each.entry));
     if (target !== undefined) touched.add(target);
     if (entry.kind === 'directory' || entry.type === 'table') continue;
@@ -43,7 +47,21 @@ export async function survey(
     sizeBytes += entry.size;
   }
   if (entries === 0) throw nothingThere(request);
+  for (const pattern of unmet?.left() ?? [])
+    request.warn({ message: `nothing in the backup is named ${pattern}`, subject: pattern, partial: false });
   return { filesCount, sizeBytes, targets: targets.filter((target) => touched.has(target)) };
+}
+
+/** Which of several names nothing bears, once all entries were seen. */
+async function unmetOf(only: readonly string[]) {
+  const open = new Map<string, (entry: ContentEntry) => boolean>();
+  for (const pattern of new Set(only)) open.set(pattern, await createSelection([pattern]));
+  return {
+    see(entry: ContentEntry) {
+      for (const [pattern, selects] of open) if (selects(entry)) open.delete(pattern);
+    },
+    left: () => [...open.keys()],
+  };
 }
 
 /** What is at each target that is merged into and the backup does not hold: `deleteExtra` takes it away. */
@@ -80,7 +98,7 @@ export async function planned(
       return [`restore to ${path}; what is there now is kept ${target.place} it for undo`];
     }
     return [
-      `replace in ${path} what the backup holds, and keep it ${target.place} it for undo; everything else stays`,
+      `replace in ${path} what the backup holds, and keep it ${target.place} it for undo${removed.length > 0 ? '' : '; everything else stays'}`,
       ...removed,
     ];
   });

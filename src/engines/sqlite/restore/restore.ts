@@ -1,7 +1,7 @@
 import { rename, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromText } from '../../../archive/paths.ts';
-import { throwIfAborted, toDguardError } from '../../../errors.ts';
+import { DguardError, throwIfAborted, toDguardError } from '../../../errors.ts';
 import { folderOnDisk } from '../../../folders.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
@@ -32,6 +32,7 @@ export async function restoreBackup(
   }
   const target = await resolveTarget(request);
   const isMerge = mergesInto(target, content, request);
+  if (isMerge && request.deleteExtra) throw keepsOthers(target.path);
   const format = await contentFormat(content);
   const sizeBytes = await contentBytes(content);
   // A reduced database is written once more before the whole one can go.
@@ -95,6 +96,15 @@ function mergesInto(target: Target, content: BackupContent, request: RestoreRequ
   const { include_tables = [], exclude_tables = [] } = request.source?.options ?? {};
   const configured = include_tables.length + exclude_tables.length;
   return request.only.length > 0 || !content.whole || content.patterns !== undefined || configured > 0;
+}
+
+function keepsOthers(path: string): DguardError {
+  const message = 'tables that the backup does not hold are not removed from a database that keeps others';
+  return new DguardError('target_refused', message, {
+    operation: 'restore',
+    subject: path,
+    hint: 'drop them by hand, or leave --delete-extra out',
+  });
 }
 
 async function stageAndProve(
