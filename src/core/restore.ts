@@ -21,6 +21,7 @@ import { holdReadLease } from './reading.ts';
 import { lockTarget, targetRequest } from './target.ts';
 import { withTempFolder } from './temp-folder.ts';
 import { translateBackup } from './translate.ts';
+import { tellWarnings } from './warnings.ts';
 
 export interface RestoreOptions {
   /** Where to; undefined is the datasource's own place, which then must be configured. */
@@ -186,6 +187,10 @@ async function restoreInto(
       if (from.lease) held.unshift(await from.lease());
     }
     return { ...(await withTempFolder(runtime, 'restore', load)), warnings };
+  } catch (error) {
+    // What it tidied up before it failed, and what it could not remove.
+    tellWarnings(warnings, runtime);
+    throw error;
   } finally {
     for (const one of held) await one.release();
   }

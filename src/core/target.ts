@@ -6,6 +6,7 @@ import { DguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { takeLock } from './lock.ts';
 import { withTempFolder } from './temp-folder.ts';
+import { tellWarnings } from './warnings.ts';
 
 /** A place that is or was restored to: a datasource's own, a path, or a database of a datasource's server. */
 export interface RestoreTarget {
@@ -28,6 +29,7 @@ export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Pr
     (swaps, request) => swaps.recover(request),
     false,
   );
+  tellWarnings(found?.warnings ?? [], runtime);
   return found?.value ?? [];
 }
 
@@ -40,7 +42,9 @@ export async function recoverAll(target: RestoreTarget, runtime: Runtime): Promi
     ...(await swaps.recover(request)),
     ...((await swaps.dropScratch?.(request)) ?? []),
   ];
-  return (await withSwaps(target, 'recover', runtime, work, false))?.value ?? [];
+  const found = await withSwaps(target, 'recover', runtime, work, false);
+  tellWarnings(found?.warnings ?? [], runtime);
+  return found?.value ?? [];
 }
 
 /** What restores of this target have kept, newest first. */
@@ -152,6 +156,9 @@ async function withSwaps<T>(
       ),
     );
     return { value, warnings };
+  } catch (error) {
+    tellWarnings(warnings, runtime);
+    throw error;
   } finally {
     await lock.release();
   }

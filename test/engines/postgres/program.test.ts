@@ -211,6 +211,10 @@ jobs: { shop: { datasources: [shop], destinations: [nas] } }
         },
       )
       .toBe(0);
+    // One that fails says what it has tidied up before.
+    const refused = await run('restore', 'app');
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.stderr).toMatch(/warning: removed app__dg_new_\w+, left by an interrupted restore/);
     const recovered = await run('restore', 'app', '--recover');
     expect(recovered, recovered.stderr).toMatchObject({ code: 0 });
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);

@@ -1,4 +1,5 @@
 import type { RestoreOutcome, TableFact } from '../../types.ts';
+import { analyzeTables } from '../restore/analyze.ts';
 import type { Choice } from '../restore/choice.ts';
 import { createBeside, uniqueWord } from '../restore/place.ts';
 import { choose, compare, dropQuietly, load, tellWhatIsOff } from '../restore/restore-steps.ts';
@@ -121,7 +122,7 @@ async function swapTables(
     after: added.parts,
   });
   await runScript(parts, { server, tools, database: target, makes: keep.name });
-  for (const { schema, table } of names) await session.run(`ANALYZE ${sqlName({ schema, table })}`);
+  await analyzeTables(session, names, { subject: target, warn: request.warn });
   const readers = await readersOf(session, live, ['m']);
   if (readers.length > 0) {
     const message = `materialized views that read from them have what they had: REFRESH MATERIALIZED VIEW ${readers.join(', ')}`;

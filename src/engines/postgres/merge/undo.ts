@@ -1,4 +1,6 @@
 import { DguardError } from '../../../errors.ts';
+import type { Warning } from '../../types.ts';
+import { analyzeTables } from '../restore/analyze.ts';
 import { uniqueWord } from '../restore/place.ts';
 import type { Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
@@ -19,7 +21,7 @@ export async function undoTables(
   session: Session,
   database: string,
   kept: KeptSchema,
-  now: Date,
+  { now, warn }: { readonly now: Date; readonly warn: (warning: Warning) => void },
 ): Promise<string> {
   await session.run("SET search_path TO ''");
   const live = await readShapes(session, kept.tables);
@@ -87,7 +89,7 @@ export async function undoTables(
     ],
   });
   await runScript(parts, { server, tools, database, makes: keep.name });
-  for (const table of replaced) await session.run(`ANALYZE ${sqlName(table)}`);
+  await analyzeTables(session, replaced, { subject: database, warn });
   return keep.name;
 }
 

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { abortError, DguardError, errorText, throwIfAborted } from '../../../errors.ts';
-import { lookUntil } from '../../sessions.ts';
+import { lookUntil, withSession } from '../../sessions.ts';
 import type { Warning } from '../../types.ts';
 import { createStatement, type DatabaseFacts, dressStatements } from '../server/database.ts';
 import { sqlState } from '../server/failures.ts';
-import { withFreshSession } from '../server/server.ts';
+import { type Server, withFreshSession } from '../server/server.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { BEGUN_LIMIT, besideName, holdBeside, type Mark, type MarkRole, markText } from './marks.ts';
-import type { Powers } from './preflight.ts';
+import { type Powers, withoutSubscription } from './preflight.ts';
 import type { Work } from './restore-work.ts';
 
 /** So often in a row the server has to do nothing any more for a client that is gone. */
 const QUIET_LOOKS = 3;
 
+/** SQLSTATE object_in_use. */
+const IN_USE = '55006';
 /** SQLSTATE read_only_sql_transaction. */
 const READ_ONLY = '25006';
 
@@ -70,7 +72,7 @@ export async function createBeside(
 async function dropUnfinished(work: Beside, name: string): Promise<void> {
   const begins = `CREATE DATABASE ${identifier(name)} `;
   try {
-    await withFreshSession(work, async (session) => {
+    await withFreshSession(work, async (session, fresh) => {
       let quiet = 0;
       const isOver = await lookUntil(async () => {
         const busy = await session.rows(
@@ -78,7 +80,7 @@ async function dropUnfinished(work: Beside, name: string): Promise<void> {
             WHERE state = 'active' AND pg_catalog.starts_with(query, ${literal(begins)})`,
         );
         quiet = busy.length > 0 ? 0 : quiet + 1;
-        await dropMarked(session, name);
+        await dropMarked(session, name, fresh);
         return quiet === QUIET_LOOKS;
       });
       if (!isOver) throw new Error('the server does not stop creating it');
@@ -127,6 +129,35 @@ export async function dressDatabase(
 }
 
 /** Drops a database of dguard's own, with whoever is in it. Never one without a mark: the caller looked. */
-export async function dropMarked(admin: Session, name: string): Promise<void> {
-  await admin.run(`DROP DATABASE IF EXISTS ${identifier(name)} WITH (FORCE)`);
+export async function dropMarked(admin: Session, name: string, server: Pick<Server, 'open'>): Promise<void> {
+  const statement = `DROP DATABASE IF EXISTS ${identifier(name)} WITH (FORCE)`;
+  try {
+    await admin.run(statement);
+  } catch (error) {
+    if (sqlState(error) !== IN_USE) throw error;
+    await dropSubscriptions(server, name);
+    await admin.run(statement);
+  }
+}
+
+/**
+ * A loaded database's subscriptions keep it from being dropped. They never ran, and the slot that they name is the
+ * original's: it stays.
+ */
+async function dropSubscriptions(server: Pick<Server, 'open'>, database: string): Promise<void> {
+  await withSession(
+    () => server.open(database),
+    async (session) => {
+      const names = async (sql: string) => (await session.rows<{ n: string }>(sql)).map(({ n }) => n);
+      // They would run, or refuse, and the database is about to go.
+      for (const name of await names(
+        "SELECT evtname AS n FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'",
+      ))
+        await session.run(`ALTER EVENT TRIGGER ${identifier(name)} DISABLE`);
+      const subscriptions = await names(`SELECT s.subname AS n FROM pg_catalog.pg_subscription s
+        JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()`);
+      for (const name of subscriptions)
+        for (const statement of withoutSubscription(name)) await session.run(statement);
+    },
+  );
 }

@@ -240,14 +240,17 @@ export async function refuseReplicated(
       subject: database,
       hint: `restore beside it with --to-database NAME, or remove these first, in ${identifier(database)}: ${[
         ...slots.map((name) => `SELECT pg_drop_replication_slot(${literal(name)})`),
-        ...subscriptions.map(withoutSubscription),
+        ...subscriptions.flatMap(withoutSubscription),
       ].join('; ')}`,
     },
   );
 }
 
-/** The publisher's slot stays: the database that was replaced, or is to come back, may go on with it. */
-function withoutSubscription(name: string): string {
-  const quoted = identifier(name);
-  return `ALTER SUBSCRIPTION ${quoted} DISABLE; ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE); DROP SUBSCRIPTION ${quoted}`;
+/**
+ * Statements that drop a subscription. The publisher's slot stays: the database that was replaced, or is to come back,
+ * may go on with it.
+ */
+export function withoutSubscription(name: string): string[] {
+  const quoted = `SUBSCRIPTION ${identifier(name)}`;
+  return [`ALTER ${quoted} DISABLE`, `ALTER ${quoted} SET (slot_name = NONE)`, `DROP ${quoted}`];
 }

@@ -3,6 +3,7 @@ import type { TableFact } from '../../types.ts';
 import { loadExport } from '../jsonl/jsonl-load.ts';
 import { withFreshSession } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
+import { analyzeDatabase } from './analyze.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
 import { type LoadRequest, loadArchive } from './load.ts';
@@ -131,7 +132,7 @@ export async function analyzeAndCompare(
 ): Promise<readonly TableFact[]> {
   // Both are waited for: nobody renames, or drops, a database that somebody is at work in.
   const [analyzed, compared] = await Promise.allSettled([
-    analyzing.run('ANALYZE'),
+    analyzeDatabase(analyzing, { subject: work.target, warn: work.request.warn }),
     compare(work, comparing, choice, 'tell'),
   ]);
   if (compared.status === 'rejected') throw compared.reason;
@@ -160,7 +161,9 @@ export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice):
 export async function dropQuietly(work: Work, name: string): Promise<void> {
   const { admin, request } = work;
   try {
-    await dropMarked(admin, name).catch(() => withFreshSession(work, (session) => dropMarked(session, name)));
+    await dropMarked(admin, name, work.server).catch(() =>
+      withFreshSession(work, (session, server) => dropMarked(session, name, server)),
+    );
   } catch {
     const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
     request.warn({ message, subject: name, partial: false });

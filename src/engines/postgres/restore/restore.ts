@@ -8,6 +8,7 @@ import { databaseSize } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
+import { analyzeDatabase } from './analyze.ts';
 import type { Choice } from './choice.ts';
 import { loadQuickly } from './new-database.ts';
 import { createBeside, dressDatabase } from './place.ts';
@@ -151,7 +152,7 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   await load(work, target, choice, { flags: ['--single-transaction', ...replace] });
   const session = await work.server.open(target);
   try {
-    await session.run('ANALYZE');
+    await analyzeDatabase(session, { subject: target, warn: request.warn });
     const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
     const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;

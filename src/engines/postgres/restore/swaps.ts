@@ -24,8 +24,8 @@ type Request = TargetRequest<PostgresOptions>;
 export const postgresSwaps: TargetSwaps<PostgresOptions> = {
   /** The swap itself is one transaction of the server's: only what was being loaded can be left. */
   recover: (request) =>
-    withTargets(request, 'recover', async (admin, targets) => [
-      ...(await removeLeft(admin, targets, 'new', 'an interrupted restore')),
+    withTargets(request, 'recover', async (admin, targets, server) => [
+      ...(await removeLeft({ admin, server }, targets, 'new', 'an interrupted restore')),
       ...(await leftElsewhere(() => listMarked(admin), request.source, targets)),
     ]),
 
@@ -81,21 +81,21 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
       ].sort((a, b) => b.copy.createdAt.getTime() - a.copy.createdAt.getTime());
       const gone = copies.filter((one) => copies.filter(({ of }) => of === one.of).indexOf(one) >= keep);
       for (const { copy, schema } of gone) {
-        if (schema === undefined) await dropMarked(admin, copy.name);
+        if (schema === undefined) await dropMarked(admin, copy.name, server);
         else await dropKept(server, schema);
       }
       return gone.map(({ copy }) => copy);
     }),
 
   dropScratch: (request) =>
-    withTargets(request, 'drop scratch databases', (admin, targets) =>
-      removeLeft(admin, targets, 'scratch', 'an interrupted test restore'),
+    withTargets(request, 'drop scratch databases', (admin, targets, server) =>
+      removeLeft({ admin, server }, targets, 'scratch', 'an interrupted test restore'),
     ),
 };
 
 /** Removes what nobody works on any more. A role that may only read must not fail for what another one left. */
 async function removeLeft(
-  admin: Session,
+  { admin, server }: { readonly admin: Session; readonly server: Server },
   targets: readonly string[],
   left: MarkRole,
   by: string,
@@ -107,7 +107,7 @@ async function removeLeft(
     if (role !== left || inUse) continue;
     const whose = backupId === '' ? by : `${by} of ${backupId}`;
     try {
-      await dropMarked(admin, name);
+      await dropMarked(admin, name, server);
       done.push(`removed ${name}, left by ${whose}`);
     } catch (error) {
       done.push(`${name}, left by ${whose}, could not be removed: ${errorText(error)}`);
@@ -171,7 +171,10 @@ async function takeTablesBack(
   const session = await server.open(target);
   try {
     const tools = await server.tools((await readVersion(session)).major);
-    const undo = await undoTables(server, tools, session, target, kept, request.now());
+    const undo = await undoTables(server, tools, session, target, kept, {
+      now: request.now(),
+      warn: request.warn,
+    });
     return { target, restored: asTableCopy(kept), undo: keptName(target, undo) };
   } finally {
     await session.close();

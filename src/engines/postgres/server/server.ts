@@ -114,11 +114,12 @@ export function adminDatabases(server: Server, targets: readonly string[]): read
 /** After an abort, or with the connection gone, the restore's own session is broken: cleaning up needs another. */
 export async function withFreshSession<T>(
   { server, target }: { readonly server: Server; readonly target: string },
-  use: (session: Session) => Promise<T>,
+  use: (session: Session, server: Server) => Promise<T>,
 ): Promise<T> {
   const again = openServer({ ...server.source, signal: new AbortController().signal });
   try {
-    return await withSession(() => openAny(again, adminDatabases(server, [target])), use);
+    const open = () => openAny(again, adminDatabases(server, [target]));
+    return await withSession(open, (session) => use(session, again));
   } finally {
     await again.dispose();
   }

@@ -1,0 +1,92 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
+import { errorOf } from '../../error-of.ts';
+import { describeWithEachPostgres } from '../../services/needs.ts';
+import { type Bench, backUp, makeBench } from './support.ts';
+
+/** Nobody listens there. */
+const NOWHERE = "host '127.0.0.1', port '1', dbname 'x'";
+
+describeWithEachPostgres('postgres: what hangs on servers that are away', (server) => {
+  let bench: Bench;
+  const warned = () => bench.warnings.map(({ message }) => message).join('\n');
+  const left = async () => (await bench.names()).filter((name) => name.includes('__dg_'));
+
+  beforeAll(async () => {
+    bench = await makeBench(server());
+  });
+  beforeEach(() => {
+    bench.warnings.length = 0;
+  });
+  afterEach(async () => {
+    expect(await left()).toEqual([]);
+  });
+  afterAll(() => bench?.remove());
+
+  it('a partition at a foreign server costs the statistics of its table, and nothing else', async () => {
+    await bench.database(
+      'far',
+      `CREATE EXTENSION postgres_fdw;
+       CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (${NOWHERE});
+       CREATE USER MAPPING FOR PUBLIC SERVER far;
+       CREATE TABLE "the parts" (n int) PARTITION BY RANGE (n);
+       CREATE TABLE near PARTITION OF "the parts" FOR VALUES FROM (0) TO (10);
+       CREATE FOREIGN TABLE away PARTITION OF "the parts" FOR VALUES FROM (10) TO (20) SERVER far;
+       CREATE TABLE z (n int); INSERT INTO z SELECT generate_series(1, 100); INSERT INTO near VALUES (1), (2);
+       CREATE MATERIALIZED VIEW zz AS SELECT * FROM z`,
+    );
+    const content = await backUp(bench.source('far'));
+    await postgresEngine.restore(content, bench.request('far', { toDatabase: 'far_copy' }));
+    expect(warned()).toMatch(
+      /without statistics for the planner: .*"the parts" \(could not connect to server/,
+    );
+    expect(
+      await bench.sql(
+        'far_copy',
+        "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public' ORDER BY 1",
+      ),
+    ).toEqual([{ tablename: 'near' }, { tablename: 'z' }, { tablename: 'zz' }]);
+    expect(await bench.sql('far_copy', 'SELECT n FROM near ORDER BY n')).toEqual([{ n: 1 }, { n: 2 }]);
+    await bench.sql('far_copy', 'DELETE FROM near');
+    await postgresEngine.restore(
+      content,
+      bench.request('far', { toDatabase: 'far_copy', only: ['near'], overwrite: true }),
+    );
+    expect(await bench.sql('far_copy', 'SELECT n FROM near ORDER BY n')).toEqual([{ n: 1 }, { n: 2 }]);
+    await bench.sql('postgres', 'DROP DATABASE far_copy');
+  });
+
+  it('a subscription keeps nothing that was loaded from being removed', async () => {
+    await bench.database(
+      'fed',
+      `CREATE TABLE t (n int);
+       CREATE SUBSCRIPTION "s 1" CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION p WITH (connect = false, slot_name = 's');
+       CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+       CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION refuse()`,
+    );
+    const content = await backUp(bench.source('fed'));
+    const prove = async () => {
+      throw new Error('it is not the same');
+    };
+    const request = bench.request('fed', { toDatabase: 'fed_copy', prove });
+    expect((await errorOf(postgresEngine.restore(content, request))).message).toContain('not the same');
+    expect(warned()).not.toContain('could not be removed');
+    expect(await left()).toEqual([]);
+
+    // And what a restore that was killed has left.
+    const mark = { role: 'new', target: 'fed_copy', backupId: 'full-x', createdAt: '2026-01-01T00:00:00Z' };
+    await postgresEngine.restore(content, bench.request('fed', { toDatabase: 'fed_copy' }));
+    await bench.sql('postgres', 'ALTER DATABASE fed_copy RENAME TO fed_copy__dg_new_1');
+    await bench.sql(
+      'postgres',
+      `COMMENT ON DATABASE fed_copy__dg_new_1 IS '${JSON.stringify({ dguard: mark })}'`,
+    );
+    expect(await postgresEngine.swaps!.recover({ ...bench.target('fed'), toDatabase: 'fed_copy' })).toEqual([
+      'removed fed_copy__dg_new_1, left by an interrupted restore of full-x',
+    ]);
+    await bench.sql('fed', 'DROP EVENT TRIGGER no_ddl');
+    for (const statement of ['DISABLE', 'SET (slot_name = NONE)'])
+      await bench.sql('fed', `ALTER SUBSCRIPTION "s 1" ${statement}`);
+    await bench.sql('fed', 'DROP SUBSCRIPTION "s 1"');
+  });
+});
