@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { DguardError } from './errors.ts';
+import { DguardError, errorText } from './errors.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -54,8 +54,25 @@ function load(name: string): unknown {
     throw new DguardError('tool_missing', `the native module ${name} cannot be loaded`, {
       operation: 'load native module',
       subject: name,
-      hint: 'run `npm ci` again on this machine, or choose another codec',
+      hint: 'install dguard again on this machine, its optional packages too, or choose another codec',
       cause,
     });
   }
+}
+
+/**
+ * An add-on that npm was not let build, or that was built for another Node or another machine: the text of either
+ * names a dozen paths and no way out. Undefined for every other error.
+ */
+export function addonMissing(name: string, thrown: unknown): DguardError | undefined {
+  const text = errorText(thrown);
+  const isBuilt = (thrown as { code?: unknown } | null)?.code === 'ERR_DLOPEN_FAILED';
+  if (!isBuilt && !text.startsWith('Could not locate the bindings file')) return undefined;
+  const why = isBuilt ? text.split('\n', 2).join(' ') : 'it was not built when dguard was installed';
+  return new DguardError('tool_missing', `the native module ${name} cannot be loaded: ${why}`, {
+    operation: 'load native module',
+    subject: name,
+    hint: `build it for this Node, where dguard is installed: npm rebuild ${name}`,
+    cause: thrown,
+  });
 }

@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Runs as this user and group, without further groups; needs root. */
   readonly uid?: number;
+  /** Another installation's `bin/dguard`. */
+  readonly program?: string;
 }
 
 /** Runs the built program as a user would. */
@@ -51,7 +53,7 @@ export function startDguard(
   args: readonly string[],
   options: RunOptions,
 ): { child: ChildProcess; ended: Promise<Outcome> } {
-  const child = spawn(process.execPath, [DGUARD, ...args], {
+  const child = spawn(process.execPath, [options.program ?? DGUARD, ...args], {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

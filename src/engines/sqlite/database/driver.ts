@@ -1,6 +1,7 @@
 import type BetterSqlite3 from 'better-sqlite3';
 import type { ErrorCode } from '../../../errors.ts';
 import { DguardError, errorText } from '../../../errors.ts';
+import { addonMissing } from '../../../native.ts';
 
 export type Database = BetterSqlite3.Database;
 
@@ -12,16 +13,20 @@ export interface OpenOptions {
   readonly create?: boolean;
 }
 
-/** Opens a database file. The driver is loaded here and nowhere else, at the first call. */
+/** Opens a database file. The driver is loaded here and nowhere else, at the first call. Errors: SQLite's; tool_missing. */
 export async function openDatabase(path: string, options: OpenOptions): Promise<Database> {
   // better-sqlite3 trims file names, so such a name would open (or create) another file.
   if (path !== path.trim()) throw new Error('the file name begins or ends with white space');
   const { default: Driver } = await import('better-sqlite3');
-  return new Driver(path, {
-    readonly: options.readonly,
-    fileMustExist: options.create !== true,
-    timeout: options.busyTimeoutMs ?? 2_000,
-  });
+  try {
+    return new Driver(path, {
+      readonly: options.readonly,
+      fileMustExist: options.create !== true,
+      timeout: options.busyTimeoutMs ?? 2_000,
+    });
+  } catch (error) {
+    throw addonMissing('better-sqlite3', error) ?? error;
+  }
 }
 
 /** Closes without a word: for the way out of an error, which is the one to report. */
