@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Secret } from '../../../src/config/secret.ts';
 import type { StreamMember } from '../../../src/engines/member.ts';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
+import { lookUntil } from '../../../src/engines/sessions.ts';
 import type { DumpRequest } from '../../../src/engines/types.ts';
 import { DguardError } from '../../../src/errors.ts';
 import { type Bench, describeWithEachMysql, dumpRequest, makeBench } from './support.ts';
@@ -56,6 +58,10 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
       await dump.close();
     }
   }
+  const connect = () => {
+    const { host, port, user, password } = server();
+    return mysql.createConnection({ host, port, user, password });
+  };
   const statements = async (...all: string[]) => {
     for (const statement of all) await bench.sql(undefined, statement);
   };
@@ -108,6 +114,47 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
     expect(error?.message).toMatch(/\bp\b/);
     expect(error?.hint, String(error)).toMatch(/run the backup again/);
   });
+
+  it('fails it where a partition was emptied or made anew, whoever dumps', async () => {
+    for (const [what, request, options] of [
+      ['TRUNCATE PARTITION p1', { parallelJobs: 1 }, {}],
+      ['TRUNCATE PARTITION p1', { parallelJobs: 3 }, {}],
+      ['TRUNCATE PARTITION p1', { parallelJobs: 1 }, SMALL],
+      ['TRUNCATE PARTITION p1', { format: 'jsonl' }, SMALL],
+      ['REBUILD PARTITION p1', { parallelJobs: 1 }, SMALL],
+    ] as const) {
+      await statements(
+        'DROP TABLE IF EXISTS dgw_x.p',
+        'CREATE TABLE dgw_x.p (n INT PRIMARY KEY) PARTITION BY RANGE (n) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (100))',
+        'INSERT INTO dgw_x.p VALUES (3), (30)',
+      );
+      const error = await dumpAround(() => statements(`ALTER TABLE dgw_x.p ${what}`), { request, options });
+      const of = JSON.stringify([what, request, options]);
+      expect(error, of).toMatchObject({ code: 'source_failed' });
+      expect(error!.hint, of).toMatch(/run/);
+    }
+  }, 60_000);
+
+  it('does not wait for somebody who alters a table of another schema', async () => {
+    const reader = await connect();
+    const alterer = await connect();
+    await reader.query('START TRANSACTION');
+    await reader.query('SELECT * FROM dgw_y.b');
+    const altered = alterer.query('ALTER TABLE dgw_y.b ADD COLUMN m INT, ALGORITHM=COPY');
+    try {
+      const waits = async () => {
+        const rows = await bench.sql(undefined, 'SHOW FULL PROCESSLIST');
+        return rows.some(({ State }) => /waiting for table metadata lock/i.test(String(State)));
+      };
+      expect(await lookUntil(waits, 400)).toBe(true);
+      expect(await dumpAround(async () => {}, {})).toBeUndefined();
+    } finally {
+      await reader.query('COMMIT');
+      await altered;
+      await reader.end();
+      await alterer.end();
+    }
+  }, 60_000);
 
   it('fails it where a dump tool reads the rows', async () => {
     await statements('USE dgw_x', 'DROP TABLE dgw_x.a');

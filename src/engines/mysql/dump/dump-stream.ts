@@ -3,10 +3,12 @@ import type { TableFact } from '../../types.ts';
 import { insertBuffers } from '../rows/insert-buffers.ts';
 import { INSERT_BUFFER_BYTES, insertEncoder } from '../rows/insert-encoder.ts';
 import { countRows, hasOwnRows } from '../server/catalog.ts';
+import type { CodeName } from '../server/code.ts';
 import { rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import { compareVersions, type Tools } from '../server/tools.ts';
 import { planChunks } from './chunks.ts';
+import { startDefinitions, startTriggers } from './definitions.ts';
 import { refuseGenerated } from './dump-preflight.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
 import { watchLargeRows } from './large-rows.ts';
@@ -74,11 +76,14 @@ export async function startRest(snapshot: Moment): Promise<readonly RunningDump[
  * rows by our own sessions, then triggers and events, which must not see the rows come in. Reading rows ourselves
  * costs half of what the tools take for it, keeps all digits of a FLOAT, and counts what is written.
  */
-export function dumpStream(snapshot: Snapshot): {
+export function dumpStream(
+  snapshot: Snapshot,
+  code: readonly CodeName[],
+): {
   read(): AsyncGenerator<Uint8Array>;
   count(): Promise<readonly TableFact[]>;
 } {
-  const { server, session, schema, tools, subject, readers, without, readable, running, info } = snapshot;
+  const { server, session, schema, subject, readers, readable, running, info } = snapshot;
   const rest = restOf(snapshot);
   const counts = rest.filter(hasOwnRows);
   const pool = insertBuffers(INSERT_BUFFER_BYTES, 6 * (readers.length + 2));
@@ -86,20 +91,15 @@ export function dumpStream(snapshot: Snapshot): {
   const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
   let counted: Promise<readonly TableFact[]> | undefined;
 
-  const tool = async (...options: string[]) => {
-    const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
-    const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);
-    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, '--', schema];
-  };
   async function* readRows(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(BEFORE_ROWS);
     try {
       yield* readInOrder(
         readers,
         planChunks(session, schema, readable),
-        (reader, { table, columns, where }) =>
+        (reader, { table, columns, ...part }) =>
           reader.stream(
-            rowsQuery(schema, table.name, columns, where),
+            rowsQuery(schema, table.name, columns, part),
             (emit) => {
               const encoder = insertEncoder(table.name, columns, pool, (statement) => {
                 large.saw(table.name, statement.length);
@@ -126,18 +126,14 @@ export function dumpStream(snapshot: Snapshot): {
   }
   return {
     async *read() {
-      const tables = snapshot.tables.filter(({ kind }) => kind === 'table');
-      const first = await startDump(server, await tool('--skip-triggers', '--routines'), tables, subject);
-      yield* first.read();
+      yield* (await startDefinitions(snapshot)).read();
       // First, as the server does not let a tool wait for long.
       for (const dump of running) yield* withoutSandboxLine(dump.read());
       // The tool gave its locks back: sooner than at the end it cannot be told.
       for (const table of running.length === 0 ? [] : rest) await snapshot.same.check(table);
       yield* readRows();
       counted = countRows(session, schema, counts);
-      const code = await tool('--no-create-info', '--triggers', '--events');
-      const last = await startDump(server, code, [], subject);
-      yield* withoutSandboxLine(last.read());
+      yield* withoutSandboxLine((await startTriggers(snapshot, code)).read());
     },
     async count() {
       const others = await (counted ?? countRows(session, schema, counts));

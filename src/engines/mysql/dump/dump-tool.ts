@@ -4,6 +4,7 @@ import { DguardError, type ErrorCode } from '../../../errors.ts';
 import type { TableInfo } from '../server/catalog.ts';
 import type { Server } from '../server/server.ts';
 import { compareVersions, type Tools } from '../server/tools.ts';
+import { watchDefinitions } from './watch-definitions.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 /** The last line that every dump tool writes, and only when all went well. */
@@ -42,7 +43,7 @@ export interface RunningDump {
 
 /**
  * Starts a dump tool and waits for its first output. It writes its header and the rest through one buffer,
- * which goes out only after its transaction began.
+ * which goes out only after its transaction began. `expected`: tables and views that it is to define; none: any.
  */
 export async function startDump(
   server: Server,
@@ -80,8 +81,7 @@ async function* checked(
   server: Server,
   subject: string,
 ): AsyncGenerator<Uint8Array> {
-  const missing = new Set(expected.filter(({ kind }) => kind === 'table').map(({ name }) => name));
-  const tables = tableWatcher(missing);
+  const watch = watchDefinitions(expected);
   let tail = Buffer.alloc(0);
   let pieces: Uint8Array[] = [];
   let sizeBytes = 0;
@@ -89,7 +89,7 @@ async function* checked(
     const chunk = pieces.length === 1 ? Buffer.from(pieces[0]!) : Buffer.concat(pieces, sizeBytes);
     pieces = [];
     sizeBytes = 0;
-    tables(chunk);
+    watch.saw(chunk);
     tail = Buffer.from(
       chunk.length >= TAIL_BYTES ? chunk.subarray(-TAIL_BYTES) : Buffer.concat([tail, chunk]),
     );
@@ -122,36 +122,7 @@ async function* checked(
       },
     );
   }
-  if (missing.size > 0) {
-    throw new DguardError(
-      'source_failed',
-      `tables were dropped or renamed while they were dumped: ${[...missing].slice(0, 5).join(', ')}`,
-      {
-        operation: 'dump',
-        subject,
-        hint: 'run the backup again; not while migrations run',
-      },
-    );
-  }
-}
-
-const CREATE_TABLE = Buffer.from('\nCREATE TABLE `');
-
-/** Takes out of `missing` the tables whose definition comes by: a row never begins a line with CREATE TABLE. */
-function tableWatcher(missing: Set<string>): (chunk: Buffer) => void {
-  let carry = Buffer.alloc(0);
-  const longest = CREATE_TABLE.length + 64 * 4 * 2 + 1;
-  return (chunk) => {
-    if (missing.size === 0) return;
-    const data = carry.length > 0 ? Buffer.concat([carry, chunk]) : chunk;
-    for (let at = data.indexOf(CREATE_TABLE); at >= 0; at = data.indexOf(CREATE_TABLE, at + 1)) {
-      const from = at + CREATE_TABLE.length;
-      const text = data.toString('utf8', from, Math.min(data.length, from + longest));
-      const name = /^((?:[^`]|``)*)`(?!`)/.exec(text)?.[1];
-      if (name !== undefined) missing.delete(name.replaceAll('``', '`'));
-    }
-    carry = Buffer.from(data.subarray(Math.max(0, data.length - longest)));
-  };
+  watch.check(subject);
 }
 
 function explained(error: unknown, subject: string): unknown {

@@ -3,12 +3,12 @@ import type { Dump, DumpFacts, DumpRequest, EngineSource, TableFact } from '../.
 import type { SourceFacts } from '../facts.ts';
 import { jsonlMembers } from '../jsonl/jsonl-members.ts';
 import type { MysqlOptions } from '../options.ts';
+import type { CodeName } from '../server/code.ts';
 import { serverError } from '../server/failures.ts';
-import { readDefinitions } from '../server/schema-hash.ts';
 import { warnOfElsewhere, warnOfHistory } from './dump-preflight.ts';
 import { dumpStream, dumpsHistory, startRest } from './dump-stream.ts';
 import { isUnprotected, openSnapshot, type Snapshot } from './snapshot.ts';
-import { unchanged } from './unchanged.ts';
+import { watchUnchanged } from './unchanged.ts';
 import { usersMember } from './users.ts';
 
 export const DUMP_MEMBER = 'database.sql';
@@ -24,14 +24,18 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
   const rowsAsJson = request.format === 'jsonl';
   const start = rowsAsJson ? async () => [] : startRest;
   const snapshot = await openSnapshot(source, { ...request, start });
-  const { side, schema, subject, tables, without, kept, info, tools, defaults } = snapshot;
+  const { schema, subject, without, kept, info, tools, defaults } = snapshot;
   warnOfHistory(kept, !rowsAsJson && dumpsHistory(tools), source, subject);
   warnOfElsewhere(kept, source, subject);
   const users = source.options.include_users ? [usersMember(snapshot)] : [];
-  const content = rowsAsJson ? jsonlMembers(snapshot, snapshot.columns) : wholeDump(snapshot);
+  const definitions = await watchUnchanged(snapshot).catch(async (error: unknown) => {
+    await snapshot.close();
+    throw serverError(error, 'source_failed', 'read definitions', subject);
+  });
+  const content = rowsAsJson
+    ? jsonlMembers(snapshot, definitions.code)
+    : wholeDump(snapshot, definitions.code);
   const nonTransactional = snapshot.locked ? [] : kept.filter(isUnprotected);
-  const begun = readDefinitions(side, schema, tables);
-  begun.catch(() => {});
   const patterned = request.include.length > 0 || request.exclude.length > 0;
   return {
     snapshotAt: snapshot.snapshotAt,
@@ -45,7 +49,7 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
       const counted = await content.count().catch((error: unknown) => {
         throw serverError(error, 'source_failed', 'count rows', subject);
       });
-      const sha256 = await unchanged(begun, () => readDefinitions(side, schema, tables), subject);
+      const sha256 = await definitions.check();
       await snapshot.same.checkAll(kept.filter(({ kind }) => kind === 'table')).catch((error: unknown) => {
         throw serverError(error, 'source_failed', 'read table ids', subject);
       });
@@ -75,8 +79,8 @@ export async function dumpDatabase(source: EngineSource<MysqlOptions>, request: 
 }
 
 /** One script, such as the server's own tools write. */
-function wholeDump(snapshot: Snapshot): Content {
-  const { read, count } = dumpStream(snapshot);
+function wholeDump(snapshot: Snapshot, code: readonly CodeName[]): Content {
+  const { read, count } = dumpStream(snapshot, code);
   const member: Member = {
     kind: 'stream',
     path: DUMP_MEMBER,

@@ -89,8 +89,8 @@ export async function watchTables(
       for (const [name, id] of ids ?? []) {
         const before = known.ids?.get(name);
         if (before === undefined || before === id || id > highest) continue;
-        const table = tableName(name);
-        if (table.includes('@') || concerned.has(table)) found.add(table);
+        const table = tableName(name, info);
+        if ((info.flavour === 'mariadb' && table.includes('@')) || concerned.has(table)) found.add(table);
       }
       if (found.size > 0) throw replaced([...found], subject);
     },
@@ -105,8 +105,14 @@ function replaced(names: readonly string[], subject: string): DguardError {
   );
 }
 
+/**
+ * Ids and InnoDB's names. Of MySQL those of the tables' files, which stay through a rename, and are others after a
+ * rebuild: INNODB_TABLES opens every table of the server, and waits, without end, for whoever alters one of them.
+ */
 function source({ flavour }: ServerInfo): string {
-  return `information_schema.${flavour === 'mariadb' ? 'INNODB_SYS_TABLES' : 'INNODB_TABLES'}`;
+  return flavour === 'mariadb'
+    ? '(SELECT NAME, TABLE_ID AS ID FROM information_schema.INNODB_SYS_TABLES) s'
+    : "(SELECT NAME, SPACE AS ID FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE SPACE_TYPE = 'Single') s";
 }
 
 /** ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR; ER_UNKNOWN_TABLE: a server without InnoDB. */
@@ -117,10 +123,10 @@ async function readIds(
   info: ServerInfo,
   schema: string,
 ): Promise<ReadonlyMap<string, bigint> | undefined> {
-  const prefix = `${fileName(schema)}/`;
+  const prefix = `${info.flavour === 'mariadb' ? fileName(schema) : schema}/`;
   try {
     const rows = await session.rows<{ name: string; id: string }>(
-      `SELECT NAME AS name, TABLE_ID AS id FROM ${source(info)} WHERE LEFT(NAME, ${prefix.length}) = ${literal(prefix)}`,
+      `SELECT NAME AS name, ID AS id FROM ${source(info)} WHERE LEFT(NAME, ${prefix.length}) = ${literal(prefix)}`,
     );
     return new Map(rows.map(({ name, id }) => [name.slice(prefix.length), BigInt(id)]));
   } catch (error) {
@@ -131,12 +137,12 @@ async function readIds(
 }
 
 async function highestId(session: Session, info: ServerInfo): Promise<bigint> {
-  const [row] = await session.rows<{ id: string | null }>(`SELECT MAX(TABLE_ID) AS id FROM ${source(info)}`);
+  const [row] = await session.rows<{ id: string | null }>(`SELECT MAX(ID) AS id FROM ${source(info)}`);
   return BigInt(row?.id ?? 0);
 }
 
 /**
- * InnoDB's own names are those of files: what is no letter, digit or underscore is `@` and its code. Letters beyond
+ * In MariaDB InnoDB's names are those of files: what is no letter, digit or underscore is `@` and its code. Letters beyond
  * ASCII have shorter ones, which we do not know: such a schema's ids are not found, and its times have to do.
  * https://dev.mysql.com/doc/refman/8.4/en/identifier-mapping.html
  */
@@ -145,8 +151,8 @@ function fileName(name: string): string {
 }
 
 /** The table of such a name, or of a partition's (`t#P#p0`); with an `@` left where it cannot be told. */
-function tableName(name: string): string {
-  return name
-    .replace(/#p#.*$/is, '')
-    .replace(/@00([0-7][0-9a-f])/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+function tableName(name: string, { flavour }: ServerInfo): string {
+  const table = name.replace(/#p#.*$/is, '');
+  if (flavour === 'mysql') return table;
+  return table.replace(/@00([0-7][0-9a-f])/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }

@@ -60,6 +60,7 @@ export async function openSnapshot(
   try {
     const session = await open();
     const side = await open();
+    await side.run(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_S}`);
     const info = await readServer(session);
     const defaults = await readSchema(session, schema);
     if (defaults === undefined) throw noSchema(schema, subject);
@@ -168,7 +169,7 @@ function readableOf(
     .filter(({ columns: own }) => own.length > 0 && own.every(({ kind }) => kind !== undefined));
 }
 
-/** How long a reader waits for somebody who alters its table just now. */
+/** How long we wait for somebody who alters a table just now. */
 const LOCK_WAIT_S = 120;
 
 async function beginSnapshot(session: Session): Promise<void> {

@@ -1,17 +1,19 @@
 import { createHash } from 'node:crypto';
-import { throwIfAborted } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import { memberName } from '../../jsonl/member-name.ts';
 import type { StreamMember } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { planChunks } from '../dump/chunks.ts';
-import { dumpArguments, startDump } from '../dump/dump-tool.ts';
+import { startDefinitions, startTriggers } from '../dump/definitions.ts';
+import type { RunningDump } from '../dump/dump-tool.ts';
 import { type LargeRows, watchLargeRows } from '../dump/large-rows.ts';
 import type { ReadableTable } from '../dump/moment.ts';
 import { readInOrder } from '../dump/read-in-order.ts';
 import type { Snapshot } from '../dump/snapshot.ts';
 import { type BufferPool, bufferPool } from '../rows/buffers.ts';
-import { hasOwnRows } from '../server/catalog.ts';
+import { hasOwnRows, type TableInfo } from '../server/catalog.ts';
+import type { CodeName } from '../server/code.ts';
 import { type ColumnInfo, rowsQuery } from '../server/columns.ts';
 import { serverError } from '../server/failures.ts';
 import {
@@ -43,9 +45,9 @@ interface TableExport extends ReadableTable {
  */
 export function jsonlMembers(
   snapshot: Snapshot,
-  columns: ReadonlyMap<string, readonly ColumnInfo[]>,
+  code: readonly CodeName[],
 ): { readonly members: readonly StreamMember[]; count(): Promise<readonly TableFact[]> } {
-  const { server, schema, tools, subject, tables, without, info } = snapshot;
+  const { server, subject, info, columns } = snapshot;
   const pool = bufferPool(JSONL_BUFFER_BYTES, 6 * (snapshot.readers.length + 2));
   const large = watchLargeRows(info.maxPacketBytes, server.source, subject);
   const taken = new Set<string>();
@@ -54,19 +56,13 @@ export function jsonlMembers(
     const own = all.filter(({ generated }) => !generated);
     return { table, columns: own, all, member: memberName(table.name.toLowerCase(), taken) };
   });
-  const tool = async (...options: string[]) => {
-    const views = without.filter(({ kind }) => kind === 'view').map(({ name }) => name);
-    const ignored = views.map((name) => `--ignore-table=${schema}.${name}`);
-    return [...(await dumpArguments(server, tools)), '--no-data', ...options, ...ignored, '--', schema];
-  };
-  const sql = (path: string, options: readonly string[], defines: boolean): StreamMember => ({
+  const sql = (path: string, start: () => Promise<RunningDump>): StreamMember => ({
     kind: 'stream',
     path,
     media: 'application/sql',
     format: 'sql',
     async *open() {
-      const expected = defines ? tables.filter(({ kind }) => kind === 'table') : [];
-      yield* (await startDump(server, await tool(...options), expected, subject)).read();
+      yield* (await start()).read();
     },
   });
   const members = exports.map((exported): StreamMember => {
@@ -77,8 +73,8 @@ export function jsonlMembers(
       tables: async () => [{ name: exported.table.name, rows: exported.result?.rows ?? 0 }],
     };
   });
-  members.push(sql(SCHEMA_MEMBER, ['--skip-triggers', '--routines'], true));
-  members.push(sql(TRIGGERS_MEMBER, ['--no-create-info', '--triggers', '--events'], false));
+  members.push(sql(SCHEMA_MEMBER, () => startDefinitions(snapshot)));
+  members.push(sql(TRIGGERS_MEMBER, () => startTriggers(snapshot, code)));
   members.push({
     kind: 'stream',
     path: DOCUMENT_MEMBER,
@@ -115,7 +111,7 @@ async function* exportRows(
       planChunks(session, schema, [exported]),
       (reader, part) =>
         reader.stream(
-          rowsQuery(schema, part.table.name, part.columns, part.where),
+          rowsQuery(schema, part.table.name, part.columns, part),
           (emit) => {
             const encoder = jsonlEncoder(part.columns, pool, (lines) => {
               large.saw(part.table.name, growth * lines.length);
@@ -141,7 +137,21 @@ async function* exportRows(
     throwIfAborted(server.source.signal);
     throw serverError(error, 'source_failed', 'dump', subject);
   }
-  exported.result = { rows, sha256: digest.digest('hex') };
+  const result = { rows, sha256: digest.digest('hex') };
+  // Described already: only what the description says can be restored.
+  if (exported.result !== undefined && exported.result.sha256 !== result.sha256)
+    throw readTwice(exported.table, subject);
+  exported.result = result;
+}
+
+function readTwice({ name, transactional }: TableInfo, subject: string): DguardError {
+  return new DguardError('source_failed', `${name} was changed while it was dumped`, {
+    operation: 'dump',
+    subject,
+    hint: transactional
+      ? 'run the backup again; not while migrations run'
+      : 'it has no transactions: ALTER TABLE … ENGINE=InnoDB, set lock_tables: true, or format: native',
+  });
 }
 
 async function describe(

@@ -10,6 +10,7 @@ export interface TableInfo {
   readonly transactional: boolean;
   /** MariaDB keeps what its rows once were. */
   readonly versioned: boolean;
+  readonly partitioned: boolean;
   /** Of data, as the server estimates it. */
   readonly sizeBytes: number;
   /** CREATE_TIME, in UTC: to the second. */
@@ -32,7 +33,7 @@ export const SYSTEM_SCHEMAS: readonly string[] = [
 export async function listTables(session: Session, schema: string): Promise<TableInfo[]> {
   const rows = await session.rows<Record<string, string | null>>(
     `SELECT t.TABLE_NAME AS name, t.TABLE_TYPE AS kind, t.ENGINE AS engine, e.TRANSACTIONS AS transactions,
-      t.DATA_LENGTH AS size, t.CREATE_TIME AS created FROM information_schema.TABLES t
+      t.DATA_LENGTH AS size, t.CREATE_TIME AS created, t.CREATE_OPTIONS AS options FROM information_schema.TABLES t
       LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = ${literal(schema)}`,
   );
   return rows
@@ -42,11 +43,22 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
       engine: row['engine'] ?? '',
       transactional: row['transactions'] === 'YES' || row['kind'] === 'VIEW',
       versioned: row['kind'] === 'SYSTEM VERSIONED',
+      partitioned: /\bpartitioned\b/i.test(row['options'] ?? ''),
       sizeBytes: Number(row['size'] ?? 0),
       ...(row['created'] == null ? {} : { created: row['created'] }),
     }))
     .filter(({ name }) => !isOwnTable(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The names of a table's parts that hold rows, subpartitions where there are some, in their order; none: it has no parts. */
+export async function listPartitions(session: Session, schema: string, table: string): Promise<string[]> {
+  const rows = await session.rows<{ p: string | null; s: string | null }>(
+    `SELECT PARTITION_NAME AS p, SUBPARTITION_NAME AS s FROM information_schema.PARTITIONS
+      WHERE TABLE_SCHEMA = ${literal(schema)} AND TABLE_NAME = ${literal(table)}
+      ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION`,
+  );
+  return rows.flatMap(({ p, s }) => s ?? p ?? []);
 }
 
 /** As both dump tools have it: what these show is in other tables, on other servers, or in files. */

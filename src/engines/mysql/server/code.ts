@@ -54,15 +54,22 @@ export async function readCode(session: Session, schema: string): Promise<CodeOb
   return found;
 }
 
+/** A piece of code by its name. */
+export interface CodeName {
+  readonly kind: CodeKind;
+  readonly name: string;
+  /** When it was created; views do not tell. */
+  readonly made?: string;
+  /** Of a trigger: its table. */
+  readonly table?: string;
+}
+
 /** Names of all code of a schema. */
-export async function listCode(
-  session: Session,
-  schema: string,
-): Promise<{ kind: CodeKind; name: string }[]> {
+export async function listCode(session: Session, schema: string): Promise<CodeName[]> {
   const own = literal(schema);
   const rows = [
     ...(await session.rows<Row>(
-      `SELECT LOWER(ROUTINE_TYPE) AS kind, ROUTINE_NAME AS name FROM information_schema.ROUTINES
+      `SELECT LOWER(ROUTINE_TYPE) AS kind, ROUTINE_NAME AS name, CREATED AS made FROM information_schema.ROUTINES
         WHERE ROUTINE_SCHEMA = ${own} ORDER BY FIELD(ROUTINE_TYPE, 'PACKAGE') DESC, ROUTINE_TYPE, ROUTINE_NAME`,
     )),
     ...(await session.rows<Row>(
@@ -71,15 +78,21 @@ export async function listCode(
     )),
     // Several of one table and time are carried out in the order in which they were created.
     ...(await session.rows<Row>(
-      `SELECT 'trigger' AS kind, TRIGGER_NAME AS name FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ${own}
+      `SELECT 'trigger' AS kind, TRIGGER_NAME AS name, CREATED AS made, EVENT_OBJECT_TABLE AS owner FROM information_schema.TRIGGERS
+        WHERE TRIGGER_SCHEMA = ${own}
         ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER`,
     )),
     ...(await session.rows<Row>(
-      `SELECT 'event' AS kind, EVENT_NAME AS name FROM information_schema.EVENTS
+      `SELECT 'event' AS kind, EVENT_NAME AS name, CREATED AS made FROM information_schema.EVENTS
         WHERE EVENT_SCHEMA = ${own} ORDER BY EVENT_NAME`,
     )),
   ];
-  return rows.map(({ kind, name }) => ({ kind: kind as CodeKind, name: name! }));
+  return rows.map(({ kind, name, made, owner }) => ({
+    kind: kind as CodeKind,
+    name: name!,
+    ...(made == null ? {} : { made }),
+    ...(owner == null ? {} : { table: owner }),
+  }));
 }
 
 export interface CreateOptions {

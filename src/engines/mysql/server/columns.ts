@@ -91,7 +91,7 @@ export function rowsQuery(
   schema: string,
   table: string,
   columns: readonly ColumnInfo[],
-  where?: string,
+  { partition, where }: { readonly partition?: string; readonly where?: string } = {},
 ): string {
   const values = columns.map(({ name, dataType }) =>
     dataType === 'float' ? `${identifier(name)} * 1e0` : identifier(name),
@@ -100,6 +100,7 @@ export function rowsQuery(
   const order = key.map(({ name }) => identifier(name)).join(', ');
   return [
     `SELECT ${values.join(', ')} FROM ${identifier(schema)}.${identifier(table)}`,
+    ...(partition === undefined ? [] : [`PARTITION (${identifier(partition)})`]),
     ...(key.length === 0 ? [] : ['FORCE INDEX (PRIMARY)']),
     ...(where === undefined ? [] : [`WHERE ${where}`]),
     ...(key.length === 0 ? [] : [`ORDER BY ${order}`]),
