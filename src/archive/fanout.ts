@@ -74,6 +74,7 @@ export function createFanout(
   function open(name: string, sizeBytes?: number) {
     const hash = createHash('sha256');
     let size = 0;
+    let aborted = false;
     const feeds = alive().map((target) => {
       const channel = createChannel(QUEUE_BYTES);
       const put = target.storage
@@ -84,7 +85,7 @@ export function createFanout(
         .then(
           () => undefined,
           (error: unknown) => {
-            drop(target, error);
+            if (!aborted) drop(target, error);
             channel.close();
           },
         );
@@ -132,7 +133,9 @@ export function createFanout(
         written.push(object);
         return object;
       },
+      /** Gives the object up for what no destination is to blame for: each of them stays. */
       async abort(reason: DguardError): Promise<void> {
+        aborted = true;
         for (const { channel } of feeds) channel.fail(reason);
         await Promise.all(feeds.map(({ put }) => within(put, cleanupMs)));
       },

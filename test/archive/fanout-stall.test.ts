@@ -192,4 +192,28 @@ describe('a destination that fails', () => {
     await expect(writeAll(fanout)).rejects.toMatchObject({ code: 'storage_full' });
     expect(drops).toEqual(['full storage_full', 'refused storage_failed']);
   });
+
+  it('an object that is given up, as its source failed, is no fault of a destination', async () => {
+    const storage = memoryStorage();
+    const targets: Target[] = [
+      { name: 'a', storage, folder: 'f' },
+      { name: 'b', storage: memoryStorage(), folder: 'f' },
+    ];
+    const drops: string[] = [];
+    const fanout = createFanout(targets, {
+      signal: new AbortController().signal,
+      stallMs: 60_000,
+      onDrop: (target) => drops.push(target.name),
+    });
+    const object = fanout.open('broken');
+    await object.write(BODY.subarray(0, MIB));
+    await object.abort(new DguardError('source_failed', 'the server is gone'));
+    expect(drops).toEqual([]);
+    expect([...fanout.dropped.keys()]).toEqual([]);
+    await expect(readObject(storage, 'f/broken', MIB)).rejects.toThrow();
+    const next = fanout.open('next');
+    await next.write(BODY.subarray(0, 10));
+    await next.close();
+    expect(await readObject(storage, 'f/next', MIB)).toHaveLength(10);
+  });
 });
