@@ -274,6 +274,23 @@ describeWithMongodb('mongodb: restore', (server) => {
     ]);
   });
 
+  it('a restore names the collections whose documents the server may remove at once', async () => {
+    const source = bench.db('dgx_expiring');
+    await source.collection('kept').insertOne({ a: new Date(0) });
+    await source.collection('kept').createIndex({ a: 1 });
+    await source.collection('sessions').insertOne({ seen: new Date() });
+    await source.collection('sessions').createIndex({ seen: 1 }, { expireAfterSeconds: 3600 });
+    const expiring = await backUp(bench.source('dgx_expiring'));
+    await mongodbEngine.restore(expiring, bench.request('dgx_expiring', { scratch: true }));
+    expect(bench.warnings.filter(({ message }) => message.includes('expire'))).toEqual([]);
+    await mongodbEngine.restore(expiring, bench.request('dgx_expiring', { toDatabase: 'dgx_expired' }));
+    expect(bench.warnings).toContainEqual({
+      message: expect.stringMatching(/^documents expire in sessions \(TTL\)/),
+      subject: 'dgx_expired',
+      partial: false,
+    });
+  });
+
   it('doctor says what a backup is worth, what is missing, and what was left', async () => {
     const owner = { host: 'elsewhere', bootId: 'x', pid: 1 };
     const mark = { dguard: 1, target: 'dgx_target', backupId: 'x', createdAt: '', parts: [], owner };

@@ -3,6 +3,7 @@ import { DguardError } from '../../../errors.ts';
 import { occupiedDatabase } from '../../occupied.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts';
+import { field } from '../bson/bson.ts';
 import { type Part, readParts } from '../dump/content.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
 import type { MongodbOptions } from '../options.ts';
@@ -77,6 +78,7 @@ export async function prepare(content: BackupContent, request: Request, server: 
   const leaving = existing.filter(({ name }) => replacesAll || request.deleteExtra || held.has(name));
   const work = { content, request, server, info, target, db, facts, parts, existing, leaving, replacesAll };
   warnOfCopies(work);
+  warnOfExpiry(work);
   return work;
 }
 
@@ -154,6 +156,20 @@ function warnOfCopies({
   const names = [...new Set(fixed.map(({ name }) => name))].slice(0, 5).join(', ');
   const message = `the server cannot rename ${names}: copied instead, and incomplete while that lasts; stop what writes to them`;
   request.warn({ message, subject: target, partial: false });
+}
+
+/** A restored document is as old as it was: an index that ends the life of the old ones takes it away again. */
+function warnOfExpiry({ parts, target, request }: Pick<Work, 'parts' | 'target' | 'request'>): void {
+  const expiring = parts.filter(({ info, entry }) => entry !== undefined && expires(info));
+  if (expiring.length === 0 || request.scratch) return;
+  const names = expiring.slice(0, 5).map(({ info }) => info.name);
+  const more = expiring.length > names.length ? ` and ${expiring.length - names.length} more` : '';
+  const message = `documents expire in ${names.join(', ')}${more} (TTL): those whose time is over by now are removed by the server soon after the restore`;
+  request.warn({ message, subject: target, partial: false });
+}
+
+function expires({ options, indexes }: CollectionInfo): boolean {
+  return [options, ...indexes].some((one) => field(one, 'expireAfterSeconds') !== undefined);
 }
 
 function warnOfFit(facts: SourceFacts, info: ServerInfo, target: string, warn: Request['warn']): void {
