@@ -3,11 +3,13 @@ import { collectLessOften } from '../../archive/heap.ts';
 import { openContent } from '../../archive/reader.ts';
 import type { DatasourceConfig } from '../../config/types/datasources.ts';
 import { createEngine } from '../../engines/registry.ts';
+import type { Warning } from '../../engines/types.ts';
 import { DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import type { CatalogEntry } from '../catalog.ts';
 import { asStored, resolver } from '../find.ts';
 import { withTempFolder } from '../temp-folder.ts';
+import { tellWarnings } from '../warnings.ts';
 
 /**
  * `restore`: into a scratch place (a folder of ours, or a marked database at the datasource's own server),
@@ -39,7 +41,9 @@ export async function checkRestore(
     );
   }
   const check = async (tempDir: string) => {
-    const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn: () => {} };
+    // What is not in the scratch place as it is in the backup; the rest is of no account there.
+    const warn = (warning: Warning) => (warning.partial ? tellWarnings([warning], runtime) : undefined);
+    const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn };
     const source = datasource && { ...common, name: datasource.name, options: datasource, env: runtime.env };
     if (source) await engine.swaps?.dropScratch?.({ ...common, source });
     const outcome = await engine.restore(content, {

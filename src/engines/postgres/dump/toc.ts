@@ -51,6 +51,13 @@ export function isEventTrigger(entry: TocEntry): boolean {
   return /^(EVENT TRIGGER|(COMMENT|SECURITY LABEL) - EVENT TRIGGER) /.test(entry.text);
 }
 
+/** What the text of an entry that fills a materialised view begins with. */
+export const VIEW_DATA = 'MATERIALIZED VIEW DATA ';
+
+export function isViewData(entry: TocEntry): boolean {
+  return entry.text.startsWith(VIEW_DATA);
+}
+
 /** A large object, its bytes, or what is said of it and allowed on it. */
 export function isLargeObject(entry: TocEntry): boolean {
   return /^(BLOBS?|BLOB METADATA|(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS?) /.test(entry.text);

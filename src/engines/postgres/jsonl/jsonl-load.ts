@@ -3,6 +3,7 @@ import { DguardError } from '../../../errors.ts';
 import { readDocument as readAnyDocument } from '../../jsonl/document.ts';
 import type { BackupContent } from '../../types.ts';
 import type { Archive } from '../dump/content.ts';
+import { fillViews, type TellUnfilled } from '../restore/fill-views.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
 import { listTables, placesOfRows } from '../server/catalog.ts';
 import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
@@ -31,7 +32,7 @@ export async function loadExport(
   content: BackupContent,
   archive: Archive,
   session: Session,
-  request: LoadRequest & { readonly tables: ReadonlySet<string> },
+  request: LoadRequest & { readonly tables: ReadonlySet<string>; readonly onUnfilled: TellUnfilled },
 ): Promise<void> {
   const document = await readDocument(content);
   await loadArchive(content, archive, {
@@ -66,9 +67,8 @@ export async function loadExport(
       `SELECT pg_catalog.setval(${sequence}::pg_catalog.regclass, ${BigInt(last_value)}, ${is_called === true}) AS v`,
     );
   }
-  for (const { schema, name } of document.filled_views) {
-    await session.run(`REFRESH MATERIALIZED VIEW ${identifier(schema)}.${identifier(name)}`);
-  }
+  const views = document.filled_views.map(({ schema, name }) => ({ schema, table: name }));
+  await fillViews(session, views, request.onUnfilled);
 }
 
 /** Lines of JSON through a temporary table of one session into their own. */

@@ -1,5 +1,4 @@
 import { DguardError } from '../../../errors.ts';
-import type { Warning } from '../../types.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
@@ -210,11 +209,7 @@ export async function refuseOwned(session: Session, powers: Powers, database: st
 }
 
 /** What would be torn from a database that is renamed, and keep its undo copy from ever being dropped. */
-export async function refuseReplicated(
-  session: Session,
-  database: string,
-  warn: (warning: Warning) => void,
-): Promise<void> {
+export async function refuseReplicated(session: Session, database: string): Promise<void> {
   const names = async (sql: string) => (await session.rows<{ n: string }>(sql)).map(({ n }) => n);
   const slots = await names(
     `SELECT slot_name AS n FROM pg_catalog.pg_replication_slots WHERE database = ${literal(database)}`,
@@ -227,11 +222,6 @@ export async function refuseReplicated(
     ...slots.map((name) => `replication slot ${name}`),
     ...subscriptions.map((name) => `subscription ${name}`),
   ];
-  warn({
-    message: `replication hangs on the database: ${what.join(', ')}`,
-    subject: database,
-    partial: false,
-  });
   throw new DguardError(
     'target_refused',
     `replication hangs on the database that would be replaced: ${what.join(', ')}`,

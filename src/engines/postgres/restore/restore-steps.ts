@@ -1,11 +1,15 @@
 import { DguardError } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
+import { listContents } from '../dump/archive-file.ts';
+import { isViewData, parseToc, VIEW_DATA } from '../dump/toc.ts';
 import { loadExport } from '../jsonl/jsonl-load.ts';
 import { withFreshSession } from '../server/server.ts';
-import type { Session } from '../server/session.ts';
+import { literal, type Session } from '../server/session.ts';
+import { listedName } from '../server/table-name.ts';
 import { analyzeDatabase } from './analyze.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
+import { failedToFill, fillViews, type TellUnfilled, unfilledViews } from './fill-views.ts';
 import { type LoadRequest, loadArchive } from './load.ts';
 import { dropMarked } from './place.ts';
 import type { Work } from './restore-work.ts';
@@ -37,6 +41,8 @@ export interface LoadOptions {
   readonly settings?: readonly string[];
   /** One in the database. */
   readonly session?: Session;
+  /** Told of materialised views that stay empty; undefined: a warning is. */
+  readonly tellUnfilled?: TellUnfilled;
 }
 
 /** Loads it into a database. */
@@ -44,7 +50,7 @@ export async function load(
   work: Work,
   database: string,
   choice: Choice,
-  { flags = [], settings = [], session }: LoadOptions,
+  { flags = [], settings = [], session, tellUnfilled }: LoadOptions,
 ): Promise<void> {
   const request: LoadRequest = {
     server: work.server,
@@ -59,8 +65,13 @@ export async function load(
     known: work.facts.large_data,
     ...(work.request.parallelJobs === undefined ? {} : { parallelJobs: work.request.parallelJobs }),
   };
+  const onUnfilled = tellUnfilled ?? ((names, why) => warnOfUnfilled(work, names, why));
   if (!isExport(work)) {
-    await loadArchive(work.content, work.archive, request);
+    await loadArchive(work.content, work.archive, request).catch((error: unknown) => {
+      if (session === undefined || flags.includes('--single-transaction') || !failedToFill(error))
+        throw error;
+      return fillRest(work, choice, session, onUnfilled);
+    });
     return await loadEventTriggers(work, choice, request);
   }
   if (session === undefined) {
@@ -75,8 +86,26 @@ export async function load(
     );
   }
   const tables = new Set(choice.tables.map(({ name }) => name));
-  await loadExport(work.content, work.archive, session, { ...request, tables });
+  await loadExport(work.content, work.archive, session, { ...request, tables, onUnfilled });
   await loadEventTriggers(work, choice, request);
+}
+
+/** The materialised views of the backup that pg_restore had not filled when it failed at one. */
+async function fillRest(work: Work, choice: Choice, session: Session, tell: TellUnfilled): Promise<void> {
+  const { content, archive, tools, server } = work;
+  const list =
+    choice.list ?? (await listContents(content, archive, tools, { ...readRequest(work), env: server.env }));
+  const filled = parseToc(list).filter(isViewData);
+  await session.run("SET search_path TO ''");
+  const views = (await unfilledViews(session)).filter(({ schema, table }) =>
+    filled.some(({ text }) => text.startsWith(`${VIEW_DATA}${listedName(schema)} ${listedName(table)} `)),
+  );
+  await fillViews(session, views, tell);
+}
+
+function warnOfUnfilled({ request, target }: Work, names: readonly string[], why: string): void {
+  const message = `materialized views are empty, as they could not be filled: ${names.join(', ')} (${why}); once that is solved: REFRESH MATERIALIZED VIEW`;
+  request.warn({ message, subject: target, partial: true });
 }
 
 /** After everything that would fire them, refreshed materialised views among it. */
@@ -143,11 +172,6 @@ export async function analyzeAndCompare(
 /** Warns of what was restored in another state than it was in, or not at all. */
 export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice): void {
   const tell = (message: string) => request.warn({ message, subject: target, partial: false });
-  if (facts.subscriptions.length > 0) {
-    tell(
-      `subscriptions were restored disabled: ${facts.subscriptions.join(', ')}; ALTER SUBSCRIPTION … ENABLE`,
-    );
-  }
   if (facts.slots.length > 0)
     tell(`replication slots are in no backup: ${facts.slots.join(', ')} were there`);
   if (choice.foreignKeys.length > 0) {
@@ -155,6 +179,22 @@ export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice):
       `foreign keys to tables without their rows were left out: ${choice.foreignKeys.map(({ table, references }) => `${table} → ${references}`).join(', ')}`,
     );
   }
+}
+
+/** Says what became of the subscriptions that there were: a dump by who is no superuser has none. */
+export async function tellSubscriptions({ admin, facts, request, target }: Work): Promise<void> {
+  if (facts.subscriptions.length === 0) return;
+  const rows = await admin.rows<{ n: string }>(`
+    SELECT s.subname AS n FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+    WHERE d.datname = ${literal(target)}`);
+  const there = new Set(rows.map(({ n }) => n));
+  const tell = (message: string) => request.warn({ message, subject: target, partial: false });
+  const back = facts.subscriptions.filter((name) => there.has(name));
+  if (back.length > 0)
+    tell(`subscriptions were restored disabled: ${back.join(', ')}; ALTER SUBSCRIPTION … ENABLE`);
+  const lost = facts.subscriptions.filter((name) => !there.has(name));
+  if (lost.length > 0)
+    tell(`subscriptions are not in the backup, as its role was no superuser: ${lost.join(', ')}`);
 }
 
 /** Removes a database of this restore's own, also after an abort; where that fails, a warning says how. */

@@ -144,7 +144,7 @@ async function refuseTarget(
   }
   if (merge) return 'merge';
   await refuseOwned(admin, powers, target);
-  await refuseReplicated(admin, target, request.warn);
+  await refuseReplicated(admin, target);
   await refuseBusy(admin, target);
   return 'swap';
 }

@@ -13,7 +13,15 @@ import type { Choice } from './choice.ts';
 import { loadQuickly } from './new-database.ts';
 import { createBeside, dressDatabase } from './place.ts';
 import { refuseName } from './preflight.ts';
-import { analyzeAndCompare, choose, compare, dropQuietly, load, tellWhatIsOff } from './restore-steps.ts';
+import {
+  analyzeAndCompare,
+  choose,
+  compare,
+  dropQuietly,
+  load,
+  tellSubscriptions,
+  tellWhatIsOff,
+} from './restore-steps.ts';
 import { prepare, targetSource, type Work } from './restore-work.ts';
 import { dropRoles, type NewRoles } from './roles.ts';
 import { swapDatabases } from './swap.ts';
@@ -101,6 +109,7 @@ async function restoreBeside(
     });
     swapped = true;
     tellWhatIsOff(work, choice);
+    await tellSubscriptions(work);
     return {
       target,
       sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes,
@@ -155,6 +164,7 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
     await analyzeDatabase(session, { subject: target, warn: request.warn });
     const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
+    await tellSubscriptions(work);
     const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
     return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
   } finally {

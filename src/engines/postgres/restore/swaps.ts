@@ -52,7 +52,7 @@ export const postgresSwaps: TargetSwaps<PostgresOptions> = {
         });
       }
       const now = await readDatabase(admin, target);
-      if (now !== undefined) await refuseReplicated(admin, target, request.warn);
+      if (now !== undefined) await refuseReplicated(admin, target);
       const undo = await swapDatabases(admin, {
         target,
         incoming: newest.name,

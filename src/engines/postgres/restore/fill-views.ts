@@ -1,0 +1,56 @@
+import { DguardError, errorText } from '../../../errors.ts';
+import { sqlName, type TableName } from '../merge/shape.ts';
+import { sqlState } from '../server/failures.ts';
+import type { Session } from '../server/session.ts';
+
+/** Materialised views that stay empty, in words of SQL, and why the first of them does. */
+export type TellUnfilled = (names: readonly string[], why: string) => void;
+
+/** SQLSTATE object_not_in_prerequisite_state: of a view whose own source is not filled yet. */
+const NOT_YET = '55000';
+
+/**
+ * Whether pg_restore failed at filling a materialised view, which it does when all else but event triggers is there.
+ * Its rows are made anew out of others, at foreign servers maybe: it can stay empty, nothing of the backup is lost.
+ */
+export function failedToFill(error: unknown): boolean {
+  return error instanceof DguardError && /\nCommand was: REFRESH MATERIALIZED VIEW /.test(error.message);
+}
+
+/** Fills materialised views, those that read from others after these; says which cannot be. */
+export async function fillViews(
+  session: Session,
+  views: readonly TableName[],
+  onUnfilled: TellUnfilled,
+): Promise<void> {
+  let pending = views;
+  for (;;) {
+    const failed: { readonly view: TableName; readonly error: unknown }[] = [];
+    for (const view of pending) {
+      try {
+        await session.run(`REFRESH MATERIALIZED VIEW ${sqlName(view)}`);
+      } catch (error) {
+        const state = sqlState(error);
+        // Else the connection is gone, or the server.
+        if (state === undefined || state.startsWith('57P')) throw error;
+        failed.push({ view, error });
+      }
+    }
+    if (failed.length === 0) return;
+    if (failed.length === pending.length) {
+      const first = failed.find(({ error }) => sqlState(error) !== NOT_YET) ?? failed[0]!;
+      return onUnfilled(
+        failed.map(({ view }) => sqlName(view)),
+        errorText(first.error),
+      );
+    }
+    pending = failed.map(({ view }) => view);
+  }
+}
+
+/** Those that are empty. */
+export function unfilledViews(session: Session): Promise<TableName[]> {
+  return session.rows<TableName>(
+    `SELECT schemaname AS "schema", matviewname AS "table" FROM pg_catalog.pg_matviews WHERE NOT ispopulated ORDER BY 1, 2`,
+  );
+}
