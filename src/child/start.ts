@@ -10,6 +10,8 @@ import type { Child, ChildEnd, ChildOptions } from './types.ts';
 /** The only user of execa: programs are started here, without a shell, in a process group of their own. */
 
 const STDERR_TAIL_CHARS = 4000;
+/** Of a long stderr its beginning is kept too: tools say why they fail, and then repeat a statement of any length. */
+const STDERR_HEAD_CHARS = 500;
 const KILL_AFTER_MS = 5000;
 
 /**
@@ -44,7 +46,7 @@ export async function startChild(
   });
   if (pipe) closeSync(pipe.writer);
   const group = groupOf(subprocess.pid);
-  const stderrTail = tailOf(subprocess.stderr);
+  const said = endsOf(subprocess.stderr);
   const input = options.stdin && feedInput(subprocess.stdin!, options.stdin, group.stop);
   const output = pipe
     ? outputOfPipe(pipe.reader)
@@ -63,9 +65,7 @@ export async function startChild(
     await input?.ended;
     group.gone();
     options.signal.removeEventListener('abort', stop);
-    const stderr = withoutSecrets(stderrTail(), options.redact ?? [])
-      .slice(-STDERR_TAIL_CHARS)
-      .trim();
+    const stderr = said(options.redact ?? []);
     if (options.signal.aborted) throw abortError(options.signal);
     const inputFailure = input?.failure();
     if (inputFailure !== undefined) throw inputFailure;
@@ -102,13 +102,25 @@ async function* read(
   await done;
 }
 
-/** What a stream of text said last. It is drained whatever happens: a child blocks once its stderr is full. */
-function tailOf(stderr: NodeJS.ReadableStream): () => string {
+/**
+ * What a stream of text said, of a long one first and last, without secrets. It is drained whatever happens: a child
+ * blocks once its stderr is full.
+ */
+function endsOf(stderr: NodeJS.ReadableStream): (redact: readonly string[]) => string {
+  let head = '';
   let tail = '';
+  let length = 0;
+  // Twice what is shown: a secret that is cut in two is none that could be found.
   stderr.setEncoding('utf8').on('data', (text: string) => {
+    length += text.length;
+    head += text.slice(0, 2 * STDERR_HEAD_CHARS - head.length);
     tail = (tail + text).slice(-2 * STDERR_TAIL_CHARS);
   });
-  return () => tail;
+  return (redact) => {
+    const end = withoutSecrets(tail, redact).slice(-STDERR_TAIL_CHARS).trim();
+    if (length <= STDERR_TAIL_CHARS) return end;
+    return `${withoutSecrets(head, redact).slice(0, STDERR_HEAD_CHARS).trim()}\n…\n${end}`;
+  };
 }
 
 /** Groups of running children, killed should dguard itself exit before they do. */

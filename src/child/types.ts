@@ -43,7 +43,7 @@ export interface Child {
 }
 
 export interface ChildEnd {
-  /** The end of what it wrote to stderr, redacted. */
+  /** What it wrote to stderr, of much the beginning and the end, redacted. */
   readonly stderr: string;
   /** It closed its stdin, or ended, before it had read everything. */
   readonly stdinCutShort: boolean;

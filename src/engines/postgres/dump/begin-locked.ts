@@ -5,6 +5,11 @@ import { literal, type Session } from '../server/session.ts';
 
 /** SQLSTATE lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03';
+/** SQLSTATE out_of_memory: here of the server's table of locks. */
+const OUT_OF_MEMORY = '53200';
+/** What to do about it. */
+export const MORE_LOCKS =
+  'each table is locked while it is dumped, and the server has no room for so many locks: raise max_locks_per_transaction (ALTER SYSTEM SET max_locks_per_transaction = 1024, then restart it), or leave tables out';
 
 const ATTEMPTS = 5;
 
@@ -38,6 +43,10 @@ export async function beginLocked(
       await session.run('ROLLBACK');
     } catch (error) {
       await session.run('ROLLBACK').catch(() => {});
+      if (sqlState(error) === OUT_OF_MEMORY) {
+        const cause = { operation: 'dump', subject, hint: MORE_LOCKS, cause: error };
+        throw new DguardError('source_failed', errorText(error), cause);
+      }
       if (sqlState(error) === LOCK_NOT_AVAILABLE) throw await lockError(session, tables, error);
       // Dropped since it was listed: then it is none of this backup's.
       if (!['42P01', '3F000'].includes(sqlState(error) ?? '') || attempt === ATTEMPTS) throw error;

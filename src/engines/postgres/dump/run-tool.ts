@@ -3,6 +3,7 @@ import { openChild } from '../../../child/open.ts';
 import type { Child } from '../../../child/types.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
 import { identifier } from '../server/session.ts';
+import { MORE_LOCKS } from './begin-locked.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** The arguments that every pg_dump of a snapshot has. */
@@ -70,10 +71,13 @@ export function explained(error: unknown, subject: string): unknown {
   if (!(error instanceof DguardError) || error.code !== 'source_failed') return error;
   const [code, hint] = explanation(error.message);
   if (hint === undefined) return error;
-  return new DguardError(code, error.message, { operation: 'dump', subject, hint, cause: error });
+  // It names every table of the database.
+  const message = error.message.replace(/(Query was: LOCK TABLE .{300}).+/s, '$1…');
+  return new DguardError(code, message, { operation: 'dump', subject, hint, cause: error });
 }
 
 function explanation(message: string): [ErrorCode, string | undefined] {
+  if (/out of shared memory/.test(message)) return ['source_failed', MORE_LOCKS];
   if (/server version mismatch/.test(message)) {
     return ['tool_version', "install the client tools of the server's major version, or set client_path"];
   }
@@ -91,6 +95,9 @@ function explanation(message: string): [ErrorCode, string | undefined] {
     return ['source_failed', 'raise statement_timeout of the datasource'];
   }
   if (/row-level security/.test(message)) return ['source_failed', 'ALTER ROLE the backup role BYPASSRLS'];
+  if (/permission denied for large object/.test(message)) {
+    return ['source_failed', 'large objects have privileges of their own, which `dguard doctor` prints'];
+  }
   if (/permission denied/.test(message)) {
     return ['source_failed', 'as a superuser: GRANT pg_read_all_data TO the backup role'];
   }

@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { errorOf } from '../../error-of.ts';
+import { describeWithPostgres } from '../../services/needs.ts';
+import { type Bench, backUp, makeBench } from './support.ts';
+
+const TABLES = 4000;
+const AT_ONCE = 50;
+
+describeWithPostgres(
+  17,
+  'postgres: more tables than the server has locks',
+  (server) => {
+    let bench: Bench;
+
+    beforeAll(async () => {
+      bench = await makeBench(server());
+      await bench.database('many');
+      // Each of them is locked to the end of its transaction.
+      for (let from = 0; from < TABLES; from += AT_ONCE) {
+        const names = Array.from({ length: AT_ONCE }, (_, at) => `CREATE TABLE t${from + at} (n int)`);
+        await bench.sql('many', names.join(';'));
+      }
+    }, 120_000);
+    afterAll(() => bench?.remove());
+
+    it.each(['native', 'jsonl'] as const)(
+      '%s: says which setting is to be raised',
+      async (format) => {
+        const error = await errorOf(backUp(bench.source('many'), { format }));
+        expect(error).toMatchObject({
+          code: 'source_failed',
+          message: expect.stringContaining('out of shared memory'),
+          hint: expect.stringContaining('max_locks_per_transaction'),
+        });
+        // Not by naming all of them.
+        expect(error.message.length).toBeLessThan(1500);
+      },
+      60_000,
+    );
+  },
+  { settings: { max_locks_per_transaction: '10', max_connections: '10' } },
+);
