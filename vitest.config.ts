@@ -4,8 +4,8 @@ import { summaryReporter } from './test/summary-reporter.ts';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 180_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     maxWorkers: 2,
     globalSetup: 'test/temp-root.ts',
     reporters: ['default', summaryReporter()],

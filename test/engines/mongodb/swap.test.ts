@@ -33,7 +33,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
         const { user, password } = server();
         const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
         const uri = new Secret(
-          `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+          `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=1000&directConnection=true`,
         );
         const { host: _, port: __, ...options } = bench.source('dgx_target').options;
         const source = { ...bench.source('dgx_target'), options: { ...options, ...credentials, uri } };
@@ -150,7 +150,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     const { host: _, port: __, ...options } = bench.source('dgx_target').options;
     const proxy = await openMongodbProxy(server().port, { at: 2, when: 'before' });
     const uri = new Secret(
-      `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+      `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=1000&directConnection=true`,
     );
     const credentials = { username: user, password: new Secret(password), auth_source: 'admin' };
     const source = { ...bench.source('dgx_target'), options: { ...options, ...credentials, uri } };
@@ -172,7 +172,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     for (const at of [6, 12, 17, 21, 26]) {
       const proxy = await openMongodbProxy(server().port, { at, when: at % 2 === 0 ? 'before' : 'after' });
       const uri = new Secret(
-        `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=150&directConnection=true`,
+        `mongodb://127.0.0.1:${proxy.port}/dgx_target?serverSelectionTimeoutMS=1000&directConnection=true`,
       );
       const { host: _, port: __, ...options } = bench.source('dgx_target').options;
       const source = {
