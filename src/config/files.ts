@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import nodePath from 'node:path';
@@ -62,6 +63,18 @@ async function readUpTo(handle: FileHandle, limit: number): Promise<Buffer> {
     length += bytesRead;
   }
   return Buffer.concat(chunks);
+}
+
+/** What is wrong with bytes that are to be text: read all the same, what is no UTF-8 would be some other text. */
+export function textProblem(bytes: Buffer): string | undefined {
+  if (isUtf8(bytes)) return undefined;
+  let line = 1;
+  for (let start = 0; ; line++) {
+    const end = bytes.indexOf(0x0a, start);
+    if (end === -1 || !isUtf8(bytes.subarray(start, end))) break;
+    start = end + 1;
+  }
+  return `is no text in UTF-8 (line ${line}): save it as UTF-8`;
 }
 
 /** What is wrong with a file's permissions: others can write it. */

@@ -1,6 +1,6 @@
 import { readdir, realpath } from 'node:fs/promises';
 import nodePath from 'node:path';
-import { type ReadFile, readWithFacts, resolvePath } from './files.ts';
+import { type ReadFile, readWithFacts, resolvePath, textProblem } from './files.ts';
 import { type Env, interpolateTree } from './interpolate.ts';
 import type { ConfigProblem, Position } from './problems.ts';
 import { NAMED_SECTIONS } from './schema/root.ts';
@@ -44,6 +44,8 @@ export async function readMerged(file: string, env: Env): Promise<MergedTree> {
     seen.set(real, path);
     const read = await readWithFacts(path);
     if (typeof read === 'string') return void report(includedAt === undefined ? read : `${path} ${read}`);
+    const notText = textProblem(read.bytes);
+    if (notText !== undefined) return void report(includedAt === undefined ? notText : `${path} ${notText}`);
     (merged.files as ReadFile[]).push(read);
     const parsed = parseTree(read.bytes.toString('utf8'), path);
     merged.problems.push(...parsed.problems, ...interpolateTree(parsed.tree, parsed.marks, env));

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import nodePath from 'node:path';
 import { MIN_REDACTED_LENGTH } from '../redact.ts';
-import { readWithFacts, writableProblem } from './files.ts';
+import { readWithFacts, textProblem, writableProblem } from './files.ts';
 import type { Env } from './interpolate.ts';
 import type { SecretPlace } from './prepare.ts';
 import type { ConfigProblem } from './problems.ts';
@@ -41,6 +41,11 @@ export async function resolveSecrets(
       options.problems.push(problemAt(marks, place.at, message, hint, severity));
     const bytes = await readPlace(place, marks, options, report);
     if (bytes === undefined) continue;
+    const notText = place.form === 'key' ? undefined : secretTextProblem(bytes);
+    if (notText !== undefined) {
+      report(notText);
+      continue;
+    }
     const value = place.form === 'key' ? keyOf(bytes, place.from === 'file') : bytes.toString('utf8');
     const problem =
       value === undefined ? 'is no key: 32 bytes, or these as hex or base64' : formProblem(value, place);
@@ -119,6 +124,14 @@ function runCommand(words: readonly string[], cwd: string, env: Env): Promise<Bu
     child.stdin?.end();
   });
 }
+
+/** Otherwise a password would be another one than its owner wrote. */
+function secretTextProblem(bytes: Buffer): string | undefined {
+  if (bytes.subarray(0, 3).equals(BYTE_ORDER_MARK)) return 'begins with a byte order mark: save it without';
+  return textProblem(bytes);
+}
+
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /** Without one trailing newline. A raw key may end in that byte, so a file of exactly 32 bytes stays whole. */
 function withoutNewline(bytes: Buffer, form: SecretForm): Buffer {

@@ -1,6 +1,7 @@
-import type { JobConfig } from '../config/types/jobs.ts';
+import type { JobConfig, RetentionPolicy } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';
 import { type DguardError, toDguardError } from '../errors.ts';
+import { planRetention } from '../plan/retention.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Catalog, CatalogEntry, Destination } from './catalog.ts';
 import { isDatedAhead, isOutsideHistory } from './find.ts';
@@ -14,6 +15,7 @@ import {
   listedGroups,
 } from './groups.ts';
 import { historyOf } from './history.ts';
+import { policyBackup } from './prune/prune.ts';
 import { readCatalog } from './read-catalog.ts';
 
 /** One group of backups at one destination, as a report of how old and how well proven its data is. */
@@ -23,9 +25,10 @@ export interface StatusRow {
   readonly destination: string;
   /**
    * `stale`: older than asked for; `none`: no good backup; `former`: has backups, and the configuration no longer
-   * makes any under this name; `unreachable`: nobody could look.
+   * makes any under this name; `spare`: of a job with `strategy: priority`, another destination has the newest;
+   * `unreachable`: nobody could look.
    */
-  readonly state: 'ok' | 'stale' | 'none' | 'former' | 'unreachable';
+  readonly state: 'ok' | 'stale' | 'none' | 'former' | 'spare' | 'unreachable';
   readonly lastGood?: { readonly id: string; readonly createdAt: Date; readonly ageMs: number };
   /** The newest good backup whose newest verify passed by its content or by a restore. */
   readonly lastProof?: { readonly id: string; readonly level: string; readonly checkedAt: string };
@@ -36,7 +39,7 @@ export interface StatusRow {
   readonly successPercent?: number;
   readonly backups: number;
   readonly usedBytes: number;
-  /** Good backups of other destinations that were meant for this one too, and are not here. */
+  /** Good backups of other destinations that were meant for this one too, would be kept here, and are not here. */
   readonly missing: readonly string[];
   /** Backups that are broken, damaged, suspect, or failed their verify. */
   readonly troubled: readonly { readonly id: string; readonly state: string }[];
@@ -71,33 +74,35 @@ export async function statusOf(
   };
   for (const name of jobs) {
     const job = config.jobs[name]!;
-    const places: {
-      name: string;
-      entries: readonly CatalogEntry[];
-      unfinished: number;
-      groups: readonly string[];
-      error?: DguardError;
-    }[] = [];
-    for (const { name: destination } of job.destinations) {
+    const places: (Place & { readonly groups: readonly string[] })[] = [];
+    for (const { name: destination, retention: policy } of job.destinations) {
       try {
         const catalog = await catalogOf(destination);
         const { entries, unfinished } = catalog;
         const groups = groupNames(config, job, catalog);
         const ours = unfinished.filter(({ lease }) => lease?.job === name).length;
-        places.push({ name: destination, entries, unfinished: ours, groups });
+        places.push({ name: destination, entries, unfinished: ours, groups, policy });
       } catch (thrown) {
         const error = toDguardError(thrown, 'storage_failed', { operation: 'status', subject: destination });
-        places.push({ name: destination, entries: [], unfinished: 0, groups: job.datasources, error });
+        places.push({
+          name: destination,
+          entries: [],
+          unfinished: 0,
+          groups: job.datasources,
+          policy,
+          error,
+        });
       }
     }
     const all = places.flatMap(({ entries }) => entries);
     const met = new Set(places.flatMap(({ groups }) => groups));
     for (const [datasource, { isFormer }] of reported(config, job, met, all)) {
       const group = groupOf(config, job, datasource);
-      for (const place of places) {
-        const row = rowOf(group, place.name, place, all, maxAgeMs, runtime.now(), hostName);
-        rows.push(isFormer && row.state !== 'unreachable' ? { ...row, state: 'former' } : row);
-      }
+      const ofGroup = places.map((place) => {
+        const row = rowOf(group, job, place, all, maxAgeMs, runtime.now(), hostName);
+        return isFormer && row.state !== 'unreachable' ? { ...row, state: 'former' as const } : row;
+      });
+      rows.push(...(job.strategy === 'priority' ? withSpares(ofGroup) : ofGroup));
     }
   }
   for (const catalog of catalogs.values()) {
@@ -135,15 +140,34 @@ function reported(
   return rows;
 }
 
+/** The first success ends a run: where the newest good backup is not is no place that lacks it. */
+function withSpares(rows: readonly StatusRow[]): StatusRow[] {
+  const ageOf = ({ state, lastGood }: StatusRow) =>
+    state === 'ok' ? (lastGood?.ageMs ?? Infinity) : Infinity;
+  const newest = Math.min(...rows.map(ageOf));
+  if (newest === Infinity) return [...rows];
+  const isSpare = (row: StatusRow) => row.state !== 'unreachable' && ageOf(row) > newest;
+  return rows.map((row) => (isSpare(row) ? { ...row, state: 'spare' } : row));
+}
+
+interface Place {
+  readonly name: string;
+  readonly entries: readonly CatalogEntry[];
+  readonly unfinished: number;
+  readonly policy: RetentionPolicy;
+  readonly error?: DguardError;
+}
+
 function rowOf(
   group: Group,
-  destination: string,
-  place: { entries: readonly CatalogEntry[]; unfinished: number; error?: DguardError },
+  job: JobConfig,
+  place: Place,
   all: readonly CatalogEntry[],
   maxAgeMs: number | undefined,
   now: Date,
   hostName: string,
 ): StatusRow {
+  const destination = place.name;
   const base = { job: group.job, datasource: group.datasource, destination };
   if (place.error) {
     const nothing = {
@@ -169,14 +193,7 @@ function rowOf(
   const proven = good.find(({ proof }) => proof !== undefined);
   const runs = mine.slice(0, RUNS_COUNTED);
   const failed = runs.filter(({ state }) => state === 'failed').length;
-  const here = new Set(mine.map(({ manifest }) => manifest!.id));
-  const missing = all.filter(
-    ({ manifest, good: isGood }) =>
-      isGood &&
-      isOfGroup(manifest!, group) &&
-      manifest!.destinations.includes(destination) &&
-      !here.has(manifest!.id),
-  );
+  const missing = missingOf(mine, group, job, place, all, now);
   const ageMs = lastGood && now.getTime() - new Date(lastGood.created_at).getTime();
   const stale = maxAgeMs !== undefined && ageMs !== undefined && ageMs > maxAgeMs;
   return {
@@ -207,7 +224,7 @@ function rowOf(
     ...(runs.length > 0 ? { successPercent: Math.round((100 * (runs.length - failed)) / runs.length) } : {}),
     backups: mine.filter(({ state }) => state !== 'failed').length,
     usedBytes: mine.flatMap(({ objects }) => objects).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    missing: [...new Set(missing.map(({ manifest }) => manifest!.id))],
+    missing,
     troubled: [...mine, ...place.entries.filter((entry) => isDamagedOf(entry, group))]
       .filter(({ state, accepted }) => !['completed', 'partial', 'failed'].includes(state) && !accepted)
       .map(({ manifest, state, folder }) => ({ id: manifest?.id ?? folder, state })),
@@ -216,6 +233,28 @@ function rowOf(
     datedAhead: mine.filter(({ manifest }) => isDatedAhead(manifest, now)).length,
     mixedSources: identity === 'mixed',
   };
+}
+
+/** What other destinations have and this one was to have, but for what its own retention would have removed by now. */
+function missingOf(
+  mine: readonly CatalogEntry[],
+  group: Group,
+  { same_source: sameSource, timezone }: JobConfig,
+  { name, policy }: Place,
+  all: readonly CatalogEntry[],
+  now: Date,
+): string[] {
+  const here = new Map(mine.map((entry) => [entry.manifest!.id, entry]));
+  const absent = new Map<string, CatalogEntry>();
+  for (const entry of all) {
+    const { manifest, good } = entry;
+    if (!good || !isOfGroup(manifest!, group) || !manifest!.destinations.includes(name)) continue;
+    if (!here.has(manifest!.id)) absent.set(manifest!.id, entry);
+  }
+  if (absent.size === 0) return [];
+  const backups = [...here.values(), ...absent.values()].map((entry) => policyBackup(entry, sameSource));
+  const plan = planRetention(policy, backups, now, timezone);
+  return plan.decisions.filter(({ id, keep }) => keep && absent.has(id)).map(({ id }) => id);
 }
 
 /** Of a manifest that cannot be read only its place tells whose it is. */

@@ -117,7 +117,7 @@ const statusRow = z.strictObject({
   job: z.string(),
   datasource: z.string(),
   destination: z.string(),
-  state: z.enum(['ok', 'stale', 'none', 'former', 'unreachable']),
+  state: z.enum(['ok', 'stale', 'none', 'former', 'spare', 'unreachable']),
   last_good: z.strictObject({ id: z.string(), created_at: instant, age_ms: z.int() }).nullable(),
   last_proof: z.strictObject({ id: z.string(), level: z.string(), checked_at: instant }).nullable(),
   stored_size_bytes: nullableCount,

@@ -68,3 +68,13 @@ describe('include', () => {
     expect(problems[0]?.position).toEqual({ file: `${folder}/i.yaml`, line: 3, column: 16 });
   });
 });
+
+it('what is no text in UTF-8 is refused with its line, and not read as some other text', async () => {
+  const latin = Buffer.from('datasources:\n  x: { type: files, source_path: /srv/r\xe9sum\xe9 }\n', 'latin1');
+  const included = await problemsOf(`${EMPTY}include: latin.yaml\n`, { files: { 'latin.yaml': latin } });
+  expect(included).toEqual(['2:1 include: ./latin.yaml is no text in UTF-8 (line 2): save it as UTF-8']);
+  const wide = Buffer.from('\ufeffversion: 1\n', 'utf16le');
+  const folder = await folderWith({ 'backup.yaml': wide });
+  const { problems } = await validateConfig(`${folder}/backup.yaml`, { env: {}, cwd: folder });
+  expect(problems.map(({ message }) => message)).toEqual(['is no text in UTF-8 (line 1): save it as UTF-8']);
+});

@@ -51,10 +51,15 @@ describe('secrets', () => {
       'password_command: [yes]',
       'datasources.d.password_command: the command yes took too long or said too much (run it by hand to see why)',
     ],
+    [
+      'password_command: [printf, "\\\\351t\\\\351"]',
+      'datasources.d.password_command: is no text in UTF-8 (line 1): save it as UTF-8',
+    ],
+    ['password_file: marked', 'datasources.d.password_file: begins with a byte order mark: save it without'],
   ])('%s is a problem', async (extra, expected) => {
     const problems = await problemsOf(pg(extra), {
       env: { PATH: process.env['PATH'] },
-      files: { empty: '\n' },
+      files: { empty: '\n', marked: '\ufeffsecret\n' },
     });
     expect(problems).toEqual([`3:${problems[0]?.match(/^3:(\d+)/)?.[1]} ${expected}`]);
   });

@@ -1,6 +1,6 @@
 import { displayPath } from '../../archive/paths.ts';
 import type { RestoreOutcome, Warning } from '../../engines/types.ts';
-import { combineExitStatus, type DguardError, toDguardError } from '../../errors.ts';
+import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
 import { confirm } from '../confirm.ts';
 import type { Context } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -58,7 +58,11 @@ export async function restoreEach(
         context.warn(message, subject === undefined ? undefined : displayPath(subject));
       if (!context.options.json) print(context, piece, outcome, dryRun);
     } catch (thrown) {
-      const error = toDguardError(thrown, 'target_failed', { operation: command, subject: piece.what });
+      const error = ofRestore(
+        toDguardError(thrown, 'target_failed', { operation: command, subject: piece.what }),
+        command,
+        piece.what,
+      );
       statuses.push(error.exitStatus);
       failures.push(error);
       context.finish();
@@ -71,6 +75,17 @@ export async function restoreEach(
       jsonDocument(command, status, { restored, ...(dryRun ? { dry_run: true } : {}) }, failures),
     );
   return status;
+}
+
+/** Whoever ended a restore asks what has become of the target. */
+export function ofRestore(error: DguardError, operation: string, subject: string): DguardError {
+  if (error.code !== 'interrupted' && error.code !== 'terminated') return error;
+  return new DguardError(error.code, error.message, {
+    operation,
+    subject,
+    hint: 'the target is all old or all new, at the latest after the next command on it: look, then run it again',
+    cause: error,
+  });
 }
 
 function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean): void {

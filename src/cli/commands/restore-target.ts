@@ -8,6 +8,7 @@ import { confirm } from '../confirm.ts';
 import { type Context, openDestinations } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
 import { plainText } from '../render/text.ts';
+import { ofRestore } from './restore-each.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
 import { configuredDatasource, targetOf } from './restore-place.ts';
 
@@ -44,7 +45,11 @@ export async function targetCommand(
       done.push(...(await work(context, target)));
       statuses.push(0);
     } catch (thrown) {
-      const error = toDguardError(thrown, 'target_failed', { operation: 'restore', subject: target.name });
+      const error = ofRestore(
+        toDguardError(thrown, 'target_failed', { operation: 'restore', subject: target.name }),
+        'restore',
+        target.name,
+      );
       statuses.push(error.exitStatus);
       failures.push(error);
       context.finish();

@@ -6,7 +6,7 @@ import { plainText } from './text.ts';
 export function errorLines(thrown: unknown, verbose: boolean): string {
   const error = toDguardError(thrown, 'internal');
   const where = [error.operation, error.subject].filter(Boolean).join(' ');
-  const lines = [`error: ${where ? `${where}: ` : ''}${withoutSubject(error.message, error.subject)}`];
+  const lines = [`error: ${where ? `${where}: ` : ''}${withoutSubject(error.message, error.subject, where)}`];
   const next = hintOf(error);
   if (next) lines.push(`  next: ${next}`);
   if (verbose && error.stack) lines.push(error.stack);
@@ -18,10 +18,10 @@ export function errorLines(thrown: unknown, verbose: boolean): string {
  * A message that begins with what the subject ends with, without it. Messages name the path that they are about,
  * because they also stand alone: in a manifest's record of a failed run, in `list`, `check` and `status`.
  */
-function withoutSubject(message: string, subject: string | undefined): string {
+function withoutSubject(message: string, subject: string | undefined, where: string): string {
   const end = message.indexOf(': ');
   const first = message.slice(0, end);
-  const isSaid = end > 0 && (subject === first || subject?.endsWith(`: ${first}`));
+  const isSaid = end > 0 && (subject === first || where === first || subject?.endsWith(`: ${first}`));
   return isSaid ? message.slice(end + 2) : message;
 }
 

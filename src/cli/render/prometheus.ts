@@ -12,7 +12,7 @@ const METRICS: readonly [string, string, (row: StatusRow) => number | undefined]
     'The moment that the newest good backup is of.',
     // Of what is no longer backed up an age is no alarm.
     ({ lastGood, state }) =>
-      state === 'former' ? undefined : lastGood && lastGood.createdAt.getTime() / 1000,
+      state === 'former' || state === 'spare' ? undefined : lastGood && lastGood.createdAt.getTime() / 1000,
   ],
   [
     'dguard_last_proof_timestamp_seconds',

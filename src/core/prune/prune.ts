@@ -149,7 +149,8 @@ function refuse(request: PruneRequest, catalog: Catalog, runtime: Runtime, subje
   }
 }
 
-function policyBackup(entry: CatalogEntry, sameSource: boolean): PolicyBackup {
+/** A backup as retention sees it; its manifest must be there. */
+export function policyBackup(entry: CatalogEntry, sameSource: boolean): PolicyBackup {
   const manifest = entry.manifest!;
   return {
     id: manifest.id,
