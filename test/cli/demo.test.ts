@@ -90,7 +90,7 @@ describe('the demo job, as a user runs it', () => {
         }
       }
     }
-  }, 240_000);
+  });
 
   it('a foreign object is a warning, and delete leaves it alone', async () => {
     const copy = join(cwd, 'copy');

@@ -189,7 +189,7 @@ describe('timeout and retries', () => {
     expect(outcomes[0]!.status).toBe('completed');
     expect((await world.catalog()).entries.map(({ state }) => state).sort()).toEqual(['completed', 'failed']);
     expect(JSON.stringify(world.events)).toContain('a hiccup; attempt 2 of 2 follows');
-  }, 20_000);
+  });
 
   it('an empty source is not tried again', async () => {
     const world = await makeWorld({ job: ', retries: 3' });

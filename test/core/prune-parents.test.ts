@@ -121,7 +121,7 @@ describe('prune against a backup that takes its victim as parent', () => {
     }
     expect(children).toBeGreaterThan(0);
     expect(removals).toBeGreaterThan(0);
-  }, 60_000);
+  });
 });
 
 /** Lets one of two go on for one step at a time, as a seeded coin falls. */

@@ -58,7 +58,7 @@ jobs: { app: { datasources: [app], destinations: [nas] } }
     dump('--db=dgf_shop', '--gzip', `--out=${folder}/packed`);
     dump('--db=dgf_shop', `--archive=${folder}/archive`);
     dump('--db=dgf_shop', '--gzip', `--archive=${folder}/archive.gz`);
-  }, 60_000);
+  });
   afterAll(async () => {
     await bench?.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -226,5 +226,5 @@ jobs: { app: { datasources: [app], destinations: [nas] } }
         message: expect.stringMatching(said),
         hint: expect.any(String),
       });
-  }, 60_000);
+  });
 });

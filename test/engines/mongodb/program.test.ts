@@ -53,7 +53,7 @@ jobs:
 `,
       { mode: 0o600 },
     );
-  }, 60_000);
+  });
   afterAll(async () => {
     await bench?.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -85,7 +85,7 @@ jobs:
     expect(await run('restore', 'app', '--drop-undo', '--yes')).toMatchObject({ code: 0 });
     expect(await ownNames(bench.db('dgp_app'))).toEqual([]);
     await bench.db('dgp_app').collection('added').drop();
-  }, 120_000);
+  });
 
   it('its artifacts, unpacked by ordinary tools as the manifest says, are what mongorestore loads', async ({
     skip,
@@ -115,7 +115,7 @@ jobs:
     const restored = await run('restore', 'rows', '--to-database', 'dgp_rows');
     expect(restored, restored.stderr).toMatchObject({ code: 0 });
     expect(await picture(bench.db('dgp_rows'))).toEqual(await picture(bench.db('dgp_app')));
-  }, 60_000);
+  });
 
   it('one database of several that cannot be dumped spoils only itself', async () => {
     const outcome = await run('backup', 'two', '--json');
@@ -156,7 +156,7 @@ jobs:
     expect(recovered, recovered.stderr).toMatchObject({ code: 0 });
     expect(await ownNames(app)).toEqual([]);
     expect(await picture(app)).toEqual(before);
-  }, 60_000);
+  });
 
   it('a test restore that is stopped leaves no database', async () => {
     const { child, ended } = startDguard(['verify', 'app', '--level', 'restore'], { cwd: folder });
@@ -169,7 +169,7 @@ jobs:
     child.kill('SIGINT');
     expect((await ended).code).toBe(130);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
-  }, 60_000);
+  });
 
   it('no password is left in what was written', () => {
     const { password } = server();

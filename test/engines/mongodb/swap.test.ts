@@ -93,7 +93,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     }
     expect(reverted).toBeGreaterThan(5);
     expect(finished).toBeGreaterThan(5);
-  }, 280_000);
+  });
 
   it('an interrupt at any command that writes leaves it all old or all new at once', async () => {
     const { user, password } = server();
@@ -143,7 +143,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
       }
       expect(results).toEqual(new Set(['done', 'interrupted']));
     }
-  }, 280_000);
+  });
 
   it('a connection that the server has just closed keeps no command from ending', async () => {
     const { user, password } = server();

@@ -35,7 +35,7 @@ describeWithCommands(['openssl'], 'mongodb: TLS', () =>
         .db('dgt_app')
         .collection('t')
         .insertMany([{ a: 1 }, { a: 2 }]);
-    }, 120_000);
+    });
     afterAll(async () => {
       await bench?.remove();
       await server?.stop();
@@ -73,20 +73,20 @@ describeWithCommands(['openssl'], 'mongodb: TLS', () =>
       const hint = (part: string) => ({ hint: expect.stringContaining(part) });
       await expect(backUp(over({ ssl: 'verify-full' }))).rejects.toMatchObject(hint('ssl_ca: FILE'));
       await expect(backUp(over({ ...options, host: '127.0.0.1' }))).rejects.toMatchObject(hint('verify-ca'));
-    }, 90_000);
+    });
 
     it('verify-ca and require: as far as they say', async () => {
       expect(await status({ ssl: 'verify-ca', ssl_ca: path('ca.pem'), host: '127.0.0.1' })).toMatch(/^ok/);
       expect(await status({ ssl: 'verify-ca', ssl_ca: path('stranger.pem') })).toMatch(/certificate/i);
       expect(await status({ ssl: 'require', host: '127.0.0.1' })).toMatch(/^ok/);
       expect(await status({ ssl: 'require', ssl_ca: path('stranger.pem') })).toMatch(/certificate/i);
-    }, 90_000);
+    });
 
     it('no certificate of ours, or no TLS at all, where the server wants it', async () => {
       const { ssl_cert: _, ssl_key: __, ...bare } = over({ ssl: 'require' }).options;
       const health = await mongodbEngine.probe({ ...over({}), options: bare });
       expect(health.status).not.toBe('ok');
       expect(await status({ ssl: 'disable' })).not.toMatch(/^ok/);
-    }, 90_000);
+    });
   }),
 );

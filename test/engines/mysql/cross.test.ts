@@ -50,7 +50,7 @@ describeWithMysql(
       } finally {
         await bench.remove();
       }
-    }, 60_000);
+    });
 
     it('a sequence of MariaDB cannot come to MySQL, and its tables alone can', async () => {
       const [from, to] = [await makeBench(mariadb!(), 'dgq_'), await makeBench(mysql!(), 'dgq_')];
@@ -73,7 +73,7 @@ describeWithMysql(
         await from.remove();
         await to.remove();
       }
-    }, 60_000);
+    });
 
     it("MariaDB by MySQL's: the client that no longer knows MariaDB's passwords is named, with what to do", async () => {
       const bench = await makeBench(mariadb!(), 'dgc_', mysql!().bin);
@@ -87,7 +87,7 @@ describeWithMysql(
       } finally {
         await bench.remove();
       }
-    }, 60_000);
+    });
   },
 );
 
@@ -121,6 +121,6 @@ describeWithMysql(
         await from.remove();
         await to.remove();
       }
-    }, 60_000);
+    });
   },
 );

@@ -62,7 +62,7 @@ describeWithEachMysql('mysql: dump', (server) => {
       'dgd_tool',
       'CREATE TABLE old (id INT, filler TEXT) ENGINE=MyISAM;\nINSERT INTO old SELECT * FROM dgd_big.big',
     );
-  }, 60_000);
+  });
   beforeEach(() => {
     bench.warnings.length = 0;
   });
@@ -109,7 +109,7 @@ INSERT INTO m SELECT filler FROM dgd_big.big LIMIT 8000`,
       running = false;
       await writer;
     }
-  }, 60_000);
+  });
 
   it('names its facts, and the same data makes the same bytes', async () => {
     const read = async () => {
@@ -253,7 +253,7 @@ INSERT INTO m SELECT filler FROM dgd_big.big LIMIT 8000`,
     expect(await errorOf(mysqlEngine.dump(bench.source('dgd_none'), dumpRequest()))).toMatchObject({
       code: 'source_failed',
     });
-  }, 30_000);
+  });
 
   it('warns of tables without transactions, and says that nothing keeps them consistent', async () => {
     await bench.database('dgd_old', 'CREATE TABLE t (n INT) ENGINE=MyISAM;\nCREATE TABLE i (n INT)');

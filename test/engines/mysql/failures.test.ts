@@ -25,7 +25,7 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
     await bench.database('dgo_app', LARGE);
     configure();
     await good('backup', 'job');
-  }, 60_000);
+  });
   beforeEach(() => configure());
   afterAll(async () => {
     for (const name of (await bench?.names()) ?? []) await bench.sql(undefined, `DROP DATABASE \`${name}\``);
@@ -122,7 +122,7 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
     expect(await rows('dgo_new')).toEqual(await rows('dgo_app'));
     await good('verify', 'job', '--level', 'restore', '--newest', '1');
     expect(await beside()).toEqual([]);
-  }, 120_000);
+  });
 
   it('a loading connection or client that is ended fails the restore, and the target is as it was', async () => {
     const before = await picture(bench, 'dgo_app');
@@ -138,7 +138,7 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
       expect(await picture(bench, 'dgo_app')).toEqual(before);
       expect(await beside()).toEqual([]);
     }
-  }, 120_000);
+  });
 
   it.each(['SIGTERM', 'SIGKILL'] as const)(
     'a server that goes away by %s in the middle of a backup fails the run; the next one is good',
@@ -212,5 +212,5 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
     } finally {
       execFileSync('umount', [small]);
     }
-  }, 60_000);
+  });
 });

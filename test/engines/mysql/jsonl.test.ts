@@ -77,7 +77,7 @@ describeWithEachMysql('mysql: JSON lines', (server) => {
     );
     expect(kinds[1]).toMatchObject({ b: null, vb: '', j: null, s: '', ts: null });
     await mysqlEngine.swaps!.dropUndo(bench.target('dgj_objects'), 0);
-  }, 60_000);
+  });
 
   it('every value comes back exactly, and tests itself in a scratch database', async () => {
     await valuesDatabase(bench, 'dgj_values');
@@ -89,7 +89,7 @@ describeWithEachMysql('mysql: JSON lines', (server) => {
     expect(await picture(bench, 'dgj_values_2')).toEqual(before);
     await mysqlEngine.restore(content, bench.request('dgj_values', { scratch: true }));
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
-  }, 60_000);
+  });
 
   it.each(['jsonl', 'native'] as const)(
     'rows of tables that show those of others come back once, by %s; that is said',

@@ -153,5 +153,5 @@ describeWithEachMysql('mysql: definitions and rows that change while they are du
     await bench.sql('dgn_x', 'ANALYZE TABLE p');
     const { text } = await dumpAround(['DO 0'], { parallelJobs: 2 });
     expect(text['database.sql']).toContain("(3,'here')");
-  }, 30_000);
+  });
 });

@@ -43,7 +43,7 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     expect(await bench.names()).not.toContain(undo);
     await mysqlEngine.swaps!.dropUndo(bench.target('dgt_objects'), 0);
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
-  }, 60_000);
+  });
 
   it('MariaDB: defaults from sequences take from those beside them, packages come back, an event goes on', async () => {
     if (server().flavour !== 'mariadb') return;
@@ -80,5 +80,5 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     await bench.sql('dgt_sequences', 'INSERT INTO numbered (n) VALUES (2)');
     expect(bench.warnings).toEqual([]);
     await mysqlEngine.swaps!.dropUndo(bench.target('dgt_sequences'), 0);
-  }, 60_000);
+  });
 });

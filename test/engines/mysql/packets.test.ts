@@ -120,7 +120,7 @@ test('rows that fill a packet, several packets, or most of one stay between the 
   expect(rows.some(({ length }) => length === MAX_PAYLOAD)).toBe(true);
   answer = [...pieces(result(rows), [65_536, 1_000_000])];
   expect((await read()).equals(expected(rows))).toBe(true);
-}, 30_000);
+});
 
 test('an error of the server, a row of another shape and an end of the connection fail it', async () => {
   const rows = Array.from({ length: 50 }, (_, at) => rowOf(at, 100));

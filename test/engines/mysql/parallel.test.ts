@@ -23,7 +23,7 @@ describeWithEachMysql('mysql: parallel dump', (server) => {
   beforeAll(async () => {
     bench = await makeBench(server(), 'dgp_');
     await bench.database('dgp_cut', CUT);
-  }, 60_000);
+  });
   beforeEach(() => {
     bench.warnings.length = 0;
   });
@@ -78,7 +78,7 @@ describeWithEachMysql('mysql: parallel dump', (server) => {
     const content = await backUp(bench.source('dgp_cut'), { parallelJobs: 3 });
     await mysqlEngine.restore(content, bench.request('dgp_cut', { toDatabase: 'dgp_cut_2' }));
     expect(await picture(bench, 'dgp_cut_2')).toEqual(before);
-  }, 60_000);
+  });
 
   it('a table altered, truncated or dropped in the middle, and a connection ended, fail it', async () => {
     const middle = async (act: () => Promise<unknown>) => {
@@ -118,7 +118,7 @@ describeWithEachMysql('mysql: parallel dump', (server) => {
     );
     expect(killed.code).toBe('source_failed');
     expect(killed.hint, killed.message).toBeTruthy();
-  }, 60_000);
+  });
 
   it('stops when it is told to, while a reader waits', async () => {
     const stop = new AbortController();

@@ -149,7 +149,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
       await good('restore', 'job', '--drop-undo', '--yes');
       expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
     }
-  }, 120_000);
+  });
 
   it('all databases with one that cannot be dumped: the others are good, exit 3, and it is named', async () => {
     await bench.database('dgm_fine', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1)');
@@ -168,7 +168,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     );
     expect(states).toMatchObject({ 'db.dgm_fine': 'completed', 'db.dgm_broken': 'failed' });
     await bench.sql(undefined, 'DROP DATABASE dgm_broken');
-  }, 60_000);
+  });
 
   it('client_command and run_as: the tools run elsewhere and as somebody else, and see the password in no argument', async () => {
     await bench.database('dgm_cmd', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (7)');
@@ -206,7 +206,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     const run = await runDguard(['backup', 'job'], { cwd: home, env });
     expect(run).toMatchObject({ code: 1, stderr: expect.stringContaining('no such user') });
     expect(readdirSync(place)).toEqual([]);
-  }, 60_000);
+  });
 
   it.runIf(isRoot)(
     'a password that run_as needed in /tmp goes with the next command after a SIGKILL',
@@ -279,7 +279,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     );
     expect(left.length).toBeGreaterThan(3);
     for (const path of left) expect(readFileSync(path, 'latin1').includes(password), path).toBe(false);
-  }, 60_000);
+  });
 
   it('a password that changed and a server that stops in the middle fail the run, with what to do', async () => {
     if (server().pid === undefined) return;
@@ -308,5 +308,5 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     } finally {
       await server().resume();
     }
-  }, 60_000);
+  });
 });

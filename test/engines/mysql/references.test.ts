@@ -121,5 +121,5 @@ describeWithEachMysql('mysql: foreign keys of tables that are restored alone', (
       expect(await look(), told).toEqual(isNew ? after : before);
       for (const name of await copies()) expect(await keys(name), told).toEqual([]);
     }
-  }, 100_000);
+  });
 });

@@ -26,7 +26,7 @@ const stop = new AbortController();
 beforeAll(async () => {
   server = await driverServer((side) => side.writeTextResult([{ v: 'x'.repeat(RESULT_BYTES) }], [COLUMN]));
   session = await server.open(stop.signal);
-}, 10_000);
+});
 afterAll(() => server.close());
 
 test('a session keeps nothing of what it was answered', async () => {

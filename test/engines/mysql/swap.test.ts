@@ -88,7 +88,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
     }
     expect(reverted).toBeGreaterThan(3);
     expect(finished).toBeGreaterThan(3);
-  }, 280_000);
+  });
 
   async function clean(): Promise<void> {
     for (const name of await bench.names())
@@ -155,7 +155,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
     for (const at of [1, 2, 3])
       for (const when of ['before', 'after'] as const)
         expect((await run('CREATE DATABASE', at, when)).result).toBe('interrupted');
-  }, 200_000);
+  });
 
   it('an interrupt ends a swap that waits for a transaction of somebody', async () => {
     await clean();
@@ -240,5 +240,5 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
       const left = (await bench.names()).filter((name) => name.includes('__dg_'));
       expect(left, told).toEqual([expect.stringContaining('__dg_undo_')]);
     }
-  }, 200_000);
+  });
 });

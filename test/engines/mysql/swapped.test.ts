@@ -87,7 +87,7 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
       expect(error!.hint, of).toMatch(/run the backup again/);
       await statements(BACK);
     }
-  }, 60_000);
+  });
 
   it('fails it also where everything is in its place again at the end', async () => {
     await sleep(1100);
@@ -101,7 +101,7 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
     })();
     await expect(failed).rejects.toMatchObject({ code: 'source_failed' });
     await dump.close();
-  }, 30_000);
+  });
 
   it('fails it where a partition was exchanged', async () => {
     await statements(
@@ -133,7 +133,7 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
       expect(error, of).toMatchObject({ code: 'source_failed' });
       expect(error!.hint, of).toMatch(/run/);
     }
-  }, 60_000);
+  });
 
   it('does not wait for somebody who alters a table of another schema', async () => {
     const reader = await connect();
@@ -154,7 +154,7 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
       await reader.end();
       await alterer.end();
     }
-  }, 60_000);
+  });
 
   it('fails it where a dump tool reads the rows', async () => {
     await statements('USE dgw_x', 'DROP TABLE dgw_x.a');
@@ -169,7 +169,7 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
     const error = await dumpAround(() => statements(SWAP), {});
     expect(error?.message, String(error)).toMatch(/\bb\b/);
     expect(error?.hint, String(error)).toMatch(/run the backup again/);
-  }, 30_000);
+  });
 
   it('what leaves the rows as they are does not: ANALYZE, FLUSH, a rebuild or TRUNCATE of what was read', async () => {
     for (const [when, statement] of [
@@ -184,5 +184,5 @@ describeWithEachMysql('mysql: a table that another one took the place of', (serv
         expect(error, statement).toBeUndefined();
       }
     }
-  }, 60_000);
+  });
 });

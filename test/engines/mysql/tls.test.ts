@@ -43,7 +43,7 @@ describeWithCommands(['openssl'], 'mysql: TLS', () =>
       });
       bench = await makeBench(server);
       await bench.database('dgt_app', 'CREATE TABLE t (n INT PRIMARY KEY)');
-    }, 120_000);
+    });
     afterAll(async () => {
       await bench?.remove();
       await server?.stop();

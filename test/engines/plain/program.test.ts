@@ -107,7 +107,7 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
         };
         writeFileSync(join(folder, 'backup.yaml'), JSON.stringify(config), { mode: 0o600 });
         for (const name of ['pg', 'my', 'lite']) await good('backup', name);
-      }, 120_000);
+      });
       afterAll(async () => {
         await pg?.remove();
         await my?.remove();
@@ -167,7 +167,7 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
         expect(await select('lite', copy.lite, "SELECT id FROM people WHERE name = 'next'")).toEqual([
           { id: 41 },
         ]);
-      }, 120_000);
+      });
 
       // Nothing in what follows asks which of the two it is.
       it('a target with something in it is kept for undo, and only replaced when asked to', async () => {
@@ -220,7 +220,7 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
           exit: 1,
           message: expect.stringContaining('not merged'),
         });
-      }, 120_000);
+      });
 
       it('what the target cannot hold is refused before anything is loaded, by table, line and column', async () => {
         const databases = async () => [await my.names(), await pg.names()];
@@ -294,7 +294,7 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
         expect(existsSync(join(folder, 'nan.db'))).toBe(false);
         await good(...minus, 'my', '--to-database', 'dgx_new');
         expect(await my.sql('dgx_new', 'SELECT CAST(f AS CHAR) AS f FROM minus')).toEqual([{ f: '-0' }]);
-      }, 120_000);
+      });
     });
   }
 });

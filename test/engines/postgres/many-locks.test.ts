@@ -20,7 +20,7 @@ describeWithPostgres(
         const names = Array.from({ length: AT_ONCE }, (_, at) => `CREATE TABLE t${from + at} (n int)`);
         await bench.sql('many', names.join(';'));
       }
-    }, 120_000);
+    });
     afterAll(() => bench?.remove());
 
     it.each(['native', 'jsonl'] as const)(

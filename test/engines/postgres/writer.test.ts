@@ -121,5 +121,5 @@ jobs:
     expect(await agreed('live')).toBeGreaterThanOrEqual(latest);
     await dguard('restore', 'native', '--drop-undo', '--yes');
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
-  }, 150_000);
+  });
 });
