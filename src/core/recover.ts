@@ -15,18 +15,25 @@ const DECOMPRESS: Readonly<Record<CodecName, string | undefined>> = {
 /** GNU tar leaves out extended attributes, ACLs and capabilities, and says nothing, unless it is asked for them. */
 const UNPACK = "tar --xattrs --xattrs-include='*' -xpf -";
 
-/** Commands for people who have the folder but not dguard. */
+/**
+ * Never in the backup's folder: a stored artifact may be called as what it holds, which a shell empties before it is read,
+ * and a tree may hold a `manifest.json`, which would take the backup's place.
+ */
+const ELSEWHERE = 'B=$PWD R=~/restored-$(basename "$PWD") && mkdir "$R" && cd "$R"';
+
+/** Commands for people who have the folder but not dguard: lines of one shell that begins in that folder. */
 export function recoverCommands(artifacts: unknown, codec: CodecName): string[] {
   if (!Array.isArray(artifacts)) return ['see FORMAT.md: the artifacts are listed in the index'];
   const decompress = DECOMPRESS[codec];
   if (!decompress) return [`${codec} has no concatenation: use dguard, or recover.py (FORMAT.md)`];
   return [
     'sha256sum -c SHA256SUMS',
+    ELSEWHERE,
     ...(artifacts as ManifestArtifact[]).map((artifact) => {
       const { folder, file } = placeOf(artifact);
       // No codec's tool takes an empty file for an empty stream.
       if (artifact.stored_size === 0) return `${folder}: > ${file}`;
-      const input = artifact.parts ? `${folder}cat ${artifact.name}.[0-9]*` : `${folder}cat ${artifact.name}`;
+      const input = `${folder}cat "$B"/${artifact.name}${artifact.parts ? '.[0-9]*' : ''}`;
       const output = artifact.media === 'application/x-tar' ? UNPACK : `cat > ${file}`;
       return decompress === 'cat' ? `${input} | ${output}` : `${input} | ${decompress} | ${output}`;
     }),

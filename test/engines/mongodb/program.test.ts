@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { noise } from '../../archive/support.ts';
 import { type Outcome, runDguard, startDguard } from '../../cli/support.ts';
@@ -96,7 +96,8 @@ jobs:
     const listed = JSON.parse((await run('list', 'app', '--json', '--limit', '1')).stdout);
     const { recover, computed } = listed.backups[0] as { recover: string[]; computed: { folder: string } };
     const place = join(folder, 'nas', computed.folder);
-    execFileSync('sh', ['-ec', recover.join('\n')], { cwd: place });
+    execFileSync('sh', ['-ec', recover.join('\n')], { cwd: place, env: { ...process.env, HOME: folder } });
+    const unpacked = join(folder, `restored-${basename(place)}`);
     const config = join(folder, 'tools.yaml');
     writeFileSync(config, `password: ${JSON.stringify(server().password)}\n`, { mode: 0o600 });
     execFileSync(
@@ -104,7 +105,7 @@ jobs:
       [`--host=${server().host}`, `--port=${server().port}`, `--username=${server().user}`]
         .concat(['--authenticationDatabase=admin', `--config=${config}`, '--quiet'])
         .concat(['--nsFrom=dgp_app.*', '--nsTo=dgp_tool.*', '--dir=.']),
-      { cwd: place, stdio: 'ignore' },
+      { cwd: unpacked, stdio: 'ignore' },
     );
     rmSync(config);
     expect(await picture(bench.db('dgp_tool'))).toEqual(await picture(bench.db('dgp_app')));
