@@ -97,10 +97,8 @@ describe('a configuration', () => {
     const jobs = Object.fromEntries(
       Array.from({ length: 2000 }, (_, i) => [`j${i}`, { datasources: [`d${i}`], destinations: ['here'] }]),
     );
-    const started = performance.now();
     const run = await withConfig({ ...CONFIG, datasources, jobs }, 'config', 'validate');
     expect(run.code, run.stderr.slice(0, 500)).toBe(0);
-    expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   it('that anyone may write is refused', async () => {

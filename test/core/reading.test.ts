@@ -47,7 +47,7 @@ describe('a reading lease', () => {
       for (const hour of [13, 14, 15]) {
         world.at(`2026-03-02T${hour}:00:00Z`);
         vi.advanceTimersByTime(60 * 60 * 1000);
-        await vi.waitFor(async () => expect(await said()).toBe(hour - 11));
+        await vi.waitFor(async () => expect(await said()).toBe(hour - 11), 60_000);
       }
       world.at('2026-03-02T16:00:00Z');
       expect((await prune()).removed).toEqual([]);

@@ -145,7 +145,7 @@ jobs:
     const { child, ended } = startDguard(['restore', 'app', '--overwrite'], { cwd: folder });
     await expect
       .poll(async () => (await ownNames(app)).some((name) => name.includes('_new_')), {
-        timeout: 20_000,
+        timeout: 60_000,
         interval: 10,
       })
       .toBe(true);
@@ -163,7 +163,7 @@ jobs:
     const { child, ended } = startDguard(['verify', 'app', '--level', 'restore'], { cwd: folder });
     await expect
       .poll(async () => (await bench.names()).some((name) => name.includes('__dg_scratch_')), {
-        timeout: 20_000,
+        timeout: 60_000,
         interval: 10,
       })
       .toBe(true);

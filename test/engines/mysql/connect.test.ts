@@ -41,7 +41,7 @@ it('mysql: an abort ends a connect to a server that says nothing, or nothing mor
       const startedMs = performance.now();
       await expect(opened).rejects.toMatchObject({ code: 'interrupted', message: 'by SIGINT' });
       await heard;
-      expect(performance.now() - startedMs).toBeLessThan(3000);
+      expect(performance.now() - startedMs).toBeLessThan(8000);
     }
   }
   // To the greeting TLS was begun, or a password sent.

@@ -86,7 +86,7 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
     const watcher = await hold();
     try {
       const loading = `SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND INFO LIKE '%INSERT INTO \`big\`%'`;
-      for (const end = Date.now() + 20_000; ; ) {
+      for (const end = Date.now() + 120_000; ; ) {
         const [found] = await watcher.query<RowDataPacket[]>(loading);
         if (found.length > 0) break;
         expect(Date.now(), 'nothing was loaded').toBeLessThan(end);
@@ -149,7 +149,7 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
       const lock = await hold('LOCK TABLES dgo_app.zz WRITE');
       const { ended } = startDguard(['backup', 'job', '--no-progress'], { cwd: home });
       await expect
-        .poll(async () => (await connections("STATE LIKE '%metadata lock%'")).length, { timeout: 20_000 })
+        .poll(async () => (await connections("STATE LIKE '%metadata lock%'")).length, { timeout: 60_000 })
         .toBeGreaterThan(0);
       await server().halt(signal);
       lock.destroy();

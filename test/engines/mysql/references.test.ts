@@ -116,7 +116,7 @@ describeWithEachMysql('mysql: foreign keys of tables that are restored alone', (
       };
       // The server frees the locks of a broken connection as soon as it notices.
       await expect
-        .poll(settled, { message: told, timeout: 10_000 })
+        .poll(settled, { message: told, timeout: 60_000 })
         .toEqual(isNew ? [expect.stringContaining('__dg_undo_')] : []);
       expect(await look(), told).toEqual(isNew ? after : before);
       for (const name of await copies()) expect(await keys(name), told).toEqual([]);

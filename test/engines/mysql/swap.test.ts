@@ -176,7 +176,7 @@ describeWithEachMysql('mysql: the swap of a restore', (server) => {
         undefined,
         "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DROP TRIGGER%dgr\\_target%'",
       );
-    await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1);
+    await expect.poll(waiting, { timeout: 60_000 }).toHaveLength(1);
     stop.abort();
     expect(await restored).toMatchObject({ code: 'interrupted' });
     other.destroy();

@@ -90,7 +90,7 @@ describeWithEachPostgres('postgres: dump', (server) => {
         "SELECT 1 FROM pg_stat_activity WHERE application_name = 'dguard' AND query LIKE 'COPY public.big %'",
       );
     try {
-      await expect.poll(async () => (await copying()).length, { timeout: 20_000 }).toBe(1);
+      await expect.poll(async () => (await copying()).length, { timeout: 60_000 }).toBe(1);
     } finally {
       await dump.close();
     }
@@ -171,7 +171,7 @@ describeWithEachPostgres('postgres: dump', (server) => {
     const before = await scans();
     const content = await backUp(bench.source('once'));
     // Two tables with rows, each read by pg_dump.
-    await expect.poll(scans, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 2);
+    await expect.poll(scans, { timeout: 60_000 }).toBeGreaterThanOrEqual(before + 2);
     expect(await scans()).toBe(before + 2);
     const tables: unknown[] = [];
     for await (const entry of content.entries())

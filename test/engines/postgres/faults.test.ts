@@ -123,7 +123,7 @@ describeWithPostgres(17, 'postgres: a restore whose connections break', (server)
             await swaps.recover(bench.target('app'));
             return (await bench.names()).filter((name) => name.includes('__dg_new_'));
           },
-          { timeout: 10_000, message: told },
+          { timeout: 60_000, message: told },
         )
         .toEqual([]);
       expect(await swaps.undoCopies(bench.target('app')), told).toHaveLength(swapped ? 1 : 0);
@@ -209,7 +209,7 @@ jobs:
         .poll(
           () =>
             bench.sql('postgres', "SELECT pid FROM pg_stat_activity WHERE datname LIKE 'app\\_\\_dg\\_new%'"),
-          { timeout: 20_000 },
+          { timeout: 60_000 },
         )
         .toEqual([]);
       const recovered = await dguard('restore', 'app', '--recover');

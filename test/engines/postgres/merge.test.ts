@@ -307,7 +307,7 @@ describeWithEachPostgres('postgres: chosen tables into a database that has other
             'postgres',
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'",
           ),
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       .toHaveLength(1);
     expect(await errorOf(waiting)).toMatchObject({ code: 'target_failed' });

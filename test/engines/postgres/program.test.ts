@@ -193,7 +193,7 @@ jobs: { shop: { datasources: [shop], destinations: [nas] } }
     const { child, ended } = startDguard(['restore', 'app', '--overwrite'], { cwd: folder });
     await expect
       .poll(async () => (await bench.names()).some((name) => name.startsWith('app__dg_new_')), {
-        timeout: 20_000,
+        timeout: 60_000,
         interval: 20,
       })
       .toBe(true);
@@ -207,7 +207,7 @@ jobs: { shop: { datasources: [shop], destinations: [nas] } }
           (await bench.sql('postgres', "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'app\\_\\_dg%'"))
             .length,
         {
-          timeout: 20_000,
+          timeout: 60_000,
         },
       )
       .toBe(0);

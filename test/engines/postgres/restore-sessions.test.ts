@@ -62,7 +62,7 @@ describeWithEachPostgres('postgres: a restore among other sessions, and one that
       const restored = errorOf(
         postgresEngine.restore(content, bench.request('app', { source, signal, scratch: true })),
       );
-      await expect.poll(() => bench.sql('postgres', made), { interval: 1, timeout: 20_000 }).not.toEqual([]);
+      await expect.poll(() => bench.sql('postgres', made), { interval: 1, timeout: 60_000 }).not.toEqual([]);
       await sleep(waitMs);
       stop.abort(new DguardError('interrupted', 'interrupted'));
       expect(await restored).toMatchObject({ code: 'interrupted' });

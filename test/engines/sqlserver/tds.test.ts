@@ -88,7 +88,7 @@ describe('the status of a server that', () => {
     const begun = performance.now();
     const health = await sqlserverEngine.probe(sqlserverSource({ port }, [], limit.signal));
     expect(health).toMatchObject({ status: 'timeout' });
-    expect(performance.now() - begun).toBeLessThan(3_000);
+    expect(performance.now() - begun).toBeLessThan(8_000);
   });
 
   it.each(['require', 'verify-ca', 'verify-full'] as const)(
