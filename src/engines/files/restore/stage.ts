@@ -79,7 +79,8 @@ export async function stage(
         finished.finish();
       }
       if (behind.full) await behind.ready();
-      options.onProgress(sizeBytes, filesCount);
+      // Entries are read ahead of their content.
+      options.onProgress(sizeBytes, filesCount - filesOpen);
     }
   } finally {
     try {
