@@ -164,10 +164,11 @@ async function connect(context: Context, name: string): Promise<Destination> {
   });
   const destination = config.destinations[name];
   if (!destination) {
+    const known = Object.keys(config.destinations);
     throw new DguardError('unknown_name', `the configuration has no destination ${name}`, {
       operation: 'open destination',
       subject: name,
-      hint: `it has: ${Object.keys(config.destinations).join(', ')}; a folder is written with a slash (./${name})`,
+      hint: `${known.length === 0 ? '' : `it has: ${known.join(', ')}; `}a folder is written with a slash (./${name})`,
     });
   }
   return {
