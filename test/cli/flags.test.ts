@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import Driver from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Workspace, workspace } from './support.ts';
+import { dguard, type Workspace, workspace } from './support.ts';
 
 let place: Workspace;
 let docsId: string;
@@ -116,3 +116,24 @@ it('a dry run of a backup says what it would be of', async () => {
   const { stdout } = await run('backup', 'both', '--dry-run', '--only', 'sub', '--tag', 'why=test');
   expect(stdout).toBe('both: docs, app -> one, two, full; only sub; tagged why=test\n');
 });
+
+it.each([
+  ['a configuration that -c named', ['-c', 'elsewhere.yaml'], []],
+  ['a destination alone', [], ['--from', './one', '--to-path', './again']],
+])(
+  'the command that takes a restore back works as it is printed, from any folder: %s',
+  async (_, before, where) => {
+    renameSync(at('backup.yaml'), at('elsewhere.yaml'));
+    mkdirSync(at('again'), { recursive: true });
+    writeFileSync(at('again/mine'), 'text');
+    try {
+      const done = await run(...before, 'restore', 'both', '--datasource', 'docs', '--overwrite', ...where);
+      const [, command] = /to take it back: dguard (.*)$/m.exec(done.stdout)!;
+      const back = await dguard(at('docs'), ...command!.split(' '));
+      expect(back, back.stderr).toMatchObject({ code: 0 });
+      expect(back.stdout).toContain('is what it was');
+    } finally {
+      renameSync(at('elsewhere.yaml'), at('backup.yaml'));
+    }
+  },
+);

@@ -34,7 +34,7 @@ export async function restoreDumpCommand(context: Context, options: RestoreComma
         what: from,
         title: `${from}, a folder of mongodump`,
         partial: false,
-        undoCommand: undoCommand(undefined, options),
+        undoCommand: undoCommand(undefined, options, context.options.config),
         async run(dryRun) {
           const outcome = await restoreDump(
             from,

@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { displayPath } from '../../archive/paths.ts';
 import type { RestoreOutcome, Warning } from '../../engines/types.ts';
 import { combineExitStatus, DguardError, toDguardError } from '../../errors.ts';
+import { shellWord } from '../../shell-word.ts';
 import { confirm } from '../confirm.ts';
 import type { Context } from '../context.ts';
 import { jsonDocument } from '../render/outcome.ts';
@@ -101,7 +103,9 @@ function print(context: Context, piece: Piece, outcome: Outcome, dryRun: boolean
   }
   if (outcome.safety) {
     context.print(`  what was there before is backed up for 7 days: ${outcome.safety}`);
-    context.print(`  to take it back: dguard restore ${outcome.safety} --overwrite`);
+    const { config } = context.options;
+    const file = config === undefined ? '' : ` --config ${shellWord(resolve(config))}`;
+    context.print(plainText(`  to take it back: dguard restore ${outcome.safety} --overwrite${file}`));
   }
 }
 

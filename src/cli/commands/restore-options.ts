@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { shellWord } from '../../shell-word.ts';
+import { isFolderName } from '../context.ts';
 
 /** What the command line says of a restore. */
 export interface RestoreCommandOptions {
@@ -26,10 +27,14 @@ export interface RestoreCommandOptions {
   readonly yes?: boolean;
 }
 
-/** The command that takes a restore back; `of`: undefined where no backup was restored. */
+/**
+ * The command that takes a restore back, from any folder; `of`: undefined where no backup was restored; `config`: the
+ * file that `-c` named.
+ */
 export function undoCommand(
   of: { readonly job: string; readonly datasource: string } | undefined,
   options: RestoreCommandOptions,
+  config: string | undefined,
 ): string {
   const option = (name: string, value: string | undefined) =>
     value === undefined ? '' : ` --${name} ${shellWord(value)}`;
@@ -37,5 +42,9 @@ export function undoCommand(
   const place = option('to-path', options.toPath === undefined ? undefined : resolve(options.toPath));
   const to = option('to', options.to);
   const database = option('to-database', options.toDatabase);
-  return `dguard restore --undo${name}${to}${place}${database}`;
+  // A folder of a tool's dump says nothing of the target.
+  const read = of === undefined ? undefined : (options.from ?? options.destination);
+  const from = option('from', read !== undefined && isFolderName(read) ? resolve(read) : read);
+  const file = option('config', config === undefined ? undefined : resolve(config));
+  return `dguard restore --undo${name}${to}${place}${database}${from}${file}`;
 }

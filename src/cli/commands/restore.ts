@@ -100,7 +100,7 @@ export async function restoreAll(
       title: `${id}, made ${created_at}, from ${copy.destination.name}`,
       job,
       partial: manifest.status === 'partial',
-      undoCommand: undoCommand(present, options),
+      undoCommand: undoCommand(present, options, context.options.config),
       run: (dryRun) =>
         restoreCopy(
           copy,
