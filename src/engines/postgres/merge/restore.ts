@@ -2,7 +2,7 @@ import type { RestoreOutcome, TableFact } from '../../types.ts';
 import { analyzeTables } from '../restore/analyze.ts';
 import type { Choice } from '../restore/choice.ts';
 import { createBeside, uniqueWord } from '../restore/place.ts';
-import { choose, compare, dropQuietly, load, tellWhatIsOff } from '../restore/restore-steps.ts';
+import { choose, compare, dropQuietly, load, tellReplaced, tellWhatIsOff } from '../restore/restore-steps.ts';
 import type { Work } from '../restore/restore-work.ts';
 import { listTables } from '../server/catalog.ts';
 import { databaseSize } from '../server/database.ts';
@@ -39,6 +39,7 @@ export async function restoreTables(work: Work): Promise<RestoreOutcome> {
   try {
     const staged = await server.open(stage);
     const session = await server.open(target);
+    let replaced: string | undefined;
     try {
       await load(work, stage, choice, {
         flags: ['--no-subscriptions', '--no-publications'],
@@ -48,7 +49,9 @@ export async function restoreTables(work: Work): Promise<RestoreOutcome> {
       });
       const tables = await compare(work, staged, choice, 'rows');
       await session.run("SET search_path TO ''");
-      const undo = await swapTables(work, { stage, staged, session, tables, choice }, mark);
+      const undo = await swapTables(work, { stage, staged, session, tables, choice }, mark, (kept) => {
+        replaced = kept;
+      });
       tellWhatIsOff(work, { ...choice, foreignKeys: [] });
       return {
         target,
@@ -56,6 +59,9 @@ export async function restoreTables(work: Work): Promise<RestoreOutcome> {
         tables,
         undo,
       };
+    } catch (error) {
+      if (replaced !== undefined) tellReplaced(work, replaced);
+      throw error;
     } finally {
       await session.close();
       await staged.close();
@@ -77,6 +83,7 @@ async function swapTables(
   work: Work,
   { stage, staged, session, tables, choice }: Stage,
   mark: { readonly backupId: string; readonly createdAt: string },
+  onCommitted: (kept: string) => void,
 ): Promise<string> {
   const { server, tools, target, request } = work;
   const names = await namesOf(staged, tables);
@@ -124,6 +131,7 @@ async function swapTables(
     after: added.parts,
   });
   await runScript(parts, { server, tools, database: target, makes: keep.name });
+  onCommitted(keptName(target, keep.name));
   await analyzeTables(session, names, { subject: target, warn: request.warn });
   const readers = await readersOf(session, live, ['m']);
   if (readers.length > 0) {

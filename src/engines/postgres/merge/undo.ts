@@ -6,7 +6,7 @@ import type { Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import { refused, refuseOtherShapes } from './fit.ts';
-import { dropKeptStatements, type KeptMark, type KeptSchema, type KeptTable } from './kept.ts';
+import { dropKeptStatements, type KeptMark, type KeptSchema, type KeptTable, keptName } from './kept.ts';
 import { runScript } from './run.ts';
 import { addKey, mergeScript } from './script.ts';
 import { readShapes, readTouchingKeys, sqlName, type TableShape } from './shape.ts';
@@ -89,7 +89,13 @@ export async function undoTables(
     ],
   });
   await runScript(parts, { server, tools, database, makes: keep.name });
-  await analyzeTables(session, replaced, { subject: database, warn });
+  try {
+    await analyzeTables(session, replaced, { subject: database, warn });
+  } catch (error) {
+    const message = `it is taken back, and what follows was cut short; what was there until now is kept: ${keptName(database, keep.name)}`;
+    warn({ message, subject: database, partial: false });
+    throw error;
+  }
   return keep.name;
 }
 

@@ -169,6 +169,16 @@ export async function analyzeAndCompare(
   return compared.value;
 }
 
+/** Said before the error, or the interrupt, that comes after the swap: who reads that alone takes the target for the old one. */
+export function tellReplaced({ request, target }: Work, undo: string | undefined): void {
+  const kept = undo === undefined ? '' : `; what was there before is kept: ${undo}`;
+  request.warn({
+    message: `it is restored, and what follows was cut short${kept}`,
+    subject: target,
+    partial: false,
+  });
+}
+
 /** Warns of what was restored in another state than it was in, or not at all. */
 export function tellWhatIsOff({ facts, request, target }: Work, choice: Choice): void {
   const tell = (message: string) => request.warn({ message, subject: target, partial: false });

@@ -19,6 +19,7 @@ import {
   compare,
   dropQuietly,
   load,
+  tellReplaced,
   tellSubscriptions,
   tellWhatIsOff,
 } from './restore-steps.ts';
@@ -74,6 +75,7 @@ async function restoreBeside(
   const like = facts.database.collate === '' && existing?.encoding === 'UTF8' ? existing : facts.database;
   const name = await createBeside(work, like, mark);
   let swapped = false;
+  let undo: string | undefined;
   try {
     // An open session says that somebody still works on it: nothing that cleans up takes it away.
     const guard = await work.server.open(name);
@@ -92,7 +94,7 @@ async function restoreBeside(
     // A replaced database hands on what hangs on it; a new one is what the backup's was.
     const dress = existing ?? facts.database;
     await dressDatabase(admin, name, dress, powers, fit.roles, request.warn);
-    const undo = await swapDatabases(admin, {
+    undo = await swapDatabases(admin, {
       target,
       incoming: name,
       ...(dress.comment === undefined ? {} : { comment: dress.comment }),
@@ -116,6 +118,9 @@ async function restoreBeside(
       tables,
       ...(undo === undefined ? {} : { undo }),
     };
+  } catch (error) {
+    if (swapped) tellReplaced(work, undo);
+    throw error;
   } finally {
     if (!swapped) await dropQuietly(work, name);
   }
