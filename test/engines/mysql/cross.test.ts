@@ -75,6 +75,51 @@ describeWithMysql(
       }
     });
 
+    it('code of MariaDB comes to MySQL, which no longer has a mode that it was created under', async () => {
+      const [from, to] = [await makeBench(mariadb!(), 'dgm_'), await makeBench(mysql!(), 'dgm_')];
+      try {
+        await from.database('dgm_code', 'CREATE TABLE t (n INT PRIMARY KEY, v VARCHAR(9))');
+        for (const statement of [
+          "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 'set'",
+          'CREATE PROCEDURE p() SELECT 7 AS n',
+          'CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SET @x = 1',
+        ])
+          await from.sql('dgm_code', `SET NAMES utf8mb4 COLLATE utf8mb4_general_ci;\n${statement}`);
+        const content = await backUp(from.source('dgm_code'));
+        await mysqlEngine.restore(content, to.request('dgm_code', { toDatabase: 'dgm_new' }));
+        await to.sql('dgm_new', 'INSERT INTO t (n) VALUES (1)');
+        expect(await to.sql('dgm_new', 'SELECT v FROM t')).toEqual([{ v: 'set' }]);
+        const [trigger] = await to.sql(
+          undefined,
+          "SELECT SQL_MODE AS m FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'dgm_new'",
+        );
+        expect(String(trigger!['m'])).toContain('NO_ENGINE_SUBSTITUTION');
+      } finally {
+        await from.remove();
+        await to.remove();
+      }
+    }, 60_000);
+
+    it('a collation that the target does not have is said, and the target left alone', async () => {
+      const [from, to] = [await makeBench(mariadb!(), 'dgm_'), await makeBench(mysql!(), 'dgm_')];
+      try {
+        await from.database('dgm_code', 'CREATE TABLE t (n INT PRIMARY KEY)');
+        await from.sql(undefined, 'ALTER DATABASE dgm_code COLLATE utf8mb4_uca1400_ai_ci');
+        const content = await backUp(from.source('dgm_code'));
+        await expect(
+          mysqlEngine.restore(content, to.request('dgm_code', { toDatabase: 'dgm_new' })),
+        ).rejects.toMatchObject({
+          code: 'target_refused',
+          message: expect.stringMatching(/utf8mb4_uca1400_ai_ci/),
+          hint: expect.stringMatching(/collation that this server does not have/),
+        });
+        expect(await to.names()).toEqual([]);
+      } finally {
+        await from.remove();
+        await to.remove();
+      }
+    }, 60_000);
+
     it("MariaDB by MySQL's: the client that no longer knows MariaDB's passwords is named, with what to do", async () => {
       const bench = await makeBench(mariadb!(), 'dgc_', mysql!().bin);
       try {

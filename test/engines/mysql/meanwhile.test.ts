@@ -28,9 +28,11 @@ describeWithEachMysql('mysql: definitions and rows that change while they are du
 
   /** Dumps, and carries statements out before a member is read, or once its first bytes have come. */
   async function dumpAround(
-    statements: readonly string[],
+    statements: readonly string[] | (() => Promise<void>),
     request: Partial<DumpRequest> = {},
-    when: { readonly before?: string; readonly within?: string } = { within: 'database.sql' },
+    when: { readonly before?: string; readonly within?: string; readonly behind?: string } = {
+      within: 'database.sql',
+    },
   ): Promise<{ text: Record<string, string>; facts?: DumpFacts; error?: DguardError }> {
     const text: Record<string, string> = {};
     const dump = await mysqlEngine.dump(bench.source('dgn_x'), dumpRequest(request));
@@ -38,6 +40,7 @@ describeWithEachMysql('mysql: definitions and rows that change while they are du
     const act = async () => {
       if (acted) return;
       acted = true;
+      if (typeof statements === 'function') return await statements();
       for (const statement of statements) await bench.sql('dgn_x', statement);
     };
     try {
@@ -47,6 +50,7 @@ describeWithEachMysql('mysql: definitions and rows that change while they are du
         for await (const chunk of (member as StreamMember).open()) {
           chunks.push(Buffer.from(chunk));
           if (member.path === when.within) await act();
+          if (when.behind !== undefined && chunks.at(-1)!.includes(when.behind)) await act();
         }
         text[member.path] = Buffer.concat(chunks).toString('utf8');
       }
@@ -132,6 +136,26 @@ describeWithEachMysql('mysql: definitions and rows that change while they are du
     );
     expect(error?.message).toBe('zz was changed while it was dumped');
     expect(error?.hint).toMatch(/lock_tables/);
+  });
+
+  it('says that somebody ended its sessions, whatever it was at', async () => {
+    await bench.sql('dgn_x', 'CREATE TABLE zz (n INT) ENGINE=MyISAM');
+    const end = async () => {
+      const rows = await bench.sql(
+        undefined,
+        "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)",
+      );
+      // One that has ended by itself meanwhile is no longer there.
+      for (const { id } of rows) await bench.sql(undefined, `KILL ${id}`).catch(() => {});
+    };
+    // Behind the rows the others are counted, while the tool writes triggers.
+    for (const when of [{ before: 'database.sql' }, { behind: 'SET foreign_key_checks = @dguard_keys' }]) {
+      const { error } = await dumpAround(end, {}, when);
+      expect(error).toMatchObject({ code: 'source_failed' });
+      expect(error?.message).toMatch(
+        /ended the connection|closed the connection|was killed|ECONNRESET|EPIPE/,
+      );
+    }
   });
 
   it('has rows that lie in a partition which they do not belong to', async (context) => {

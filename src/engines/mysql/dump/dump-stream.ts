@@ -130,13 +130,20 @@ export function dumpStream(
       // First, as the server does not let a tool wait for long.
       for (const dump of running) yield* withoutSandboxLine(dump.read());
       // The tool gave its locks back: sooner than at the end it cannot be told.
-      for (const table of running.length === 0 ? [] : rest) await snapshot.same.check(table);
+      for (const table of running.length === 0 ? [] : rest)
+        await snapshot.same.check(table).catch((error: unknown) => {
+          throw serverError(error, 'source_failed', 'read table ids', subject);
+        });
       yield* readRows();
       counted = countRows(session, schema, counts);
+      // It is asked for at the end; the tool may fail before.
+      counted.catch(() => {});
       yield* withoutSandboxLine((await startTriggers(snapshot, code)).read());
     },
     async count() {
-      const others = await (counted ?? countRows(session, schema, counts));
+      const others = await (counted ?? countRows(session, schema, counts)).catch((error: unknown) => {
+        throw serverError(error, 'source_failed', 'count rows', subject);
+      });
       const own = [...rows].map(([name, count]) => ({ name, rows: count }));
       return [...own, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
     },

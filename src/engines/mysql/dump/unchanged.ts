@@ -18,10 +18,8 @@ export async function watchUnchanged({ side, schema, tables, subject }: Moment):
   check(): Promise<string | undefined>;
 }> {
   const code = await listCode(side, schema);
-  const begun = readDefinitions(side, schema, tables);
-  begun.catch(() => {});
+  const before = await readDefinitions(side, schema, tables);
   const check = async () => {
-    const before = await begun;
     const after = await readDefinitions(side, schema, tables);
     const now = { code: await listCode(side, schema), tables: await listTables(side, schema) };
     const altered = [...before].filter(([key, text]) => key.startsWith('table ') && after.get(key) !== text);

@@ -1,8 +1,9 @@
 import { openChild } from '../../../child/open.ts';
 import { DguardError } from '../../../errors.ts';
 import type { Server } from '../server/server.ts';
+import type { ServerInfo } from '../server/server-info.ts';
 import { identifier } from '../server/session.ts';
-import type { Tools } from '../server/tools.ts';
+import { compareVersions, type Tools } from '../server/tools.ts';
 import { moveReferences } from '../sql/references.ts';
 import { type CodeKind, createdKind, rewriteCode } from '../sql/rewrite.ts';
 import { isWord, joined, nameOf, significant, type Token, tokenize } from '../sql/tokens.ts';
@@ -10,7 +11,7 @@ import { clientMarks } from './client-marks.ts';
 import type { Script } from './content.ts';
 import { loadFailure } from './load-failures.ts';
 import { openRowLoaders } from './row-loaders.ts';
-import { asRowMode, LOAD_MODE } from './row-mode.ts';
+import { asRowMode, LOAD_MODE, withoutGoneMode } from './row-mode.ts';
 import { type StatementHandler, scanStatements } from './scanner.ts';
 import { heldViews } from './views.ts';
 
@@ -19,6 +20,8 @@ type Definer = Parameters<typeof rewriteCode>[1]['definer'];
 export interface LoadRequest {
   readonly server: Server;
   readonly tools: Tools;
+  /** Of the target. */
+  readonly info: Pick<ServerInfo, 'flavour' | 'version'>;
   /** An empty schema. */
   readonly schema: string;
   /** The schema that was dumped. */
@@ -111,6 +114,7 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
 /** What a dump of one schema consists of; everything else is refused. */
 export function dumpHandler(
   request: Pick<LoadRequest, 'schema' | 'from' | 'sequences' | 'definer' | 'chosen'> & {
+    readonly info?: LoadRequest['info'];
     /** Rows may be loaded in any order by others. */
     readonly aside?: boolean;
   },
@@ -139,7 +143,7 @@ export function dumpHandler(
           const { sql, rows } = asRowMode(text);
           if (rows !== undefined) inRows = rows === 'begin' && request.aside === true;
           views.set(words);
-          return sql;
+          return request.info !== undefined && hasNoGoneMode(request.info) ? withoutGoneMode(sql) : sql;
         }
         case 'UNLOCK':
         case 'COMMIT':
@@ -211,6 +215,10 @@ export function dumpHandler(
     if (chosen === undefined) return code.sql;
     return kind === 'trigger' && chosen(utf8(code.table ?? '')) ? code.sql : undefined;
   }
+}
+
+function hasNoGoneMode({ flavour, version }: LoadRequest['info']): boolean {
+  return flavour === 'mysql' && compareVersions(version, '8.0.11') >= 0;
 }
 
 /** A table's definition whose defaults take from sequences where they are now. */

@@ -20,6 +20,8 @@ import type { Work } from './restore-work.ts';
 
 /** ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE. */
 const READ_ONLY = [1290, 1836];
+/** ER_UNKNOWN_COLLATION, ER_UNKNOWN_CHARACTER_SET. */
+const UNKNOWN_CHARSET = [1273, 1115];
 
 /** A word that keeps names beside one target apart. */
 export function uniqueWord(): string {
@@ -45,9 +47,7 @@ async function createHeld(session: Session, mark: Mark, facts: SchemaFacts, name
       {
         operation: 'restore',
         subject: mark.target,
-        hint: READ_ONLY.includes(serverErrorNumber(error) ?? 0)
-          ? 'the server is read-only: restore to its primary'
-          : `as an administrator: GRANT ALL PRIVILEGES ON ${identifier(`${mark.target.replace(/[_%]/g, '\\$&')}%`)}.* TO the account of the datasource`,
+        hint: createHint(serverErrorNumber(error) ?? 0, mark.target),
         cause: error,
       },
     );
@@ -58,6 +58,13 @@ async function createHeld(session: Session, mark: Mark, facts: SchemaFacts, name
     await session.run(`DROP DATABASE ${identifier(name)}`).catch(() => {});
     throw error;
   }
+}
+
+function createHint(number: number, target: string): string {
+  if (READ_ONLY.includes(number)) return 'the server is read-only: restore to its primary';
+  if (UNKNOWN_CHARSET.includes(number))
+    return 'the backup uses a character set or collation that this server does not have: restore to the make and version it is of, or load the dump (dguard cat ID database.sql) with another one in its place';
+  return `as an administrator: GRANT ALL PRIVILEGES ON ${identifier(`${target.replace(/[_%]/g, '\\$&')}%`)}.* TO the account of the datasource`;
 }
 
 /** A marked, empty schema for what a restore loads, beside the target or under its name. What is interrupted leaves none. */

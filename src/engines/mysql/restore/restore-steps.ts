@@ -19,6 +19,7 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
   const loaded = await loadScript(script, {
     server,
     tools,
+    info: work.info,
     schema,
     from: work.facts.schema,
     // Chosen tables come without them.

@@ -23,3 +23,15 @@ export function asRowMode(text: string): { readonly sql: string; readonly rows?:
   if (statement === ROWS_END || statement === FORMER_END) return { sql: text, rows: 'end' };
   return { sql: text.replace(HEAD_OF_TOOL, "$1,ALLOW_INVALID_DATES'") };
 }
+
+/** Refused by MySQL since 8.0.11; MariaDB, and MySQL before, have it by default, and code was created under it. */
+const GONE_MODE = 'NO_AUTO_CREATE_USER';
+const SETS_MODE = /\bSET\s+sql_mode\s*=\s*'([^']*)'/i;
+
+/** A SET statement of a dump for a server without that mode: it is about GRANT alone, and changes no code. */
+export function withoutGoneMode(text: string): string {
+  return text.replace(SETS_MODE, (all, modes: string) => {
+    const kept = modes.split(',').filter((mode) => mode.toUpperCase() !== GONE_MODE);
+    return all.replace(modes, () => kept.join(','));
+  });
+}

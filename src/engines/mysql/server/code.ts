@@ -22,12 +22,24 @@ export interface CodeObject {
 
 type Row = Record<string, string | null>;
 
-/** All code of a schema, in an order in which it can be created, views aside. The session's schema becomes it. */
-export async function readCode(session: Session, schema: string): Promise<CodeObject[]> {
+/** What SHOW CREATE says of a view, routine, trigger or event that was dropped since it was listed. */
+const GONE = [1146, 1305, 1360, 1539];
+
+/**
+ * All code of a schema, in an order in which it can be created, views aside. The session's schema becomes it. Others may
+ * drop some meanwhile where `mayGo` says so: that is left out.
+ */
+export async function readCode(session: Session, schema: string, mayGo = false): Promise<CodeObject[]> {
   await session.run(`USE ${identifier(schema)}`);
   const found: CodeObject[] = [];
   for (const { kind, name } of await listCode(session, schema)) {
-    const [row] = await session.rows<Row>(`SHOW CREATE ${kind.toUpperCase()} ${identifier(name)}`);
+    const [row] = await session
+      .rows<Row>(`SHOW CREATE ${kind.toUpperCase()} ${identifier(name)}`)
+      .catch((error: unknown) => {
+        if (mayGo && GONE.includes(serverErrorNumber(error) ?? 0)) return ['gone' as const];
+        throw error;
+      });
+    if (row === 'gone') continue;
     const value = (...columns: string[]) =>
       columns.map((column) => row?.[column]).find((text) => text != null);
     const sql = Object.entries(row ?? {}).find(([column]) => /^(Create |SQL Original)/i.test(column))?.[1];

@@ -47,7 +47,7 @@ export async function readDefinitions(
     const sql = Object.entries(row).find(([column]) => /^Create /i.test(column))![1];
     found.set(`table ${name}`, plainTable(sql, schema));
   }
-  for (const { kind, name, sql, sqlMode } of await readCode(session, schema)) {
+  for (const { kind, name, sql, sqlMode } of await readCode(session, schema, true)) {
     const { sql: text } = rewriteCode(sql, {
       definer: 'strip',
       schema: { from: schema, to: 'x' },

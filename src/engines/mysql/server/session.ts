@@ -44,6 +44,14 @@ interface Wired {
   readonly stream: Socket;
 }
 
+/** What the driver says of each statement behind the one that found the connection gone, or of the first on it. */
+const CLOSED = /in closed state|ended by the other party/i;
+
+function ended(cause: unknown): Error {
+  const text = 'the server ended the connection: somebody killed it, a limit did, or the server was stopped';
+  return Object.assign(new Error(text, { cause }), { code: 'PROTOCOL_CONNECTION_LOST' });
+}
+
 /** How the driver turns to TLS, before it sends a password; its types do not mention that. */
 interface Secured {
   startTLS(onSecure: (error?: Error) => void): void;
@@ -132,7 +140,7 @@ export async function openSession(
       });
     } catch (error) {
       if (signal.aborted) throw abortError(signal);
-      throw error;
+      throw CLOSED.test(errorText(error)) ? ended(error) : error;
     } finally {
       // A session lives for long: nothing of a query may hang on it.
       gone.removeEventListener('abort', stop);
