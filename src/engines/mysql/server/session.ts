@@ -48,8 +48,8 @@ interface Wired {
 const CLOSED = /in closed state|ended by the other party/i;
 
 function ended(cause: unknown): Error {
-  const text = 'the server ended the connection: somebody killed it, a limit did, or the server was stopped';
-  return Object.assign(new Error(text, { cause }), { code: 'PROTOCOL_CONNECTION_LOST' });
+  const text = 'Connection lost: the server ended the connection, or somebody did (KILL)';
+  return new Error(text, { cause });
 }
 
 /** How the driver turns to TLS, before it sends a password; its types do not mention that. */
