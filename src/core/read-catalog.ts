@@ -135,7 +135,7 @@ async function readEntry(
     )) === true;
   const pinned =
     (await readOr(true, newestMark(storage, objects, 'pinned', bytes, pinnedOf, signal))) ??
-    manifest.type === 'checkpoint';
+    (manifest.type === 'checkpoint' && manifest.status !== 'failed');
   const intact = problems.length === 0 && verified?.result !== 'fail' && manifest.status !== 'failed';
   return {
     destination,

@@ -78,6 +78,9 @@ describe('flags that say two things, or nothing here', () => {
     ['all jobs and one', () => ['backup', '--all', 'both'], '--all is every job'],
     ['two places', () => ['backup', 'both', '--to', 'one', '--to', 'two'], 'is given twice: one, two'],
     ['two spellings', () => ['pin', docsId, '--from', 'one', '--destination', 'two'], 'are one option'],
+    ['one and the newest', () => ['verify', docsId, '--newest', '2'], '--newest chooses among backups'],
+    ['one and a share', () => ['verify', docsId, '--sample', '50%'], '--sample chooses among backups'],
+    ['nobody', () => ['list', '--datasource', 'nosuch'], 'no datasource is called nosuch'],
     ['two forms', () => ['status', '--prometheus', '--json'], 'two forms of one output'],
   ];
   it.each(refused)('%s', async (_, args, why) => {

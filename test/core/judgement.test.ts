@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/types.ts';
 import { newestGoodRun } from '../../src/core/job-runs.ts';
@@ -184,6 +185,13 @@ describe('pins', () => {
     await world.backup();
     expect((await world.catalog()).entries.map(({ manifest }) => manifest!.type)).toEqual(['full']);
     expect((await objectsOf(world.storage)).every(({ key }) => !key.includes('checkpoint'))).toBe(true);
+  });
+
+  it('a checkpoint that failed is no more than the record of a failed run', async () => {
+    const world = await makeWorld({ job: policy });
+    rmSync(world.source, { recursive: true });
+    expect((await world.backup({ type: 'checkpoint' })).outcomes[0]!.status).toBe('failed');
+    expect(await newest(world)).toMatchObject({ state: 'failed', pinned: false });
   });
 });
 

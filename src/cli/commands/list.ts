@@ -38,6 +38,7 @@ export async function listCommand(
   const { entries, errors, gaps } = await readCatalogs(destinations, context.runtime.signal);
   const chosen = entries.filter(isWanted).slice(0, options.limit);
   const failures = [...errors, ...gaps].map(listingFailure);
+  if (chosen.length === 0 && failures.length === 0) await requireDatasource(context, options, entries);
   if (job !== undefined && chosen.length === 0 && failures.length === 0) {
     const known =
       entries.some(({ manifest }) => manifest?.job === job) ||
@@ -66,6 +67,27 @@ export async function listCommand(
   else if (failures.length === 0)
     context.note(`no backups at ${destinations.map(({ name }) => plainText(name)).join(', ')}`);
   return status;
+}
+
+/** That `--datasource` names one that is configured, or of which there is a backup. Errors: unknown_name. */
+async function requireDatasource(
+  context: Context,
+  { datasource }: ListOptions,
+  entries: readonly CatalogEntry[],
+): Promise<void> {
+  if (datasource === undefined || entries.some(({ manifest }) => manifest?.datasource.name === datasource))
+    return;
+  const configured = await context.config().then(
+    (config) => Object.keys(config.datasources),
+    () => [],
+  );
+  // One of several databases is called after the datasource that is all of them.
+  if (configured.some((name) => name === datasource || datasource.startsWith(`${name}.`))) return;
+  throw new DguardError('unknown_name', `no backup and no datasource is called ${datasource}`, {
+    operation: 'list',
+    subject: datasource,
+    hint: '`dguard list` without --datasource shows all',
+  });
 }
 
 function filterOf(

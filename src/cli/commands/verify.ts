@@ -108,7 +108,11 @@ function choose(
   const isOfJob = (entry: CatalogEntry) =>
     entry.manifest ? known.has(entry) : entry.folder.startsWith(`${name}/`);
   const isJob = name !== undefined && candidates.some(isOfJob);
-  if (name !== undefined && !isJob) return copiesOf(candidates, name);
+  if (name !== undefined && !isJob) {
+    const copies = copiesOf(candidates, name);
+    if (copies.length > 0) refuseChoice(name, options);
+    return copies;
+  }
   const ofJob = candidates.filter((entry) => !isJob || isOfJob(entry));
   if (options.sample !== undefined) return sampleOf(ofJob, options.sample);
   if (options.all) return ofJob;
@@ -122,6 +126,18 @@ function choose(
     const count = seen.get(group) ?? 0;
     seen.set(group, count + 1);
     return count < (options.newest ?? 1);
+  });
+}
+
+/** One backup is named: what chooses among many has nothing to say. Errors: usage. */
+function refuseChoice(id: string, { all, newest, sample }: Options): void {
+  const given = Object.entries({ '--all': all, '--newest': newest, '--sample': sample });
+  const flags = given.flatMap(([flag, value]) => (value === undefined || value === false ? [] : [flag]));
+  if (flags.length === 0) return;
+  throw new DguardError('usage', `${flags.join(', ')} chooses among backups, and one is named`, {
+    operation: 'verify',
+    subject: id,
+    hint: `leave ${flags.join(', ')} out, or name a job, or nothing at all`,
   });
 }
 

@@ -60,7 +60,7 @@ export function serverError(
 ): DguardError {
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
-  const hint = numberHint(number) || handshakeHint(errorText(error)) || HINTS[failureKind(error)];
+  const hint = numberHint(number) || (operation === 'dump' && alteredHint(number)) || handshakeHint(errorText(error)) || HINTS[failureKind(error)];
   return new DguardError(code, driverText(error), {
     operation,
     subject,
@@ -77,6 +77,12 @@ function handshakeHint(text: string): string {
   if (/unknown plugin/i.test(text))
     return 'give dguard an account that proves itself otherwise: caching_sha2_password, mysql_native_password or unix_socket';
   return certificateHint(text);
+}
+
+/** A key, a column, a partition, a routine, a trigger or an event that was there when the dump began. */
+function alteredHint(number: number | undefined): string {
+  const isGone = number !== undefined && [1176, 1054, 1735, 1305, 1360, 1539].includes(number);
+  return isGone ? 'it was altered or dropped meanwhile: run it again, not while migrations run' : '';
 }
 
 function numberHint(number: number | undefined): string {

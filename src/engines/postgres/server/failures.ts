@@ -28,7 +28,9 @@ export function failureKind(error: unknown): FailureKind {
   ) {
     return 'unreachable';
   }
+  // What the server itself says of a file is no word about the way to it.
   if (
+    code === undefined &&
     /could not translate host name|Connection refused|No such file or directory|No route to host|Connection terminated unexpectedly|server closed the connection/i.test(
       text,
     )
