@@ -28,7 +28,6 @@ it.each([
     expect(run.code, run.stderr).toBe(1);
     expect(run.stderr.match(/attempt \d of \d follows/g)).toEqual(['attempt 2 of 2 follows']);
   },
-  60_000,
 );
 
 it('a wrong password stays wrong: nobody tries again', () => {

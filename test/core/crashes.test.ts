@@ -65,53 +65,49 @@ async function threeBackups(): Promise<World> {
 }
 
 describe.each(COMMANDS)('%s on a storage that, at any call,', (command, run) => {
-  it.each(FAULTS)(
-    '%s: every good backup stays whole, and the next commands clean up',
-    async (_, fault) => {
-      const begun = await threeBackups();
-      for (let call = 1; ; call++) {
-        const world = await begun.fork();
-        world.at('2026-03-04T12:00:00Z');
-        // The process that meets the fault is dead afterwards; the one that runs the test is not.
-        const host = { ...world.runtime.host, pid: DEAD_PID };
-        const dead = { ...world, runtime: { ...world.runtime, host } };
-        const newest = (await world.catalog()).entries[0]!.folder;
-        let reached = false;
-        const counting = withFaults(world.storage, { atCall: call, fault: fault() });
-        let calls = 0;
-        const counted = countCalls(counting, () => {
-          calls++;
-          reached ||= calls === call;
-        });
-        await run(dead, counted).catch(() => undefined);
-        const when = `${command}, call ${call}`;
-        expect(await brokenPromises(world), when).toEqual([]);
-        const { entries } = await world.catalog();
-        expect(entries.find(({ folder }) => folder === newest)?.good, `${when}: the newest good one`).toBe(
-          true,
-        );
+  it.each(FAULTS)('%s: every good backup stays whole, and the next commands clean up', async (_, fault) => {
+    const begun = await threeBackups();
+    for (let call = 1; ; call++) {
+      const world = await begun.fork();
+      world.at('2026-03-04T12:00:00Z');
+      // The process that meets the fault is dead afterwards; the one that runs the test is not.
+      const host = { ...world.runtime.host, pid: DEAD_PID };
+      const dead = { ...world, runtime: { ...world.runtime, host } };
+      const newest = (await world.catalog()).entries[0]!.folder;
+      let reached = false;
+      const counting = withFaults(world.storage, { atCall: call, fault: fault() });
+      let calls = 0;
+      const counted = countCalls(counting, () => {
+        calls++;
+        reached ||= calls === call;
+      });
+      await run(dead, counted).catch(() => undefined);
+      const when = `${command}, call ${call}`;
+      expect(await brokenPromises(world), when).toEqual([]);
+      const { entries } = await world.catalog();
+      expect(entries.find(({ folder }) => folder === newest)?.good, `${when}: the newest good one`).toBe(
+        true,
+      );
 
-        // A day later: the next backup and the next prune work, and leave no half thing behind.
-        world.at('2026-03-06T12:00:00Z');
-        const { outcomes } = await world.backup();
-        expect(outcomes[0]?.status, `${when}: ${outcomes[0]?.error?.message}`).toBe('completed');
-        const { swept } = await world.prune({ policy: keepTwo });
-        expect(await brokenPromises(world), when).toEqual([]);
-        const after = await world.catalog();
-        expect(after.unfinished, `${when}: leftovers ${JSON.stringify(swept)}`).toEqual([]);
-        expect(
-          after.entries.filter(({ good }) => good),
-          when,
-        ).toHaveLength(2);
-        expect(
-          after.entries.filter(({ state }) => !['completed', 'failed'].includes(state)),
-          when,
-        ).toEqual([]);
-        if (!reached) break;
-      }
-    },
-    120_000,
-  );
+      // A day later: the next backup and the next prune work, and leave no half thing behind.
+      world.at('2026-03-06T12:00:00Z');
+      const { outcomes } = await world.backup();
+      expect(outcomes[0]?.status, `${when}: ${outcomes[0]?.error?.message}`).toBe('completed');
+      const { swept } = await world.prune({ policy: keepTwo });
+      expect(await brokenPromises(world), when).toEqual([]);
+      const after = await world.catalog();
+      expect(after.unfinished, `${when}: leftovers ${JSON.stringify(swept)}`).toEqual([]);
+      expect(
+        after.entries.filter(({ good }) => good),
+        when,
+      ).toHaveLength(2);
+      expect(
+        after.entries.filter(({ state }) => !['completed', 'failed'].includes(state)),
+        when,
+      ).toEqual([]);
+      if (!reached) break;
+    }
+  });
 });
 
 function after<T>(first: () => void, then: () => T): T {

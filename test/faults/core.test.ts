@@ -118,7 +118,6 @@ describe.each(COMMANDS)('%s on a file system that, at any call,', (_, run) => {
         },
       });
     },
-    180_000,
   );
 });
 

@@ -95,7 +95,6 @@ jobs: { app: { datasources: [app], destinations: [nas] } }
       expect(await run('restore', '--drop-undo', '--to', 'app', '--yes')).toMatchObject({ code: 0 });
       expect(await ownNames(app)).toEqual([]);
     },
-    60_000,
   );
 
   it.skipIf(tools === undefined)(

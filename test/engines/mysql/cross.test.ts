@@ -98,7 +98,7 @@ describeWithMysql(
         await from.remove();
         await to.remove();
       }
-    }, 60_000);
+    });
 
     it('a collation that the target does not have is said, and the target left alone', async () => {
       const [from, to] = [await makeBench(mariadb!(), 'dgm_'), await makeBench(mysql!(), 'dgm_')];
@@ -118,7 +118,7 @@ describeWithMysql(
         await from.remove();
         await to.remove();
       }
-    }, 60_000);
+    });
 
     it("MariaDB by MySQL's: the client that no longer knows MariaDB's passwords is named, with what to do", async () => {
       const bench = await makeBench(mariadb!(), 'dgc_', mysql!().bin);

@@ -164,7 +164,6 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
       expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
       await good('backup', 'job');
     },
-    60_000,
   );
 
   it.each(['SIGTERM', 'SIGKILL'] as const)(
@@ -182,7 +181,6 @@ describeWithEachMysql('mysql: what fails in the middle', (server) => {
       await good('restore', 'job', '--drop-undo', '--yes');
       expect(await beside()).toEqual([]);
     },
-    60_000,
   );
 
   it('a temp_dir without room fails backup and restore, says so, and leaves nothing', async () => {

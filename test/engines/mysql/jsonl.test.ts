@@ -113,7 +113,6 @@ describeWithEachMysql('mysql: JSON lines', (server) => {
           ]);
       await mysqlEngine.swaps!.dropUndo(bench.target(name), 0);
     },
-    60_000,
   );
 
   it('chosen tables go into a database that is there, and back', async () => {

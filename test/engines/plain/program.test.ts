@@ -132,7 +132,6 @@ describeWithPostgres(17, 'plain tables between engines', (postgres) => {
           await good('restore', `${to}_copy`, '--to', `${from}_copy`, '--overwrite', '--yes');
           expect(await picture(from, copy[from])).toEqual(before);
         },
-        120_000,
       );
 
       it('what is left of a table: NOT NULL, keys, foreign keys, a counter that goes on, and warnings of the rest', async () => {

@@ -268,7 +268,7 @@ describeWithPostgres(
       } finally {
         await bench.remove();
       }
-    }, 300_000);
+    });
   },
   // Room for about 64 × 60 locks; the indexes alone are 6,000.
   { settings: { max_connections: '40' } },

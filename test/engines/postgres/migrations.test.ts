@@ -58,7 +58,6 @@ describeWithEachPostgres('postgres: migrations while a dump runs', (server) => {
       }
       await altered;
     },
-    60_000,
   );
 
   it.each([

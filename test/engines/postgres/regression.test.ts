@@ -29,7 +29,7 @@ if (tests === undefined) {
       for (const { name } of views) await bench.sql('regression', `REFRESH MATERIALIZED VIEW ${name}`);
       schema = comparable(schemaText(server(), bench, 'regression'));
       sums = await contentSums(bench, 'regression');
-    }, 300_000);
+    });
     afterAll(() => bench?.remove());
 
     it('is what it should be', async () => {
@@ -70,7 +70,6 @@ if (tests === undefined) {
         await postgresEngine.restore(content, bench.request('regression', { scratch: true }));
         expect(bench.warnings).toEqual([]);
       },
-      120_000,
     );
   });
 }

@@ -60,7 +60,11 @@ export function serverError(
 ): DguardError {
   if (error instanceof DguardError) return error;
   const number = serverErrorNumber(error);
-  const hint = numberHint(number) || (operation === 'dump' && alteredHint(number)) || handshakeHint(errorText(error)) || HINTS[failureKind(error)];
+  const hint =
+    numberHint(number) ||
+    (operation === 'dump' && alteredHint(number)) ||
+    handshakeHint(errorText(error)) ||
+    HINTS[failureKind(error)];
   return new DguardError(code, driverText(error), {
     operation,
     subject,
