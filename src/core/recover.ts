@@ -21,14 +21,17 @@ const UNPACK = "tar --xattrs --xattrs-include='*' -xpf -";
  */
 const ELSEWHERE = 'B=$PWD R=~/restored-$(basename "$PWD") && mkdir "$R" && cd "$R"';
 
-/** Commands for people who have the folder but not dguard: lines of one shell that begins in that folder. */
+/**
+ * Commands for people who have the folder but not dguard: lines of one shell that begins in that folder. Together they are
+ * one list of `&&`: where a line fails (the new folder is there from last time), the next would run in the backup's own.
+ * They are one more than the artifacts at most, which is what every reader of manifests takes.
+ */
 export function recoverCommands(artifacts: unknown, codec: CodecName): string[] {
   if (!Array.isArray(artifacts)) return ['see FORMAT.md: the artifacts are listed in the index'];
   const decompress = DECOMPRESS[codec];
   if (!decompress) return [`${codec} has no concatenation: use dguard, or recover.py (FORMAT.md)`];
-  return [
-    'sha256sum -c SHA256SUMS',
-    ELSEWHERE,
+  const lines = [
+    `sha256sum -c SHA256SUMS && ${ELSEWHERE}`,
     ...(artifacts as ManifestArtifact[]).map((artifact) => {
       const { folder, file } = placeOf(artifact);
       // No codec's tool takes an empty file for an empty stream.
@@ -38,6 +41,7 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
       return decompress === 'cat' ? `${input} | ${output}` : `${input} | ${decompress} | ${output}`;
     }),
   ];
+  return lines.map((line, i) => (i < lines.length - 1 ? `${line} &&` : line));
 }
 
 /** How the server's own client loads what those commands unpack; none for files and for JSONL. */
@@ -58,5 +62,5 @@ function placeOf({ name, member }: ManifestArtifact): { folder: string; file: st
   const slash = member.lastIndexOf('/');
   if (slash < 0 || !isSafeEntryPath(fromText(member)))
     return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
-  return { folder: `mkdir -p ${shellWord(member.slice(0, slash))} && `, file: shellWord(member) };
+  return { folder: `mkdir -p -- ${shellWord(member.slice(0, slash))} && `, file: shellWord(member) };
 }

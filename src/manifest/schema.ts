@@ -116,7 +116,7 @@ export const manifestSchema = z.looseObject({
       cause: text(4000).optional(),
     })
     .optional(),
-  // The check, and one for each artifact that is listed here.
+  // The check and the new folder, and one for each artifact that is listed here.
   recover: z.array(text(4096)).max(51),
   integrity: z.looseObject({ sha256 }),
 });

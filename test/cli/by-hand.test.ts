@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { recoverCommands } from '../../src/core/recover.ts';
 import { snapshotOf, type Workspace, workspace } from './support.ts';
 
 let space: Workspace;
@@ -33,7 +34,10 @@ it.each(['none', 'gzip'])(
       const { stdout } = await space.run('show', id);
       const [, printed] = stdout.split('without dguard, in its folder:\n');
       const cwd = space.path('backups', computed.folder);
-      execFileSync('sh', ['-ec', printed!], { cwd, env: { ...process.env, HOME: space.folder } });
+      const env = { ...process.env, HOME: space.folder };
+      execFileSync('sh', ['-ec', printed!], { cwd, env });
+      // Typed once more, without -e: the new folder is in the way, and nothing is done where the shell still is.
+      expect(spawnSync('sh', ['-s'], { cwd, env, input: printed! }).status).not.toBe(0);
       const unpacked = space.path(`restored-${id}`);
       if (datasource.name === 'web') {
         expect(readdirSync(unpacked).sort()).toEqual(['SHA256SUMS', 'index.zst', 'manifest.json']);
@@ -47,3 +51,29 @@ it.each(['none', 'gzip'])(
     expect(snapshotOf(space.path('backups'))).toEqual(before);
   },
 );
+
+it('a backup of as many artifacts as a manifest lists is made, and its commands are in it', async () => {
+  const database = new Driver(space.path('app.db'));
+  // With schema.json, 50 artifacts.
+  for (let i = 0; i < 49; i++) database.exec(`CREATE TABLE t${i} (v)`);
+  database.close();
+  space.config({
+    datasources: { app: { type: 'sqlite', file_path: 'app.db' } },
+    destinations: { disk: { type: 'local', path: 'backups' } },
+    jobs: { j: { datasources: ['app'], destinations: ['disk'], options: { format: 'jsonl' } } },
+  });
+  const made = await space.run('backup', 'j');
+  expect(made.code, made.stderr).toBe(0);
+  const [backup] = await space.listed();
+  expect(backup!.artifacts).toHaveLength(50);
+  const cwd = space.path('backups', backup!.computed.folder);
+  const env = { ...process.env, HOME: space.folder };
+  execFileSync('sh', ['-ec', backup!.recover.join('\n')], { cwd, env });
+  expect(readdirSync(space.path(`restored-${backup!.id}`))).toHaveLength(50);
+});
+
+it('a database whose name looks like an option is unpacked too', () => {
+  const [, command] = recoverCommands([{ name: 'x.bson', member: "-x y/it's.bson", stored_size: 0 }], 'none');
+  execFileSync('sh', ['-ec', command!], { cwd: space.folder });
+  expect(readdirSync(space.path('-x y'))).toEqual(["it's.bson"]);
+});
