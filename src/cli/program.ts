@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { GlobalOptions } from './context.ts';
 import type { CommandDefinition, OptionDefinition, ValueKind } from './definition.ts';
@@ -127,7 +128,9 @@ function addOption(command: Command, definition: OptionDefinition): void {
   if (definition.value === 'list' || !(option.required || option.optional)) return;
   let given: string | undefined;
   command.on(`option:${option.name()}`, (value: string) => {
-    if (given !== undefined && given !== value)
+    // An alias's file, and that of a command as it was printed, are one in two spellings.
+    const said = option.name() === 'config' ? resolve : String;
+    if (given !== undefined && said(given) !== said(value))
       command.error(`error: option '${option.flags}' is given twice: ${given}, ${value}`);
     given = value;
   });

@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import Driver from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { refuseOtherDatasource } from '../../src/cli/commands/restore-rules.ts';
+import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { dguard, type Workspace, workspace } from './support.ts';
 
 let place: Workspace;
@@ -97,6 +99,16 @@ describe('flags that say two things, or nothing here', () => {
     expect((await run('restore', docsId, ...args)).code).toBe(0);
     const status = JSON.parse((await run('status', 'both', 'both', '--json')).stdout) as { rows: unknown[] };
     expect(status.rows).toHaveLength(4);
+    const twice = await run('-c', 'backup.yaml', 'list', '--config', at('backup.yaml'));
+    expect(twice, twice.stderr).toMatchObject({ code: 0 });
+  });
+
+  it('an id of one of several databases is of the datasource that is all of them', () => {
+    const manifest = { id: 'x', job: 'j', datasource: { name: 'pg.app', type: 'postgres' }, database: 'app' };
+    const refuse = (...datasource: string[]) =>
+      refuseOtherDatasource('restore', { manifest } as unknown as CatalogEntry, undefined, { datasource });
+    for (const one of ['pg', 'pg.app']) expect(() => refuse(one)).not.toThrow();
+    for (const one of ['pg.other', 'p', 'app']) expect(() => refuse(one)).toThrow('it is of pg.app');
   });
 });
 

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/types.ts';
 import type { CatalogEntry } from '../../core/catalog.ts';
-import { presentNames } from '../../core/find.ts';
+import { datasourceOf, presentNames } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
 import { shellWord } from '../../shell-word.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
@@ -58,7 +58,7 @@ export function refuseMoment(copy: CatalogEntry, config: Config | undefined, { a
   });
 }
 
-/** `--datasource` beside the id of a backup of another one. Errors: usage. */
+/** `--datasource` beside the id of a backup of another one; that of all databases is no other one. Errors: usage. */
 export function refuseOtherDatasource(
   operation: string,
   { manifest }: CatalogEntry,
@@ -67,7 +67,11 @@ export function refuseOtherDatasource(
 ): void {
   if (manifest === undefined || wanted.length === 0) return;
   const { job, datasource } = presentNames(config, manifest);
-  if (wanted.every((name) => name === datasource || name === manifest.datasource.name)) return;
+  const own = manifest.datasource.name;
+  const suffix = `.${manifest.database ?? ''}`;
+  const all =
+    datasourceOf(config, manifest)?.name ?? (own.endsWith(suffix) ? own.slice(0, -suffix.length) : own);
+  if (wanted.every((name) => [datasource, own, all].includes(name))) return;
   throw new DguardError('usage', `it is of ${datasource}, and --datasource says ${wanted.join(', ')}`, {
     operation,
     subject: manifest.id,
