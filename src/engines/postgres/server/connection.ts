@@ -205,11 +205,15 @@ export async function writePassfile(connection: Connection, folder: string): Pro
   return path;
 }
 
-/** What client tools inherit: no `PG…` variable of ours, as they would change where they connect to. */
-export function toolEnvironment(
-  env: Readonly<Record<string, string | undefined>>,
-): Record<string, string | undefined> {
-  return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^PG[A-Z]/.test(name) || name === 'PGPASSFILE'),
-  );
+/**
+ * What client tools inherit: no `PG…` variable of ours, as they would change where they connect to, and no language:
+ * what they say is read here, not least to take secrets out of it.
+ */
+export function toolEnvironment({
+  LC_ALL,
+  ...env
+}: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  const kept = Object.entries(env).filter(([name]) => !/^PG[A-Z]/.test(name) || name === 'PGPASSFILE');
+  // LC_ALL goes before LC_MESSAGES; of what it says they still need the encoding.
+  return { ...Object.fromEntries(kept), ...(LC_ALL ? { LC_CTYPE: LC_ALL } : {}), LC_MESSAGES: 'C' };
 }
