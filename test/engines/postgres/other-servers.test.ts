@@ -100,6 +100,27 @@ describeWithEachPostgres('postgres: what hangs on servers that are away', (serve
     },
   );
 
+  it.each(['native', 'jsonl'] as const)(
+    'a materialised view may take as long as it takes, also after one that could not be filled: %s',
+    async (format) => {
+      await bench.database(
+        'timed',
+        `CREATE FUNCTION away() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+           IF current_database() <> 'timed' THEN RAISE 'nobody is there'; END IF; RETURN 1; END $$;
+         CREATE FUNCTION unhurried() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+           IF current_setting('statement_timeout') <> '0' THEN RAISE 'it may take too long'; END IF; RETURN 1; END $$;
+         CREATE MATERIALIZED VIEW a AS SELECT away(); CREATE MATERIALIZED VIEW b AS SELECT unhurried()`,
+      );
+      const content = await backUp(bench.source('timed'), { format });
+      const { source, ...request } = bench.request('timed', { toDatabase: 'timed_copy', parallelJobs: 1 });
+      const options = { ...source!.options, statement_timeout_ms: 600_000 };
+      await postgresEngine.restore(content, { ...request, source: { ...source!, options } });
+      expect(warned()).toMatch(/could not be filled: "public"\."a" \(nobody is there\)/);
+      expect(await bench.sql('timed_copy', 'SELECT * FROM b')).toEqual([{ unhurried: 1 }]);
+      await bench.sql('postgres', 'DROP DATABASE timed_copy');
+    },
+  );
+
   it('a subscription keeps nothing that was loaded from being removed', async () => {
     await bench.database(
       'fed',

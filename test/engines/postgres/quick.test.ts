@@ -83,6 +83,30 @@ function quickly(server: Parameters<Parameters<typeof describeWithPostgres>[2]>[
     },
   );
 
+  it.each([
+    ['which fails first', ''],
+    ['after another that fails for good', 'CREATE MATERIALIZED VIEW a AS SELECT there()'],
+  ])('what only pglz makes small enough for the index of a materialised view: %s', async (_, another) => {
+    await bench.database(
+      'tight',
+      `CREATE TABLE long (t text, n int); INSERT INTO long (t) ${TIGHT};
+       CREATE FUNCTION there() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+         IF current_database() <> 'tight' THEN RAISE 'nobody is there'; END IF; RETURN 1; END $$;
+       CREATE MATERIALIZED VIEW view AS SELECT t FROM long; CREATE INDEX view_t ON view (t); ${another}`,
+    );
+    const tight = await backUp(bench.source('tight'));
+    bench.warnings.length = 0;
+    await restore(tight, { toDatabase: 'tight_new' });
+    expect(await bench.sql('tight_new', 'SELECT count(*)::int AS rows FROM view')).toEqual([{ rows: 1 }]);
+    expect(bench.warnings.filter(({ partial }) => partial)).toMatchObject(
+      another === ''
+        ? []
+        : [{ message: expect.stringMatching(/not be filled: "public"\."a" \(nobody is there\)/) }],
+    );
+    expect(await compression('tight_new')).toBe('pglz');
+    for (const name of ['tight', 'tight_new']) await bench.sql('postgres', `DROP DATABASE ${name}`);
+  });
+
   it.each(['native', 'jsonl'] as const)(
     'rows of many columns that only pglz makes small enough for a page: %s',
     async (format) => {

@@ -17,12 +17,15 @@ export function failedToFill(error: unknown): boolean {
   return error instanceof DguardError && /\nCommand was: REFRESH MATERIALIZED VIEW /.test(error.message);
 }
 
-/** Fills materialised views, those that read from others after these; says which cannot be. */
+/** Fills materialised views, those that read from others after these; says which cannot be. Throws what `isFatal`. */
 export async function fillViews(
   session: Session,
   views: readonly TableName[],
   onUnfilled: TellUnfilled,
+  isFatal: (error: unknown) => boolean = () => false,
 ): Promise<void> {
+  // As pg_restore does: each takes as long as it takes.
+  await session.run('SET statement_timeout TO 0');
   let pending = views;
   for (;;) {
     const failed: { readonly view: TableName; readonly error: unknown }[] = [];
@@ -32,20 +35,22 @@ export async function fillViews(
       } catch (error) {
         const state = sqlState(error);
         // Else the connection is gone, or the server.
-        if (state === undefined || state.startsWith('57P')) throw error;
+        if (state === undefined || state.startsWith('57P') || isFatal(error)) throw error;
         failed.push({ view, error });
       }
     }
-    if (failed.length === 0) return;
+    if (failed.length === 0) break;
     if (failed.length === pending.length) {
       const first = failed.find(({ error }) => sqlState(error) !== NOT_YET) ?? failed[0]!;
-      return onUnfilled(
+      onUnfilled(
         failed.map(({ view }) => sqlName(view)),
         errorText(first.error),
       );
+      break;
     }
     pending = failed.map(({ view }) => view);
   }
+  await session.run('RESET statement_timeout');
 }
 
 /** Those that are empty. */

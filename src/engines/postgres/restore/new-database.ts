@@ -35,6 +35,11 @@ export async function loadQuickly<T>(work: Work, load: (settings: LoadSettings) 
   }
 }
 
+/** Whether `loadQuickly`, told of this failure under these settings, loads another database with others. */
+export function isLoadedAgain(error: unknown, settings: LoadSettings): boolean {
+  return settings.includes(QUICK_COMPRESSION) && mayBeTooLarge(error);
+}
+
 function mayBeTooLarge(error: unknown): boolean {
   if (!(error instanceof DguardError) || error.operation !== 'load')
     return sqlState(error) === LIMIT_EXCEEDED;

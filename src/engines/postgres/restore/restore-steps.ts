@@ -11,6 +11,7 @@ import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
 import { failedToFill, fillViews, type TellUnfilled, unfilledViews } from './fill-views.ts';
 import { type LoadRequest, loadArchive } from './load.ts';
+import { isLoadedAgain } from './new-database.ts';
 import { dropMarked } from './place.ts';
 import type { Work } from './restore-work.ts';
 
@@ -68,9 +69,10 @@ export async function load(
   const onUnfilled = tellUnfilled ?? ((names, why) => warnOfUnfilled(work, names, why));
   if (!isExport(work)) {
     await loadArchive(work.content, work.archive, request).catch((error: unknown) => {
-      if (session === undefined || flags.includes('--single-transaction') || !failedToFill(error))
-        throw error;
-      return fillRest(work, choice, session, onUnfilled);
+      const isFatal = (one: unknown) => isLoadedAgain(one, settings);
+      if (session === undefined || flags.includes('--single-transaction')) throw error;
+      if (!failedToFill(error) || isFatal(error)) throw error;
+      return fillRest(work, choice, session, { tell: onUnfilled, isFatal });
     });
     return await loadEventTriggers(work, choice, request);
   }
@@ -91,7 +93,12 @@ export async function load(
 }
 
 /** The materialised views of the backup that pg_restore had not filled when it failed at one. */
-async function fillRest(work: Work, choice: Choice, session: Session, tell: TellUnfilled): Promise<void> {
+async function fillRest(
+  work: Work,
+  choice: Choice,
+  session: Session,
+  { tell, isFatal }: { readonly tell: TellUnfilled; readonly isFatal: (error: unknown) => boolean },
+): Promise<void> {
   const { content, archive, tools, server } = work;
   const list =
     choice.list ?? (await listContents(content, archive, tools, { ...readRequest(work), env: server.env }));
@@ -100,7 +107,7 @@ async function fillRest(work: Work, choice: Choice, session: Session, tell: Tell
   const views = (await unfilledViews(session)).filter(({ schema, table }) =>
     filled.some(({ text }) => text.startsWith(`${VIEW_DATA}${listedName(schema)} ${listedName(table)} `)),
   );
-  await fillViews(session, views, tell);
+  await fillViews(session, views, tell, isFatal);
 }
 
 function warnOfUnfilled({ request, target }: Work, names: readonly string[], why: string): void {
