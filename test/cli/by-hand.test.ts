@@ -60,7 +60,13 @@ it('a backup of as many artifacts as a manifest lists is made, and its commands 
   space.config({
     datasources: { app: { type: 'sqlite', file_path: 'app.db' } },
     destinations: { disk: { type: 'local', path: 'backups' } },
-    jobs: { j: { datasources: ['app'], destinations: ['disk'], options: { format: 'jsonl' } } },
+    jobs: {
+      j: {
+        datasources: ['app'],
+        destinations: ['disk'],
+        options: { format: 'jsonl', compression: 'gzip' },
+      },
+    },
   });
   const made = await space.run('backup', 'j');
   expect(made.code, made.stderr).toBe(0);
