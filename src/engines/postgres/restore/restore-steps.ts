@@ -44,6 +44,8 @@ export interface LoadOptions {
   readonly session?: Session;
   /** Told of materialised views that stay empty; undefined: a warning is. */
   readonly tellUnfilled?: TellUnfilled;
+  /** Told when all is there but event triggers. */
+  readonly onLoaded?: () => void;
 }
 
 /** Loads it into a database. */
@@ -51,7 +53,7 @@ export async function load(
   work: Work,
   database: string,
   choice: Choice,
-  { flags = [], settings = [], session, tellUnfilled }: LoadOptions,
+  { flags = [], settings = [], session, tellUnfilled, onLoaded }: LoadOptions,
 ): Promise<void> {
   const request: LoadRequest = {
     server: work.server,
@@ -74,6 +76,7 @@ export async function load(
       if (!failedToFill(error) || isFatal(error)) throw error;
       return fillRest(work, choice, session, { tell: onUnfilled, isFatal });
     });
+    onLoaded?.();
     return await loadEventTriggers(work, choice, request);
   }
   if (session === undefined) {
@@ -118,7 +121,18 @@ function warnOfUnfilled({ request, target }: Work, names: readonly string[], why
 /** After everything that would fire them, refreshed materialised views among it. */
 async function loadEventTriggers(work: Work, { eventTriggers }: Choice, request: LoadRequest): Promise<void> {
   if (eventTriggers === undefined) return;
-  await loadArchive(work.content, work.archive, { ...request, list: eventTriggers, serial: true });
+  try {
+    await loadArchive(work.content, work.archive, { ...request, list: eventTriggers, serial: true });
+  } catch (error) {
+    // Beside the target, all goes with its database; inside it, all else is committed.
+    const isOwn = error instanceof DguardError && error.code === 'target_failed';
+    if (!isOwn || !request.flags.includes('--single-transaction')) throw error;
+    throw new DguardError('target_failed', error.message, {
+      operation: 'load event triggers',
+      subject: request.database,
+      hint: 'all but event triggers is restored there: let a superuser make them, or restore again as one',
+    });
+  }
 }
 
 function isExport({ archive }: Work): boolean {

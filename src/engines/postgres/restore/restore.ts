@@ -163,17 +163,27 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
   const choice = await choose(work);
   const safety = work.replaces ? await request.safety?.() : undefined;
   const replace = work.replaces ? ['--clean', '--if-exists'] : [];
-  await load(work, target, choice, { flags: ['--single-transaction', ...replace] });
-  const session = await work.server.open(target);
+  let loaded = false;
+  let session: Session | undefined;
   try {
+    await load(work, target, choice, {
+      flags: ['--single-transaction', ...replace],
+      onLoaded: () => {
+        loaded = true;
+      },
+    });
+    session = await work.server.open(target);
     await analyzeDatabase(session, { subject: target, warn: request.warn });
     const tables = await compare(work, session, choice, 'tell');
     tellWhatIsOff(work, choice);
     await tellSubscriptions(work);
     const sizeBytes = (await databaseSize(admin, target)) ?? work.archive.sizeBytes;
     return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
+  } catch (error) {
+    if (loaded) tellReplaced(work, safety);
+    throw error;
   } finally {
-    await session.close();
+    await session?.close();
   }
 }
 
