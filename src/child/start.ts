@@ -12,6 +12,8 @@ import type { Child, ChildEnd, ChildOptions } from './types.ts';
 const STDERR_TAIL_CHARS = 4000;
 /** Of a long stderr its beginning is kept too: tools say why they fail, and then repeat a statement of any length. */
 const STDERR_HEAD_CHARS = 500;
+/** So much more of either is read than is shown: of a secret that is cut in two (tokens are long) none is found. */
+const SECRET_CHARS = 4000;
 const KILL_AFTER_MS = 5000;
 
 /**
@@ -110,11 +112,10 @@ function endsOf(stderr: NodeJS.ReadableStream): (redact: readonly string[]) => s
   let head = '';
   let tail = '';
   let length = 0;
-  // Twice what is shown: a secret that is cut in two is none that could be found.
   stderr.setEncoding('utf8').on('data', (text: string) => {
     length += text.length;
-    head += text.slice(0, 2 * STDERR_HEAD_CHARS - head.length);
-    tail = (tail + text).slice(-2 * STDERR_TAIL_CHARS);
+    head += text.slice(0, STDERR_HEAD_CHARS + SECRET_CHARS - head.length);
+    tail = (tail + text).slice(-STDERR_TAIL_CHARS - SECRET_CHARS);
   });
   return (redact) => {
     const end = withoutSecrets(tail, redact).slice(-STDERR_TAIL_CHARS).trim();

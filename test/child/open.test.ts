@@ -79,6 +79,16 @@ it('a file that is no program is said to be one that cannot be started', async (
   expect(await errorOf(collect(child.stdout))).toMatchObject({ code: 'tool_missing' });
 });
 
+it('of a long secret no part is left where a long stderr is cut', async () => {
+  const token = Array.from({ length: 1500 }, (_, n) => String.fromCharCode(97 + ((n * n) % 26))).join('');
+  const child = await openChild(
+    shell(`echo "BEGIN $TOKEN" >&2; head -c 6000 /dev/zero | tr "\\0" . >&2; echo "$TOKEN END" >&2; exit 1`),
+    { env: { ...env, TOKEN: token }, signal: quiet(), redact: [token] },
+  );
+  const { message } = await errorOf(collect(child.stdout));
+  expect(message).toMatch(/: BEGIN \[redacted\]\n\.+\n…\n\.+\[redacted\] END$/);
+});
+
 it('huge stderr neither blocks the child nor fills memory; its beginning and end are kept', async () => {
   const child = await openChild(
     shell('echo THE-BEGINNING >&2; head -c 20000000 /dev/zero | tr "\\0" x >&2; echo THE-END >&2; exit 1'),
