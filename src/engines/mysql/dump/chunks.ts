@@ -29,9 +29,16 @@ export async function* planChunks(
   schema: string,
   tables: readonly { readonly table: TableInfo; readonly columns: readonly ColumnInfo[] }[],
 ): AsyncGenerator<Chunk> {
+  const partitions = await listPartitions(
+    session,
+    schema,
+    tables.length === 1 ? tables[0]!.table.name : undefined,
+  );
   for (const { table, columns } of tables) {
-    if (table.partitioned) {
-      yield* byPartition(session, schema, table, columns);
+    // Of one that is named MariaDB shows what its rows once were, too.
+    const names = table.versioned ? [] : (partitions.get(table.name) ?? []);
+    if (names.length > 0) {
+      for (const partition of names) yield { table, columns, partition };
       continue;
     }
     const key = columns.filter(({ primaryKey }) => primaryKey > 0);
@@ -53,18 +60,6 @@ export async function* planChunks(
     for (const where of conditions(name, cuts))
       yield where === undefined ? { table, columns } : { table, columns, where };
   }
-}
-
-async function* byPartition(
-  session: Session,
-  schema: string,
-  table: TableInfo,
-  columns: readonly ColumnInfo[],
-): AsyncGenerator<Chunk> {
-  // Of one that is named MariaDB shows what its rows once were, too.
-  const names = table.versioned ? [] : await listPartitions(session, schema, table.name);
-  if (names.length === 0) yield { table, columns };
-  for (const partition of names) yield { table, columns, partition };
 }
 
 /** Multiples of a power of two within (low, high], about `CHUNK_BYTES` apart where keys lie evenly. */

@@ -107,12 +107,13 @@ function replaced(names: readonly string[], subject: string): DguardError {
 
 /**
  * Ids and InnoDB's names. Of MySQL those of the tables' files, which stay through a rename, and are others after a
- * rebuild: INNODB_TABLES opens every table of the server, and waits, without end, for whoever alters one of them.
+ * rebuild: INNODB_TABLES opens every table of the server, and waits, without end, for whoever alters one of them. They
+ * come as text, and undo logs, whose names have no slash, have the highest of all.
  */
 function source({ flavour }: ServerInfo): string {
   return flavour === 'mariadb'
     ? '(SELECT NAME, TABLE_ID AS ID FROM information_schema.INNODB_SYS_TABLES) s'
-    : "(SELECT NAME, SPACE AS ID FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE SPACE_TYPE = 'Single') s";
+    : "(SELECT NAME, CAST(SPACE AS UNSIGNED) AS ID FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE SPACE_TYPE = 'Single' AND LOCATE('/', NAME) > 0) s";
 }
 
 /** ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR; ER_UNKNOWN_TABLE: a server without InnoDB. */

@@ -9,7 +9,7 @@ import { changed } from './watch-definitions.ts';
  * Whether definitions stay as they are while they are dumped: read once before the dump tool is, and once at the end.
  * A table whose definition changed under the dump fails it: not every server notices that itself. So does code that
  * was replaced: the tool may have come by when it was not there, or before what it takes from. What was only added or
- * dropped may be in the dump or not.
+ * dropped may be in the dump or not; a trigger beside others of its table is, and may write to a table that is not.
  */
 export async function watchUnchanged({ side, schema, tables, subject }: Moment): Promise<{
   /** The code that there was. */
@@ -35,6 +35,8 @@ export async function watchUnchanged({ side, schema, tables, subject }: Moment):
       ...noViews(tables, now.tables),
     ];
     if (replaced.length > 0) throw changed('views or code were replaced', new Set(replaced), subject);
+    const beside = triggersBeside(code, now.code);
+    if (beside.length > 0) throw changed('triggers were made', beside, subject);
     const hash = hashDefinitions(before);
     return hashDefinitions(after) === hash && now.tables.length === tables.length ? hash : undefined;
   };
@@ -54,6 +56,16 @@ function replacedCode(before: readonly CodeName[], after: readonly CodeName[]): 
       const now = made.get(`${one.kind} ${one.name}`);
       return now !== undefined && now !== one.made;
     })
+    .map(({ name }) => name);
+}
+
+/** Triggers that were made on tables that had some already: of these the tool is asked for all. */
+function triggersBeside(before: readonly CodeName[], after: readonly CodeName[]): string[] {
+  const triggers = before.filter(({ kind }) => kind === 'trigger');
+  const names = new Set(triggers.map(({ name }) => name));
+  const owners = new Set(triggers.map(({ table }) => table));
+  return after
+    .filter(({ kind, name, table }) => kind === 'trigger' && owners.has(table) && !names.has(name))
     .map(({ name }) => name);
 }
 

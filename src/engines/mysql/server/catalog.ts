@@ -10,7 +10,6 @@ export interface TableInfo {
   readonly transactional: boolean;
   /** MariaDB keeps what its rows once were. */
   readonly versioned: boolean;
-  readonly partitioned: boolean;
   /** Of data, as the server estimates it. */
   readonly sizeBytes: number;
   /** CREATE_TIME, in UTC: to the second. */
@@ -33,7 +32,7 @@ export const SYSTEM_SCHEMAS: readonly string[] = [
 export async function listTables(session: Session, schema: string): Promise<TableInfo[]> {
   const rows = await session.rows<Record<string, string | null>>(
     `SELECT t.TABLE_NAME AS name, t.TABLE_TYPE AS kind, t.ENGINE AS engine, e.TRANSACTIONS AS transactions,
-      t.DATA_LENGTH AS size, t.CREATE_TIME AS created, t.CREATE_OPTIONS AS options FROM information_schema.TABLES t
+      t.DATA_LENGTH AS size, t.CREATE_TIME AS created FROM information_schema.TABLES t
       LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = ${literal(schema)}`,
   );
   return rows
@@ -43,7 +42,6 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
       engine: row['engine'] ?? '',
       transactional: row['transactions'] === 'YES' || row['kind'] === 'VIEW',
       versioned: row['kind'] === 'SYSTEM VERSIONED',
-      partitioned: /\bpartitioned\b/i.test(row['options'] ?? ''),
       sizeBytes: Number(row['size'] ?? 0),
       ...(row['created'] == null ? {} : { created: row['created'] }),
     }))
@@ -51,14 +49,28 @@ export async function listTables(session: Session, schema: string): Promise<Tabl
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The names of a table's parts that hold rows, subpartitions where there are some, in their order; none: it has no parts. */
-export async function listPartitions(session: Session, schema: string, table: string): Promise<string[]> {
-  const rows = await session.rows<{ p: string | null; s: string | null }>(
-    `SELECT PARTITION_NAME AS p, SUBPARTITION_NAME AS s FROM information_schema.PARTITIONS
-      WHERE TABLE_SCHEMA = ${literal(schema)} AND TABLE_NAME = ${literal(table)}
+/**
+ * The parts that hold rows, subpartitions where there are some, in their order, by the table; of a schema, or of one
+ * table of it. A table without parts is not there. (MySQL's CREATE_OPTIONS are silent about `PARTITION BY KEY ()`.)
+ */
+export async function listPartitions(
+  session: Session,
+  schema: string,
+  table?: string,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const rows = await session.rows<{ t: string; p: string; s: string | null }>(
+    `SELECT TABLE_NAME AS t, PARTITION_NAME AS p, SUBPARTITION_NAME AS s FROM information_schema.PARTITIONS
+      WHERE TABLE_SCHEMA = ${literal(schema)} AND PARTITION_NAME IS NOT NULL
+        ${table === undefined ? '' : `AND TABLE_NAME = ${literal(table)}`}
       ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION`,
   );
-  return rows.flatMap(({ p, s }) => s ?? p ?? []);
+  const found = new Map<string, string[]>();
+  for (const { t, p, s } of rows) {
+    const names = found.get(t) ?? [];
+    found.set(t, names);
+    names.push(s ?? p);
+  }
+  return found;
 }
 
 /** As both dump tools have it: what these show is in other tables, on other servers, or in files. */
