@@ -24,9 +24,13 @@ beforeAll(async () => {
     datasources: {
       docs: { type: 'files', source_path: 'docs' },
       app: { type: 'sqlite', file_path: 'app.db' },
+      pg: { type: 'postgres', host: '127.0.0.1', port: 1, database: ['a', 'b'], username: 'nobody' },
     },
     destinations: { one: { type: 'local', path: 'one' }, two: { type: 'local', path: 'two' } },
-    jobs: { both: { datasources: ['docs', 'app'], destinations: ['one', 'two'] } },
+    jobs: {
+      both: { datasources: ['docs', 'app'], destinations: ['one', 'two'] },
+      many: { datasources: ['pg'], destinations: ['one'] },
+    },
   });
   expect((await run('backup', 'both')).code).toBe(0);
   const ids = await place.listed('one');
@@ -62,6 +66,7 @@ describe('flags that say two things, or nothing here', () => {
   const refused: readonly (readonly [string, () => string[], string])[] = [
     ['undo of a part', () => ['restore', 'both', '--undo', '--only', 'a.txt'], '--only says what to restore'],
     ['undo at a time', () => ['restore', 'both', '--undo', '--at', '7d'], '--at says what to restore'],
+    ['undo of which', () => ['restore', 'many', '--undo', '--dry-run'], 'does not name exactly one database'],
     ['recover, dry', () => ['restore', 'both', '--recover', '--dry-run'], 'there is no dry run of it'],
     ['an id and a time', () => ['restore', docsId, '--at', '7d', '--to-path', 'x'], '--at chooses among'],
     ['an id of another', () => ['restore', docsId, '--datasource', 'app', '--to-path', 'x'], 'it is of docs'],

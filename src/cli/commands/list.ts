@@ -38,7 +38,9 @@ export async function listCommand(
   const { entries, errors, gaps } = await readCatalogs(destinations, context.runtime.signal);
   const chosen = entries.filter(isWanted).slice(0, options.limit);
   const failures = [...errors, ...gaps].map(listingFailure);
-  if (chosen.length === 0 && failures.length === 0) await requireDatasource(context, options, entries);
+  // At one destination among several that somebody has none is no mistake.
+  if (chosen.length === 0 && failures.length === 0 && options.destination === undefined)
+    await requireDatasource(context, options, entries);
   if (job !== undefined && chosen.length === 0 && failures.length === 0) {
     const known =
       entries.some(({ manifest }) => manifest?.job === job) ||
@@ -75,8 +77,8 @@ async function requireDatasource(
   { datasource }: ListOptions,
   entries: readonly CatalogEntry[],
 ): Promise<void> {
-  if (datasource === undefined || entries.some(({ manifest }) => manifest?.datasource.name === datasource))
-    return;
+  const isOf = ({ manifest }: CatalogEntry) => `${manifest?.datasource.name}.`.startsWith(`${datasource}.`);
+  if (datasource === undefined || entries.some(isOf)) return;
   const configured = await context.config().then(
     (config) => Object.keys(config.datasources),
     () => [],

@@ -1,5 +1,12 @@
 import type { Config } from '../../config/types.ts';
-import { copiesOf, datasourceOf, readCatalogs, refuseUnlisted, unknownBackup } from '../../core/find.ts';
+import {
+  copiesOf,
+  datasourceOf,
+  isOneDatabase,
+  readCatalogs,
+  refuseUnlisted,
+  unknownBackup,
+} from '../../core/find.ts';
 import { hasSeveral } from '../../core/groups.ts';
 import { dropUndo, listUndo, type RestoreTarget, recoverAll, undoTarget } from '../../core/target.ts';
 import type { UndoCopy } from '../../engines/swaps.ts';
@@ -83,8 +90,15 @@ async function undoOne(context: Context, target: Named): Promise<object[]> {
   ];
 }
 
-/** What an undo would put back: the newest copy. Errors: nothing_there. */
+/** What an undo would put back: the newest copy. Errors: nothing_there; usage, as the undo itself. */
 async function planUndo(context: Context, target: Named): Promise<object[]> {
+  if (target.toDatabase === undefined && namesSeveral(target)) {
+    throw new DguardError('usage', 'the datasource does not name exactly one database', {
+      operation: 'undo',
+      subject: target.name,
+      hint: 'say which one: --to-database NAME',
+    });
+  }
   const [newest] = await listUndo(target, context.runtime);
   context.finish();
   const place = target.toPath ?? target.toDatabase ?? target.name;
@@ -99,6 +113,10 @@ async function planUndo(context: Context, target: Named): Promise<object[]> {
   if (!context.options.json)
     for (const step of plan) context.print(plainText(`${target.name}: would: ${step}`));
   return [{ datasource: target.name, target: place, backup: backupId, plan }];
+}
+
+function namesSeveral({ datasource }: Named): boolean {
+  return datasource !== undefined && 'all_databases' in datasource && !isOneDatabase(datasource);
 }
 
 /** What a document of a dry run says of itself: its lists are of what would be. */
