@@ -35,8 +35,9 @@ export async function* planChunks(
     tables.length === 1 ? tables[0]!.table.name : undefined,
   );
   for (const { table, columns } of tables) {
-    // Of one that is named MariaDB shows what its rows once were, too.
-    const names = table.versioned ? [] : (partitions.get(table.name) ?? []);
+    // Of one that is named MariaDB shows what its rows once were, too. NDB lists its own, and takes the name of none.
+    const isNamed = table.engine === 'InnoDB' && !table.versioned;
+    const names = isNamed ? (partitions.get(table.name) ?? []) : [];
     if (names.length > 0) {
       for (const partition of names) yield { table, columns, partition };
       continue;
