@@ -175,7 +175,7 @@ const EXPLANATIONS: readonly [RegExp, ErrorCode, string][] = [
     'grant the account SELECT, SHOW VIEW, TRIGGER, EVENT on the database, and for routines SHOW_ROUTINE (MySQL) or SELECT on mysql.proc (MariaDB)',
   ],
   [
-    /doesn't exist|\b1146\b/i,
+    /doesn't exist|\b1146\b|Couldn't find table/i,
     'source_failed',
     'a table was dropped while the dump ran: run the backup again',
   ],

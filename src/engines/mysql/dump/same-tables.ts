@@ -124,6 +124,8 @@ async function readIds(
   info: ServerInfo,
   schema: string,
 ): Promise<ReadonlyMap<string, bigint> | undefined> {
+  // No row would be found, which is not to say that there are no tables.
+  if (info.flavour === 'mariadb' && /[^\x00-\x7f]/.test(schema)) return undefined;
   const prefix = `${info.flavour === 'mariadb' ? fileName(schema) : schema}/`;
   try {
     const rows = await session.rows<{ name: string; id: string }>(
