@@ -145,7 +145,7 @@ describe('a destination that stalls', () => {
 
   it('a slow one that moves is not dropped, however long it takes in all', async () => {
     const inner = memoryStorage();
-    const { fanout, drops } = fanoutOf({ slow: slow(inner, STALL_MS / 15) });
+    const { fanout, drops } = fanoutOf({ slow: slow(inner, STALL_MS / 10) });
     const started = performance.now();
     await writeAll(fanout);
     expect(performance.now() - started).toBeGreaterThan(1.5 * STALL_MS);

@@ -39,7 +39,7 @@ export async function listCommand(
   const chosen = entries.filter(isWanted).slice(0, options.limit);
   const failures = [...errors, ...gaps].map(listingFailure);
   // At one destination among several that somebody has none is no mistake.
-  if (chosen.length === 0 && failures.length === 0 && options.destination === undefined)
+  if (chosen.length === 0 && failures.length === 0 && (options.destination ?? options.from) === undefined)
     await requireDatasource(context, options, entries);
   if (job !== undefined && chosen.length === 0 && failures.length === 0) {
     const known =

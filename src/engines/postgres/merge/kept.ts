@@ -1,7 +1,7 @@
 import { type Mark, parseMark } from '../restore/marks.ts';
 import { MARKED } from '../server/catalog.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
-import type { TableName } from './shape.ts';
+import type { TableName } from '../server/table-name.ts';
 
 /**
  * What a restore of chosen tables replaced: rows in tables of a schema of dguard's own, in the same database.

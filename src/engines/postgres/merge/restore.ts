@@ -7,6 +7,7 @@ import type { Work } from '../restore/restore-work.ts';
 import { listTables } from '../server/catalog.ts';
 import { databaseSize } from '../server/database.ts';
 import { identifier, type Session } from '../server/session.ts';
+import { sqlName, type TableName } from '../server/table-name.ts';
 import { refuseOtherShapes } from './fit.ts';
 import { placesAbove } from './hashed.ts';
 import { type KeptMark, keptName } from './kept.ts';
@@ -15,14 +16,7 @@ import { newTables } from './new-tables.ts';
 import { copyOut, runScript } from './run.ts';
 import { mergeScript } from './script.ts';
 import { stagedPositions } from './sequences.ts';
-import {
-  readersOf,
-  readShapes,
-  readTouchingKeys,
-  sqlName,
-  type TableName,
-  type TableShape,
-} from './shape.ts';
+import { readersOf, readShapes, readTouchingKeys, type TableShape } from './shape.ts';
 
 /**
  * Restores chosen tables into a database that has others: all definitions and the chosen rows into a marked

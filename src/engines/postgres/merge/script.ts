@@ -1,8 +1,9 @@
 import { markText } from '../restore/marks.ts';
 import { identifier, literal } from '../server/session.ts';
+import { sqlName } from '../server/table-name.ts';
 import type { KeptMark } from './kept.ts';
 import { type SequencePosition, setSequence } from './sequences.ts';
-import { sqlName, type TableShape, type TouchingKey } from './shape.ts';
+import type { TableShape, TouchingKey } from './shape.ts';
 
 /** The script of one transaction; what is not text comes from a stage while the script runs. */
 export type ScriptPart = string | (() => AsyncIterable<Uint8Array>);

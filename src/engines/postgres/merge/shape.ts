@@ -1,11 +1,5 @@
-import { identifier, literal, type Session } from '../server/session.ts';
-import { tableName } from '../server/table-name.ts';
-
-/** A table by schema and name. */
-export interface TableName {
-  readonly schema: string;
-  readonly table: string;
-}
+import { literal, type Session } from '../server/session.ts';
+import { type TableName, tableName } from '../server/table-name.ts';
 
 /** A table as the catalogs describe it now: what a replacement of its rows has to know. */
 export interface TableShape extends TableName {
@@ -59,10 +53,6 @@ export interface TouchingKey {
   readonly definition: string;
   readonly comment: string | null;
   readonly owned: boolean;
-}
-
-export function sqlName({ schema, table }: TableName): string {
-  return `${identifier(schema)}.${identifier(table)}`;
 }
 
 /** The tables of these names that exist, whatever they are. The session's search_path is empty. */

@@ -4,12 +4,13 @@ import { analyzeTables } from '../restore/analyze.ts';
 import { uniqueWord } from '../restore/place.ts';
 import type { Server } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
+import { sqlName } from '../server/table-name.ts';
 import type { Tools } from '../server/tools.ts';
 import { refused, refuseOtherShapes } from './fit.ts';
 import { dropKeptStatements, type KeptMark, type KeptSchema, type KeptTable, keptName } from './kept.ts';
 import { runScript } from './run.ts';
 import { addKey, mergeScript } from './script.ts';
-import { readShapes, readTouchingKeys, sqlName, type TableShape } from './shape.ts';
+import { readShapes, readTouchingKeys, type TableShape } from './shape.ts';
 
 /**
  * Puts back what a restore of chosen tables replaced, by a transaction of the same kind: what is there now is kept

@@ -1,9 +1,9 @@
 import { errorText } from '../../../errors.ts';
 import type { Warning } from '../../types.ts';
-import { sqlName, type TableName } from '../merge/shape.ts';
 import { listTables } from '../server/catalog.ts';
-import { sqlState } from '../server/failures.ts';
+import { isRefused } from '../server/failures.ts';
 import type { Session } from '../server/session.ts';
+import { sqlName, type TableName } from '../server/table-name.ts';
 
 export interface AnalyzeRequest {
   readonly subject: string;
@@ -21,7 +21,7 @@ export async function analyzeDatabase(session: Session, request: AnalyzeRequest)
   try {
     await session.run('ANALYZE');
   } catch (error) {
-    if (!isOfTable(error)) throw error;
+    if (!isRefused(error)) throw error;
     // It has ended at the first that fails, in an order of the server's own.
     await analyzeTables(session, [...(await listTables(session)), ...(await listViews(session))], request);
   }
@@ -40,7 +40,7 @@ export async function analyzeTables(
     try {
       await session.run(`ANALYZE ${name}`);
     } catch (error) {
-      if (!isOfTable(error)) throw error;
+      if (!isRefused(error)) throw error;
       failed.push(name);
       why ||= errorText(error);
     }
@@ -49,12 +49,6 @@ export async function analyzeTables(
   const more = failed.length > MAX_NAMED ? ` and ${failed.length - MAX_NAMED} more` : '';
   const message = `restored, but without statistics for the planner: ${failed.slice(0, MAX_NAMED).join(', ')}${more} (${why}); ANALYZE them once that is solved`;
   warn({ message, subject, partial: false });
-}
-
-/** Whether the server refused one statement (08…: what a foreign server said of it); else it or the connection is gone. */
-function isOfTable(error: unknown): boolean {
-  const state = sqlState(error);
-  return state !== undefined && !state.startsWith('57P');
 }
 
 function listViews(session: Session): Promise<TableName[]> {

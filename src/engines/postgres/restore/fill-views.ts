@@ -1,7 +1,7 @@
 import { DguardError, errorText } from '../../../errors.ts';
-import { sqlName, type TableName } from '../merge/shape.ts';
-import { sqlState } from '../server/failures.ts';
+import { isRefused, sqlState } from '../server/failures.ts';
 import type { Session } from '../server/session.ts';
+import { sqlName, type TableName } from '../server/table-name.ts';
 
 /** Materialised views that stay empty, in words of SQL, and why the first of them does. */
 export type TellUnfilled = (names: readonly string[], why: string) => void;
@@ -33,9 +33,7 @@ export async function fillViews(
       try {
         await session.run(`REFRESH MATERIALIZED VIEW ${sqlName(view)}`);
       } catch (error) {
-        const state = sqlState(error);
-        // Else the connection is gone, or the server.
-        if (state === undefined || state.startsWith('57P') || isFatal(error)) throw error;
+        if (!isRefused(error) || isFatal(error)) throw error;
         failed.push({ view, error });
       }
     }

@@ -47,6 +47,15 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
+/**
+ * Whether the server refused one statement, and no more is wrong (08…: what a foreign server said of it). Else it or the
+ * connection is gone, or its storage is broken: io_error, data_corrupted, index_corrupted.
+ */
+export function isRefused(error: unknown): boolean {
+  const state = sqlState(error);
+  return state !== undefined && !/^(?:57P|58030|XX00[12])/.test(state);
+}
+
 /** What the server, OpenSSL and Node say of TLS that is not there, and of a certificate that is not believed. */
 function tlsHint(text: string): string {
   if (/does not support SSL/i.test(text))
