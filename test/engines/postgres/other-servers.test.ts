@@ -121,6 +121,23 @@ describeWithEachPostgres('postgres: what hangs on servers that are away', (serve
     },
   );
 
+  it.each(['native', 'jsonl'] as const)(
+    'a view that meets broken storage is no empty view: %s',
+    async (format) => {
+      await bench.database(
+        'torn',
+        `CREATE FUNCTION torn() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+         IF current_setting('dguard.there', true) = 'yes' THEN RETURN 1; END IF;
+         RAISE EXCEPTION 'invalid page in block 1' USING ERRCODE = 'data_corrupted'; END $$;
+       SET dguard.there = 'yes'; CREATE MATERIALIZED VIEW v AS SELECT torn()`,
+      );
+      const content = await backUp(bench.source('torn'), { format });
+      const restore = postgresEngine.restore(content, bench.request('torn', { toDatabase: 'torn_copy' }));
+      expect(await errorOf(restore)).toMatchObject({ message: expect.stringContaining('invalid page') });
+      expect(await bench.names()).not.toContain('torn_copy');
+    },
+  );
+
   it('a subscription keeps nothing that was loaded from being removed', async () => {
     await bench.database(
       'fed',
