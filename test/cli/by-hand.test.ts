@@ -3,6 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { recoverCommands } from '../../src/core/recover.ts';
+import { sealManifest } from '../../src/manifest/parse.ts';
+import type { Manifest } from '../../src/manifest/types.ts';
 import { snapshotOf, type Workspace, workspace } from './support.ts';
 
 let space: Workspace;
@@ -74,8 +76,31 @@ it('a backup of as many artifacts as a manifest lists is made, and its commands 
   expect(backup!.artifacts).toHaveLength(50);
   const cwd = space.path('backups', backup!.computed.folder);
   const env = { ...process.env, HOME: space.folder };
-  execFileSync('sh', ['-ec', backup!.recover.join('\n')], { cwd, env });
+  const { recover } = JSON.parse(readFileSync(`${cwd}/manifest.json`, 'utf8')) as Manifest;
+  execFileSync('sh', ['-ec', recover.join('\n')], { cwd, env });
   expect(readdirSync(space.path(`restored-${backup!.id}`))).toHaveLength(50);
+});
+
+it('the commands of an older manifest, which unpack into the backup, are printed nowhere', async () => {
+  space.write('app.txt', 'kept');
+  space.config({
+    datasources: { web: { type: 'files', source_path: 'app.txt' } },
+    destinations: { disk: { type: 'local', path: 'backups' } },
+    jobs: { j: { datasources: ['web'], destinations: ['disk'] } },
+  });
+  expect((await space.run('backup', 'j')).code).toBe(0);
+  const [made] = await space.listed();
+  const file = space.path('backups', made!.computed.folder, 'manifest.json');
+  const { integrity: _, ...draft } = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+  const old = 'sha256sum -c SHA256SUMS && tar -xf web.tar';
+  writeFileSync(file, sealManifest({ ...draft, recover: [old] }).text);
+
+  const listed = await space.json('list');
+  const shown = await space.json('show', made!.id);
+  expect([listed.code, shown.code]).toEqual([0, 0]);
+  for (const { document } of [listed, shown]) expect(JSON.stringify(document)).not.toContain(old);
+  expect(listed.document.backups[0]!.recover).toEqual(draft.recover);
+  expect((shown.document as unknown as { backup: Manifest }).backup.recover).toEqual(draft.recover);
 });
 
 it('a database whose name looks like an option is unpacked too', () => {

@@ -186,12 +186,17 @@ export async function showCommand(
           (a) => `    ${a.name} ${sizeText(a.stored_size)} (${sizeText(a.size)})`,
         )
       : ['    listed in the index']),
-    '  without dguard, in its folder:',
-    ...recoverCommands(manifest.artifacts, manifest.compression.codec).map((command) => `    ${command}`),
+    ...(manifest.status === 'failed' ? [] : ['  without dguard, in its folder:']),
+    ...byHand(manifest).map((command) => `    ${command}`),
     ...loadCommands(manifest.artifacts).map((command) => `    then load it: ${command}`),
   ];
   context.print(lines.map(plainText).join('\n'));
   return 0;
+}
+
+/** The commands that restore it without dguard; a failed one holds nothing. */
+function byHand({ status, artifacts, compression }: Manifest): string[] {
+  return status === 'failed' ? [] : recoverCommands(artifacts, compression.codec);
 }
 
 /** What was picked at the command line, for which a backup is outside of its job's history. */
@@ -205,8 +210,12 @@ function selectionText({ selection }: Manifest): string[] {
   return [`  a selection, restored by its id alone: ${parts.join('; ')}`];
 }
 
-/** A manifest as it stands, and what is computed under a key of its own. */
+/**
+ * A manifest as it stands, and what is computed under a key of its own. Only the commands for recovery are always this
+ * program's: those that older manifests hold unpack into the backup's own folder.
+ */
 function entryJson(entry: CatalogEntry): object {
+  const { manifest } = entry;
   const computed = {
     destination: entry.destination.name,
     folder: entry.folder,
@@ -220,5 +229,5 @@ function entryJson(entry: CatalogEntry): object {
     verified: entry.verified ?? null,
     proof: entry.proof ?? null,
   };
-  return { ...(entry.manifest ?? {}), computed };
+  return { ...manifest, ...(manifest && { recover: byHand(manifest) }), computed };
 }
