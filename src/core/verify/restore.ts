@@ -41,11 +41,13 @@ export async function checkRestore(
     );
   }
   const check = async (tempDir: string) => {
-    // What is not in the scratch place as it is in the backup; the rest is of no account there.
-    const warn = (warning: Warning) => (warning.partial ? tellWarnings([warning], runtime) : undefined);
+    // What is not in the scratch place as it is in the backup, and what stays there; the rest is of no account.
+    const warn = (warning: Warning) =>
+      warning.partial || warning.stays ? tellWarnings([warning], runtime) : undefined;
     const common = { signal: runtime.signal, now: runtime.now, host: runtime.host, tempDir, warn };
     const source = datasource && { ...common, name: datasource.name, options: datasource, env: runtime.env };
-    if (source) await engine.swaps?.dropScratch?.({ ...common, source });
+    for (const message of source ? ((await engine.swaps?.dropScratch?.({ ...common, source })) ?? []) : [])
+      warn({ message, subject: manifest.datasource.name, partial: false, stays: true });
     const outcome = await engine.restore(content, {
       ...common,
       ...(toFolder ? { toPath: join(tempDir, 'restored') } : {}),

@@ -40,6 +40,7 @@ datasources:
   all: { ${base}, username: ${user}, password_file: ${folder}/password, database: all }
   every: { ${base}, username: reader, password_file: ${folder}/reader, database: all }
   wrong: { ${base}, username: ${user}, password_file: ${folder}/wrong, database: app }
+  kept: { ${base}, username: ${user}, password_file: ${folder}/password, database: kept }
   stage: { ${base}, username: ${user}, password_file: ${folder}/password, database: stage }
 destinations:
   nas: { type: local, path: ${folder}/nas }
@@ -50,6 +51,7 @@ jobs:
   all: { datasources: [all], destinations: [nas] }
   every: { datasources: [every], destinations: [nas] }
   wrong: { datasources: [wrong], destinations: [nas] }
+  kept: { datasources: [kept], destinations: [nas] }
 `,
       { mode: 0o600 },
     );
@@ -186,6 +188,43 @@ jobs: { shop: { datasources: [shop], destinations: [nas] } }
         return entry.name !== 'password' && readFileSync(inner, 'latin1').includes(password) ? [inner] : [];
       });
     expect(search(folder)).toEqual([]);
+  });
+
+  it('a test restore whose database cannot be dropped says so, and so does the next one, until it is gone', async () => {
+    // A view that, filled in a test restore, makes its database one that the server does not drop.
+    await bench.database(
+      'kept',
+      `CREATE FUNCTION keep() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+         UPDATE pg_catalog.pg_database SET datistemplate = true
+          WHERE datname = current_database() AND datname LIKE '%\\_\\_dg\\_scratch\\_%'; RETURN 1; END $$;
+       CREATE MATERIALIZED VIEW v AS SELECT keep() AS n`,
+    );
+    expect((await run('backup', 'kept')).code).toBe(0);
+    const scratch = async () =>
+      (
+        await bench.sql(
+          'postgres',
+          String.raw`SELECT datname FROM pg_database WHERE datname LIKE 'kept\_\_dg\_scratch\_%'`,
+        )
+      ).map((row) => row['datname'] as string);
+    const verified = await run('verify', 'kept', '--level', 'restore');
+    expect(verified, verified.stderr).toMatchObject({ code: 0 });
+    const [left] = await scratch();
+    const why = 'cannot drop a template database';
+    const goes = `the database ${left} could not be removed (${why}); it is marked, and goes with: dguard restore --recover`;
+    expect(verified.stderr).toContain(goes);
+
+    const again = await run('verify', 'kept', '--level', 'restore');
+    expect(again, again.stderr).toMatchObject({ code: 0 });
+    expect(again.stderr).toMatch(
+      new RegExp(`${left}, left by an interrupted test restore of full-\\S+, could not be removed: ${why}`),
+    );
+
+    for (const name of await scratch())
+      await bench.sql('postgres', `ALTER DATABASE "${name}" WITH IS_TEMPLATE false`);
+    const recovered = await run('restore', 'kept', '--recover');
+    expect(recovered, recovered.stderr).toMatchObject({ code: 0 });
+    expect(await scratch()).toEqual([]);
   });
 
   it('a restore that is killed leaves the old database, and the next command cleans up after it', async () => {

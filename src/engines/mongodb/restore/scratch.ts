@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb';
-import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { DguardError, errorText, throwIfAborted } from '../../../errors.ts';
 import type { RestoreOutcome, TableFact } from '../../types.ts';
 import { catalogHash, databaseSize, listCollections, renamedInfo, storedIn } from '../server/catalog.ts';
 import { scratchDatabase, scratchNames } from '../server/names.ts';
@@ -94,9 +94,9 @@ export async function dropScratchDatabase(db: Db): Promise<boolean> {
 async function dropQuietly({ request }: Work, db: Db): Promise<void> {
   try {
     await dropScratchDatabase(db);
-  } catch {
+  } catch (error) {
     const name = db.databaseName;
-    const message = `the database ${name} could not be removed; it is marked, and goes with the next test restore`;
-    request.warn({ message, subject: name, partial: false });
+    const message = `the database ${name} could not be removed (${errorText(error)}); it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false, stays: true });
   }
 }

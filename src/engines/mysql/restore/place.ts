@@ -82,7 +82,7 @@ export async function createForLoad(
     if (!request.signal.aborted || isRefused) throw error;
     await dropUnfinished(server, name, connection).catch((problem: unknown) => {
       const message = `the database ${name} may be left, empty: ${errorText(problem)}`;
-      request.warn({ message, subject: name, partial: false });
+      request.warn({ message, subject: name, partial: false, stays: true });
     });
     throw abortError(request.signal);
   }

@@ -1,4 +1,4 @@
-import { DguardError } from '../../../errors.ts';
+import { DguardError, errorText } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { createCode, readCode } from '../server/code.ts';
 import type { Flavour } from '../server/connection.ts';
@@ -111,8 +111,8 @@ export async function setEvents(work: Work, schema: string, events: Loaded['even
 export async function dropQuietly({ session, server, request }: Work, name: string): Promise<void> {
   try {
     await dropMarked(session, name).catch(() => withFreshSession(server, (fresh) => dropMarked(fresh, name)));
-  } catch {
-    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
-    request.warn({ message, subject: name, partial: false });
+  } catch (error) {
+    const message = `the database ${name} could not be removed (${errorText(error)}); it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false, stays: true });
   }
 }

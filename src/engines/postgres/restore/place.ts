@@ -87,7 +87,7 @@ async function dropUnfinished(work: Beside, name: string): Promise<void> {
     });
   } catch (error) {
     const message = `the database ${name} may be left, empty; it goes with: dguard restore --recover (${errorText(error)})`;
-    work.request.warn({ message, subject: name, partial: false });
+    work.request.warn({ message, subject: name, partial: false, stays: true });
   }
 }
 

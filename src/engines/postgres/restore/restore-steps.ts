@@ -1,4 +1,4 @@
-import { DguardError } from '../../../errors.ts';
+import { DguardError, errorText } from '../../../errors.ts';
 import type { TableFact } from '../../types.ts';
 import { listContents } from '../dump/archive-file.ts';
 import { isViewData, parseToc, VIEW_DATA } from '../dump/toc.ts';
@@ -235,8 +235,8 @@ export async function dropQuietly(work: Work, name: string): Promise<void> {
     await dropMarked(admin, name, work.server).catch(() =>
       withFreshSession(work, (session, server) => dropMarked(session, name, server)),
     );
-  } catch {
-    const message = `the database ${name} could not be removed; it is marked, and goes with: dguard restore --recover`;
-    request.warn({ message, subject: name, partial: false });
+  } catch (error) {
+    const message = `the database ${name} could not be removed (${errorText(error)}); it is marked, and goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false, stays: true });
   }
 }

@@ -1,4 +1,4 @@
-import { DguardError } from '../../../errors.ts';
+import { DguardError, errorText } from '../../../errors.ts';
 import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { withSession } from '../../sessions.ts';
@@ -271,9 +271,9 @@ async function dropQuietly({ admin, server, request }: Work, name: string): Prom
     // The restore's own session is broken.
     const fresh = openServer({ ...server.source, signal: new AbortController().signal });
     await withSession(() => fresh.open(MASTER), drop);
-  } catch {
-    const message = `the database ${name} could not be removed; it goes with: dguard restore --recover`;
-    request.warn({ message, subject: name, partial: false });
+  } catch (error) {
+    const message = `the database ${name} could not be removed (${errorText(error)}); it goes with: dguard restore --recover`;
+    request.warn({ message, subject: name, partial: false, stays: true });
   }
 }
 
