@@ -11,6 +11,11 @@ const POSTGRES: Wire = {
     message[0] === 'Q'.charCodeAt(0) ? message.toString('utf8', 5, message.length - 1) : undefined,
 };
 
-export function openPostgresProxy(port: number, cut?: Cut): Promise<WireProxy> {
-  return openProxy(port, POSTGRES, { cut });
+/** `since`: the first statement that counts. */
+export function openPostgresProxy(
+  port: number,
+  cut?: Cut,
+  since?: (statement: string) => boolean,
+): Promise<WireProxy> {
+  return openProxy(port, POSTGRES, { cut, ...(since === undefined ? {} : { since }) });
 }

@@ -1,8 +1,10 @@
 import { openChild } from '../../../child/open.ts';
-import { DguardError } from '../../../errors.ts';
+import { DguardError, toDguardError } from '../../../errors.ts';
+import { lookUntil, withSession } from '../../sessions.ts';
 import { isMissingSchema } from '../server/catalog.ts';
 import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
-import type { Server } from '../server/server.ts';
+import { openServer, type Server } from '../server/server.ts';
+import { literal } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import type { ScriptPart } from './script.ts';
 
@@ -14,12 +16,18 @@ export interface ScriptRequest {
   readonly makes: string;
 }
 
-/** Runs a script of one transaction by psql. Throws `target_refused` or `target_failed`: nothing was changed then. */
+/**
+ * Runs a script of one transaction by psql. Throws `target_refused`, `target_failed` or the abort's error: nothing was
+ * changed then, and nothing will be, unless the message says that it is not known.
+ */
 export async function runScript(parts: readonly ScriptPart[], request: ScriptRequest): Promise<void> {
-  const { server, tools, database } = request;
+  const { server, tools, database, makes } = request;
+  let handedOver = false;
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\n`);
+    yield Buffer.from(`${SCRIPT_HEAD}SET application_name TO ${literal(makes)};\nSET search_path TO '';\n`);
     for (const part of parts) {
+      // With the last of them psql has the commit.
+      if (part === parts.at(-1)) handedOver = true;
       if (typeof part === 'string') yield Buffer.from(part);
       else yield* part();
     }
@@ -41,7 +49,9 @@ export async function runScript(parts: readonly ScriptPart[], request: ScriptReq
       subject: database,
     });
   } catch (error) {
-    if (await committed(request)) return;
+    const isCommitted = await committed(request);
+    if (isCommitted) return;
+    if (isCommitted === undefined && handedOver) throw undecided(error, request);
     throw explained(error, database);
   }
 }
@@ -65,19 +75,43 @@ export async function* copyOut(
   yield* child.stdout;
 }
 
-/** The last word of a connection that broke may have been lost: the catalogs know. */
-async function committed({ server, database, makes }: ScriptRequest): Promise<boolean> {
-  if (server.source.signal.aborted) return false;
+/**
+ * The last word of a connection that broke may have been lost, and a server goes on with what a killed client has sent
+ * last: it is told to stop, then the catalogs know. Undefined: the server does not answer, or does not stop.
+ */
+async function committed({ server, database, makes }: ScriptRequest): Promise<boolean | undefined> {
+  const fresh = openServer({ ...server.source, signal: new AbortController().signal });
   try {
-    const session = await server.open(database);
-    try {
-      return !(await isMissingSchema(session, makes));
-    } finally {
-      await session.close();
-    }
+    return await withSession(
+      () => fresh.open(database),
+      async (session) => {
+        const isOver = await lookUntil(async () => {
+          const working = await session.rows(
+            `SELECT pg_catalog.pg_terminate_backend(pid) AS told FROM pg_catalog.pg_stat_activity
+              WHERE application_name = ${literal(makes)}`,
+          );
+          return working.length === 0;
+        });
+        if (!(await isMissingSchema(session, makes))) return true;
+        return isOver ? false : undefined;
+      },
+    );
   } catch {
-    return false;
+    return undefined;
+  } finally {
+    await fresh.dispose();
   }
+}
+
+function undecided(error: unknown, { database, makes }: ScriptRequest): DguardError {
+  const { code, message } = toDguardError(error, 'target_failed');
+  const how = `whether the server did it is not known: the rows were replaced if there is a schema ${makes} in ${database}`;
+  return new DguardError(code, `${message}; ${how}`, {
+    operation: 'swap tables',
+    subject: database,
+    hint: 'once the server answers: look whether that schema is there (it keeps what was replaced, dguard restore --undo takes it back); if not, restore again',
+    cause: error,
+  });
 }
 
 function explained(error: unknown, database: string): unknown {
