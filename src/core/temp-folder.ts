@@ -12,7 +12,10 @@ type Place = Pick<Runtime, 'tempDir' | 'host' | 'emit'>;
 const NAME = /^dguard-(?:(?:check|restore|target|scratch|verify)-)?[A-Za-z0-9]{6}$/;
 const OWNER_NAME = 'owner.json';
 
-/** Calls `work` with a folder in temp_dir that is gone afterwards, however it ends. Errors: those of `makeTempFolder`, `work`'s. */
+/**
+ * Calls `work` with a folder in temp_dir that is gone afterwards, however it ends. One that cannot be removed is a warning:
+ * what was done is done, and what went wrong is what is told. Errors: those of `makeTempFolder`, `work`'s.
+ */
 export async function withTempFolder<T>(
   place: Place,
   use: 'check' | 'restore' | 'target' | 'scratch' | 'verify',
@@ -22,7 +25,10 @@ export async function withTempFolder<T>(
   try {
     return await work(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+      const message = `could not be removed, and may hold copies of data: ${(error as Error).message}`;
+      place.emit({ type: 'log', level: 'warning', subject: folder, message });
+    });
   }
 }
 

@@ -9,7 +9,11 @@ import { noise } from '../engines/files/support.ts';
 import { snapshotOf, startDguard, type Workspace, workspace } from './support.ts';
 
 const MIB = 1024 * 1024;
-const KILLS = 50;
+/** Each is killed so often: 50 in all. */
+const COMMANDS = ['backup', 'prune', 'delete', 'restore', 'undo'] as const;
+const KILLS = 10;
+const MAX_TRIES = 8 * KILLS;
+type Command = (typeof COMMANDS)[number];
 
 let space: Workspace;
 let random: () => number;
@@ -26,19 +30,21 @@ beforeAll(() => {
   fs.writeFileSync(space.path('tree/large'), noise(16 * MIB, 3));
   for (let i = 0; i < 400; i++)
     fs.writeFileSync(space.path('tree/small', String(i)), `version 0, file ${i}\n`);
-  space.config({
+  const job = { datasources: ['tree'], destinations: ['here'], type: 'full' };
+  const config = {
+    version: 1,
     defaults: { temp_dir: './tmp' },
     datasources: { tree: { type: 'files', source_path: './tree', undo_keep: 1 } },
     destinations: { here: { type: 'local', path: './backups' } },
-    jobs: {
-      j: {
-        datasources: ['tree'],
-        destinations: ['here'],
-        type: 'full',
-        retention: { keep_last: 2, auto_delete: true },
-      },
-    },
-  });
+  };
+  // What prunes by itself, and what leaves something to prune.
+  for (const [name, keep_last, auto_delete] of [
+    ['backup.yaml', 2, true],
+    ['keep.yaml', 2, false],
+  ] as const) {
+    const jobs = { j: { ...job, retention: { keep_last, auto_delete } } };
+    space.write(name, JSON.stringify({ ...config, jobs }));
+  }
 });
 afterAll(() => space.remove());
 
@@ -73,55 +79,81 @@ async function brokenPromises(): Promise<string[]> {
   return broken;
 }
 
+const good = async (...args: string[]) => {
+  const outcome = await space.run(...args);
+  expect(outcome.code, `${args.join(' ')}\n${outcome.stderr}`).toBe(0);
+};
+
+/** What a command needs to have something to do, and its arguments. */
+async function prepare(command: Command): Promise<string[]> {
+  if (command === 'restore') return ['restore', 'j', '--overwrite', '--yes'];
+  if (command === 'undo') {
+    await good('restore', 'j', '--overwrite', '--yes');
+    return ['restore', 'j', '--undo', '--yes'];
+  }
+  for (let i = 0; i < 40; i++) {
+    const name = String(Math.floor(random() * 400));
+    fs.writeFileSync(space.path('tree/small', name), `version ${random()}\n`);
+  }
+  if (command === 'backup') return ['backup', 'j'];
+  const listed = (await space.listed()).filter(({ computed }) => computed.good);
+  for (let there = listed.length; there < 3; there++) await good('backup', 'j', '-c', 'keep.yaml');
+  if (command === 'prune') return ['prune', 'j', '-c', 'keep.yaml'];
+  const oldest = (await space.listed()).filter(({ computed }) => computed.good).at(-1)!;
+  return ['delete', oldest.id, '--yes'];
+}
+
 /** Runs a command and kills it at a random moment of the time that it usually takes. */
 async function killed(args: string[], usualMs: number): Promise<number> {
   const { child, ended } = startDguard(args, { cwd: space.folder });
-  const timer = setTimeout(() => child.kill('SIGKILL'), 100 + random() * usualMs);
+  const timer = setTimeout(() => child.kill('SIGKILL'), (0.25 + 0.75 * random()) * usualMs);
   const { code } = await ended;
   clearTimeout(timer);
   return code;
 }
 
-describe(`${KILLS} random SIGKILLs`, () => {
-  it('of backups that prune, restores and undos: every good backup is whole, the target is old or new', async () => {
-    expect((await space.run('backup', 'j')).code).toBe(0);
-    expect((await space.run('backup', 'j')).code).toBe(0);
-    const begun = performance.now();
-    expect((await space.run('backup', 'j')).code).toBe(0);
-    const usualMs = performance.now() - begun;
-    let kills = 0;
-    for (let round = 0; kills < KILLS && round < 3 * KILLS; round++) {
-      const restores = round % 3 === 2;
-      // What the tree may be afterwards: as it is now, or as the restored backup has it.
-      if (!restores) {
-        for (let i = 0; i < 40; i++) {
-          fs.writeFileSync(
-            space.path('tree/small', String(Math.floor(random() * 400))),
-            `version ${round}\n`,
-          );
-        }
+/** The newest good backup, as a restore to another folder gives it. */
+async function restored(): Promise<string> {
+  const there = space.path('there');
+  fs.rmSync(there, { recursive: true, force: true });
+  await good('restore', 'j', '--to-path', there);
+  return JSON.stringify([...snapshotOf(there)].sort());
+}
+
+describe(`${KILLS} random SIGKILLs of each command`, () => {
+  it.each(COMMANDS)(
+    '%s: every good backup is whole, the target is old or new',
+    async (command) => {
+      for (let i = 0; i < 3; i++) await good('backup', 'j');
+      // Files that the backup does not have, so that what an undo brings back is another tree.
+      fs.writeFileSync(space.path('tree', `before ${command}`), 'not in a backup');
+      const first = await prepare(command);
+      const begun = performance.now();
+      await good(...first);
+      const usualMs = performance.now() - begun;
+      let kills = 0;
+      for (let round = 0; kills < KILLS && round < MAX_TRIES; round++) {
+        fs.writeFileSync(space.path('tree', `round of ${command}`), String(round));
+        const kept = visible();
+        const args = await prepare(command);
+        const before = visible();
+        const told = `${args.join(' ')}, round ${round}`;
+        const code = await killed(args, usualMs);
+        if (code === 137) kills++;
+        if (command === 'restore' || command === 'undo') {
+          await good('restore', 'j', '--recover');
+          const after = visible();
+          const becomes = command === 'undo' ? kept : await restored();
+          expect([before, becomes].includes(after), told).toBe(true);
+          if (code === 0) expect(after, told).toBe(becomes);
+        } else expect(visible(), told).toBe(before);
+        expect(await brokenPromises(), `${told} ended with ${code}`).toEqual([]);
       }
-      const before = visible();
-      const args = restores ? ['restore', 'j', '--overwrite', '--yes'] : ['backup', 'j'];
-      const code = await killed(args, usualMs);
-      if (code === 137) kills++;
-      if (restores) {
-        const recovered = await space.run('restore', 'j', '--recover');
-        expect(recovered.code, recovered.stderr).toBe(0);
-        const after = visible();
-        if (after !== before) {
-          // Not the old one: then it is the new one, whole, which the newest good backup holds.
-          const there = space.path('there');
-          fs.rmSync(there, { recursive: true, force: true });
-          expect((await space.run('restore', 'j', '--to-path', there)).code).toBe(0);
-          expect(after, `round ${round}`).toBe(JSON.stringify([...snapshotOf(there)].sort()));
-        }
-      } else expect(visible()).toBe(before);
-      expect(await brokenPromises(), `round ${round}, ${args[0]} ended with ${code}`).toEqual([]);
-    }
-    expect(kills).toBe(KILLS);
-    expect((await space.run('backup', 'j')).code).toBe(0);
-    const { document } = await space.json('list');
-    expect(document.backups.filter(({ computed }) => computed.good).length).toBeGreaterThanOrEqual(2);
-  }, 600_000);
+      expect(kills).toBe(KILLS);
+      await good('backup', 'j');
+      await good('prune', 'j');
+      expect((await space.listed()).filter(({ computed }) => computed.good).length).toBeGreaterThanOrEqual(2);
+    },
+    600_000,
+  );
 });
