@@ -58,10 +58,20 @@ export async function restoreCopy(
   all: readonly CatalogEntry[],
   options: RestoreOptions,
   runtime: Runtime,
-): Promise<RestoreOutcome & { readonly warnings: readonly Warning[] }> {
+): Promise<Restored> {
+  asStored(copy);
+  const broken = brokenCopy(copy, options);
+  return alsoSaying(broken, runtime, () => restoreStored(copy, all, options, runtime));
+}
+
+async function restoreStored(
+  copy: CatalogEntry,
+  all: readonly CatalogEntry[],
+  options: RestoreOptions,
+  runtime: Runtime,
+): Promise<Restored> {
   const stored = asStored(copy);
   const { manifest } = stored;
-  const broken = brokenCopy(copy, options);
   if (options.deleteExtra && manifest.status === 'partial') {
     // What could not be read then is not in it: that is no reason to remove it now.
     throw new DguardError('target_refused', 'this backup is partial: it does not say what there was', {
@@ -76,7 +86,7 @@ export async function restoreCopy(
   const crosses = options.datasource !== undefined && options.datasource.type !== from.type;
   const engine = crosses ? await createEngine(options.datasource!.type, manifest.id) : from;
   const stock = await openContent(stored, resolver(all, copy), runtime.signal);
-  const outcome = await restoreInto(engine, manifest.id, options, runtime, {
+  return restoreInto(engine, manifest.id, options, runtime, {
     lease: () => holdReadLease(copy, all, 'restore', runtime),
     async open(target) {
       if (options.toOther && !crosses) refuseOtherPlaces(stock, options);
@@ -88,7 +98,23 @@ export async function restoreCopy(
       return { ...translated, only: [] };
     },
   });
-  return { ...outcome, warnings: [...broken, ...outcome.warnings] };
+}
+
+type Restored = RestoreOutcome & { readonly warnings: readonly Warning[] };
+
+/** What a restore comes to, with warnings from before it began; they are said where it fails, too. */
+async function alsoSaying<T extends Restored>(
+  early: readonly Warning[],
+  runtime: Runtime,
+  restore: () => Promise<T>,
+): Promise<T> {
+  try {
+    const outcome = await restore();
+    return { ...outcome, warnings: [...early, ...outcome.warnings] };
+  } catch (error) {
+    tellWarnings(early, runtime);
+    throw error;
+  }
 }
 
 /**
@@ -116,7 +142,7 @@ export async function restoreDump(
   path: string,
   options: RestoreOptions & { readonly datasource: DatasourceConfig },
   runtime: Runtime,
-): Promise<RestoreOutcome & { readonly warnings: readonly Warning[]; readonly dump: ToolDump }> {
+): Promise<Restored & { readonly dump: ToolDump }> {
   const { datasource } = options;
   const engine = await createEngine(datasource.type, path);
   if (engine.openDump === undefined) {
@@ -130,21 +156,21 @@ export async function restoreDump(
       },
     );
   }
+  const { openDump } = engine;
   const early: Warning[] = [];
-  const dump = await engine.openDump(path, {
-    signal: runtime.signal,
-    warn: (warning) => early.push(warning),
+  return alsoSaying(early, runtime, async () => {
+    const dump = await openDump(path, { signal: runtime.signal, warn: (warning) => early.push(warning) });
+    early.push({
+      message: `not verified: ${dump.tool} records neither counts nor hashes, so a file that is cut between two documents, or missing, cannot be told`,
+      subject: dump.path,
+      partial: false,
+    });
+    runtime.emit({ type: 'stage', subject: dump.path, stage: 'restore' });
+    const outcome = await restoreInto(engine, `${dump.tool} ${dump.path}`, options, runtime, {
+      open: async () => ({ content: dump.content }),
+    });
+    return { ...outcome, dump };
   });
-  early.push({
-    message: `not verified: ${dump.tool} records neither counts nor hashes, so a file that is cut between two documents, or missing, cannot be told`,
-    subject: dump.path,
-    partial: false,
-  });
-  runtime.emit({ type: 'stage', subject: dump.path, stage: 'restore' });
-  const outcome = await restoreInto(engine, `${dump.tool} ${dump.path}`, options, runtime, {
-    open: async () => ({ content: dump.content }),
-  });
-  return { ...outcome, warnings: [...early, ...outcome.warnings], dump };
 }
 
 interface Opened {
@@ -167,7 +193,7 @@ async function restoreInto(
   options: RestoreOptions,
   runtime: Runtime,
   from: Source,
-): Promise<RestoreOutcome & { readonly warnings: readonly Warning[] }> {
+): Promise<Restored> {
   collectLessOften(100);
   const target = { type: engine.type, ...options };
   const warnings: Warning[] = [];

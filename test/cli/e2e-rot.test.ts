@@ -125,6 +125,17 @@ describe('a backup in parts', () => {
     expect(cat).toMatchObject({ code: 0, stdout: 'small' });
   });
 
+  it('whose list of sums is lost: a restore that fails says that it is, as one that succeeds does', async () => {
+    const { from, folder } = copyOf('parts');
+    fs.rmSync(join(folder, 'SHA256SUMS'));
+    const target = space.path('not-empty');
+    fs.mkdirSync(target);
+    fs.writeFileSync(join(target, 'old'), 'what was there');
+    const refused = await space.run('restore', ids['parts']!, '--from', from, '--to-path', target);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('--overwrite') });
+    expect(refused.stderr).toContain('this copy is broken: SHA256SUMS is missing');
+  });
+
   it('two parts of the same length that changed places', async () => {
     const { from, folder } = copyOf('parts');
     const [first, second] = ['001', '002'].map((part) => join(folder, `files.tar.zst.${part}`)) as [
