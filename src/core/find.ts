@@ -2,7 +2,7 @@ import type { StoredBackup } from '../archive/objects.ts';
 import type { DatasourceConfig } from '../config/types/datasources.ts';
 import type { JobConfig } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';
-import { DguardError, EXIT_STATUS, toDguardError } from '../errors.ts';
+import { DguardError, EXIT_STATUS, throwIfAborted, toDguardError } from '../errors.ts';
 import type { Manifest } from '../manifest/types.ts';
 import { isFromTheFuture } from '../plan/clock.ts';
 import { isOrigin } from '../plan/naming.ts';
@@ -40,7 +40,9 @@ export interface Catalogs {
   readonly gaps: readonly ListingError[];
 }
 
-/** The catalogs of several destinations; one that cannot be listed is reported, the others serve. */
+/**
+ * The catalogs of several destinations; one that cannot be listed is reported, the others serve. Errors: the abort's alone.
+ */
 export async function readCatalogs(
   destinations: readonly Destination[],
   signal: AbortSignal,
@@ -51,6 +53,7 @@ export async function readCatalogs(
     try {
       catalogs.push(await readCatalogWithGaps(destination, signal));
     } catch (error) {
+      throwIfAborted(signal);
       errors.push({ destination: destination.name, error, optional: destination.optional === true });
     }
   }

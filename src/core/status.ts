@@ -1,6 +1,6 @@
 import type { JobConfig, RetentionPolicy } from '../config/types/jobs.ts';
 import type { Config } from '../config/types.ts';
-import { type DguardError, toDguardError } from '../errors.ts';
+import { type DguardError, throwIfAborted, toDguardError } from '../errors.ts';
 import { planRetention } from '../plan/retention.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Catalog, CatalogEntry, Destination } from './catalog.ts';
@@ -55,7 +55,10 @@ export interface StatusRow {
 
 const RUNS_COUNTED = 20;
 
-/** Looks at every destination of the jobs and reports, newest truth first; what cannot be reached is a row too. */
+/**
+ * Looks at every destination of the jobs and reports, newest truth first; what cannot be reached is a row too. Errors: the
+ * abort's alone.
+ */
 export async function statusOf(
   config: Config,
   jobs: readonly string[],
@@ -83,6 +86,7 @@ export async function statusOf(
         const ours = unfinished.filter(({ lease }) => lease?.job === name).length;
         places.push({ name: destination, entries, unfinished: ours, groups, policy });
       } catch (thrown) {
+        throwIfAborted(runtime.signal);
         const error = toDguardError(thrown, 'storage_failed', { operation: 'status', subject: destination });
         places.push({
           name: destination,
@@ -235,7 +239,10 @@ function rowOf(
   };
 }
 
-/** What other destinations have and this one was to have, but for what its own retention would have removed by now. */
+/**
+ * What other destinations have and this one was to have, but for what its own retention would have removed by now. It may
+ * have done so before somebody pinned the copy that is elsewhere; a checkpoint is pinned from its first moment.
+ */
 function missingOf(
   mine: readonly CatalogEntry[],
   group: Group,
@@ -252,7 +259,10 @@ function missingOf(
     if (!here.has(manifest!.id)) absent.set(manifest!.id, entry);
   }
   if (absent.size === 0) return [];
-  const backups = [...here.values(), ...absent.values()].map((entry) => policyBackup(entry, sameSource));
+  const backups = [...here.values(), ...absent.values()].map((entry) => {
+    const known = policyBackup(entry, sameSource);
+    return absent.has(known.id) && known.type !== 'checkpoint' ? { ...known, pinned: false } : known;
+  });
   const plan = planRetention(policy, backups, now, timezone);
   return plan.decisions.filter(({ id, keep }) => keep && absent.has(id)).map(({ id }) => id);
 }

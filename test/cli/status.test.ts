@@ -49,6 +49,19 @@ it('what a destination has by its own retention given up is not missing there; w
   expect((await status()).rows).toMatchObject({ near: { missing: [newest!.id] }, far: { missing: [] } });
 });
 
+it('a copy that is pinned after this destination has given its own up is not missing here', async () => {
+  configure([{ name: 'near', retention: { keep_last: 1 } }, 'far']);
+  const first = await backup();
+  const newest = await backup();
+  expect((await space.run('prune')).code).toBe(0);
+  expect((await space.run('pin', first)).code).toBe(0);
+  expect((await status()).rows).toMatchObject({ near: { missing: [] }, far: { missing: [] } });
+  // One that the policy keeps is missing, pinned or not.
+  expect((await space.run('delete', newest, '--from', 'near', '--yes')).code).toBe(0);
+  expect((await space.run('pin', newest)).code).toBe(0);
+  expect((await status()).rows).toMatchObject({ near: { missing: [newest] }, far: { missing: [] } });
+});
+
 describe('strategy: priority', () => {
   it('where the newest backup is not is spare, and no reason to fail', async () => {
     configure(['near', 'far'], { strategy: 'priority' });

@@ -1,12 +1,15 @@
 import { expect, it } from 'vitest';
-import type { Catalog } from '../../src/core/catalog.ts';
+import type { Catalog, Destination } from '../../src/core/catalog.ts';
+import { readCatalogs } from '../../src/core/find.ts';
 import { readCatalog } from '../../src/core/read-catalog.ts';
+import { statusOf } from '../../src/core/status.ts';
+import { DguardError } from '../../src/errors.ts';
 import { MAX_MANIFEST_BYTES, sealManifest } from '../../src/manifest/parse.ts';
 import { memoryStorage } from '../../src/storages/memory.ts';
 import { readObject } from '../../src/storages/read.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { putBytes } from '../../src/storages/write.ts';
-import { twoBackups } from './world.ts';
+import { makeWorld, twoBackups } from './world.ts';
 
 const { signal } = new AbortController();
 const catalogOf = (storage: Storage) => readCatalog({ name: 'disk', storage, pathTemplate: '{id}' }, signal);
@@ -117,4 +120,29 @@ it('a backup is good only with all that it refers to, however far', async () => 
     ['broken', false],
     ['broken', false],
   ]);
+});
+
+it('whoever ends the reading of a destination hears that, not that it could not be read', async () => {
+  const { config, runtime, destination, storage } = await makeWorld();
+  for (const key of ['a/lease-0000.json', 'b/lease-0000.json'])
+    await putBytes(storage, key, Buffer.from('{}'));
+  const endedBy = async (read: (destination: Destination, signal: AbortSignal) => Promise<unknown>) => {
+    const stop = new AbortController();
+    const ending: Storage = {
+      ...storage,
+      async *list(prefix, options) {
+        for await (const object of storage.list(prefix, options)) {
+          stop.abort(new DguardError('terminated', 'terminated'));
+          yield object;
+        }
+      },
+    };
+    return read(destination(ending), stop.signal);
+  };
+  const terminated = { code: 'terminated', message: 'terminated' };
+  await expect(endedBy((one, signal) => readCatalogs([one], signal))).rejects.toMatchObject(terminated);
+  const status = endedBy((one, signal) =>
+    statusOf(config, ['prod'], undefined, async () => one, { ...runtime, signal }),
+  );
+  await expect(status).rejects.toMatchObject(terminated);
 });

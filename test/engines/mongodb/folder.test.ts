@@ -74,7 +74,7 @@ jobs: { app: { datasources: [app], destinations: [nas] } }
       const before = await picture(app);
       expect(await restore('--from', `./${from}`)).toMatchObject({
         code: 1,
-        stderr: expect.stringMatching(/not verified: mongodump[^]*--overwrite/),
+        stderr: expect.stringMatching(/not verified: mongodump.*--overwrite/s),
       });
       expect(await picture(app)).toEqual(before);
       const planned = await restore('--from', `./${from}`, '--overwrite', '--dry-run');
