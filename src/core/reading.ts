@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { throwIfAborted } from '../errors.ts';
 import { canonicalJson } from '../manifest/canonical.ts';
 import type { Runtime } from '../runtime.ts';
-import type { StoredObject } from '../storages/types.ts';
+import { readObject } from '../storages/read.ts';
+import type { Storage, StoredObject } from '../storages/types.ts';
 import { putBytes } from '../storages/write.ts';
 import type { CatalogEntry } from './catalog.ts';
-import { ownerOf } from './owner.ts';
+import { type Owner, ownerOf, readOwner } from './owner.ts';
 
 const RENEW_MS = 60 * 60 * 1000;
+const MAX_BYTES = 64 * 1024;
 
 /**
  * Says beside a backup, and all that it refers to at that destination, that they are being read, so that a
@@ -62,4 +65,23 @@ export async function holdReadLease(
       for (const { key } of held) await storage.delete(key).catch(() => undefined);
     },
   };
+}
+
+export function isReadLease(key: string): boolean {
+  return /\/lease-read-[^/]+$/.test(key);
+}
+
+/** Who reads, by a lease; undefined where it cannot be read, and `gone` where it was taken away meanwhile. */
+export async function readReader(
+  storage: Storage,
+  key: string,
+  signal: AbortSignal,
+): Promise<Owner | 'gone' | undefined> {
+  try {
+    const bytes = await readObject(storage, key, MAX_BYTES, signal);
+    return readOwner(JSON.parse(bytes.toString('utf8')) as Record<string, unknown>);
+  } catch (error) {
+    throwIfAborted(signal);
+    return (error as { code?: string }).code === 'storage_not_found' ? 'gone' : undefined;
+  }
 }

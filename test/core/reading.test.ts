@@ -1,11 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { holdReadLease } from '../../src/core/reading.ts';
+import type { HostFacts } from '../../src/runtime.ts';
 import type { Storage } from '../../src/storages/types.ts';
 import { makeWorld, objectsOf } from './world.ts';
 
 /** Two backups, of which the older one is being read, and what would prune it. */
-async function readingOldOfTwo() {
+async function readingOldOfTwo(reader: Partial<HostFacts> = {}) {
   const world = await makeWorld();
   world.write({ a: 'a' });
   await world.backup();
@@ -13,7 +14,10 @@ async function readingOldOfTwo() {
   await world.backup();
   const { entries } = await world.catalog();
   const old = entries[1]!;
-  const lease = await holdReadLease(old, entries, 'restore', world.runtime);
+  const lease = await holdReadLease(old, entries, 'restore', {
+    ...world.runtime,
+    host: { ...world.runtime.host, ...reader },
+  });
   const prune = () => world.prune({ policy: { keep_last: 1, auto_delete: true } });
   return { world, oldId: old.manifest!.id, lease, prune };
 }
@@ -23,19 +27,31 @@ describe('a reading lease', () => {
     const { world, oldId, lease, prune } = await readingOldOfTwo();
     const { plan, removed } = await prune();
     expect(removed).toEqual([]);
-    expect(plan.find(({ id }) => id === oldId)!.reasons.join()).toMatch(/being read/);
+    expect(plan.find(({ id }) => id === oldId)!.reasons.join()).toMatch(
+      `being read (restore, verify or sync), by process ${process.pid} on testhost; its lease ends at 2026-03-02T14:30:00.000Z`,
+    );
     await lease.release();
     expect((await objectsOf(world.storage)).some(({ key }) => /lease-read|deleting/.test(key))).toBe(false);
     expect((await prune()).removed).toEqual([oldId]);
   });
 
-  it('of a reader that was killed holds for two and a half hours, not for ever', async () => {
-    const { world, oldId, prune } = await readingOldOfTwo();
-    world.at('2026-03-02T14:20:00Z');
-    expect((await prune()).removed).toEqual([]);
-    world.at('2026-03-02T15:00:00Z');
+  it('of a process of this host that has ended is over', async () => {
+    // No process of that number started then.
+    const { world, oldId, prune } = await readingOldOfTwo({ pidStart: 'never' });
     expect((await prune()).removed).toEqual([oldId]);
+    expect((await objectsOf(world.storage)).some(({ key }) => /lease-read|deleting/.test(key))).toBe(false);
   });
+
+  it.each<Partial<HostFacts>>([{ name: 'elsewhere', pidStart: 'never' }, { bootId: '' }])(
+    'of a reader that was killed holds for two and a half hours, not for ever: %j',
+    async (reader) => {
+      const { world, oldId, prune } = await readingOldOfTwo(reader);
+      world.at('2026-03-02T14:20:00Z');
+      expect((await prune()).removed).toEqual([]);
+      world.at('2026-03-02T15:00:00Z');
+      expect((await prune()).removed).toEqual([oldId]);
+    },
+  );
 
   it('is said anew every hour: who reads for longer than that is spared all the while', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });

@@ -4,7 +4,9 @@ import type { Storage, StoredObject } from '../../storages/types.ts';
 import type { Catalog, CatalogEntry, Destination } from '../catalog.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { putMark } from '../marks.ts';
+import { ownerState, ownerText } from '../owner.ts';
 import { readCatalog } from '../read-catalog.ts';
+import { isReadLease, readReader } from '../reading.ts';
 import { ownNames } from './names.ts';
 
 export interface Removal {
@@ -46,7 +48,9 @@ export async function removeCopies(
     );
     for (const entry of ordered) {
       const mark = marks.get(entry)!;
-      const reason = whyNeeded(entry, now, doomed, mark.modifiedAt);
+      const reason =
+        whyNeeded(entry, now, doomed, mark.modifiedAt) ??
+        (await whyRead(entry, now, mark.modifiedAt, runtime));
       if (reason !== undefined) {
         doomed.delete(entry.folder);
         await storage.delete(mark.key);
@@ -107,10 +111,25 @@ function whyNeeded(
     if (id !== undefined && lease.references.includes(id))
       return `${lease.id}, which is being written, needs it`;
   }
+  return undefined;
+}
+
+/** That somebody reads it, as far as their leases say, and not of a process of this host that has ended. */
+async function whyRead(
+  victim: CatalogEntry,
+  now: Catalog,
+  storageNow: Date,
+  { host, signal }: Runtime,
+): Promise<string | undefined> {
+  const { storage } = now.destination;
   const current = now.entries.find(({ folder }) => folder === victim.folder);
-  const reading = current?.objects.find(
-    ({ key, modifiedAt }) =>
-      /\/lease-read-[^/]+$/.test(key) && storageNow.getTime() - modifiedAt.getTime() < LEASE_EXPIRES_MS,
-  );
-  return reading ? 'it is being read (restore, verify or sync)' : undefined;
+  for (const { key, modifiedAt } of current?.objects ?? []) {
+    const until = new Date(modifiedAt.getTime() + LEASE_EXPIRES_MS);
+    if (!isReadLease(key) || storageNow >= until) continue;
+    const reader = await readReader(storage, key, signal);
+    if (reader === 'gone' || (reader && ownerState(reader, host) === 'dead')) continue;
+    const who = reader === undefined || reader.host === '' ? '' : `, by ${ownerText(reader)}`;
+    return `it is being read (restore, verify or sync)${who}; its lease ends at ${until.toISOString()}, unless it is renewed`;
+  }
+  return undefined;
 }
