@@ -17,7 +17,7 @@ const APP = `CREATE TABLE t (n int PRIMARY KEY, state text); CREATE TABLE u (n i
   INSERT INTO t VALUES (1, 'new'), (2, 'new'); INSERT INTO u VALUES (1)`;
 
 /** What hangs on the database itself, as long as it answers. */
-const DRESS = `SELECT pg_get_userbyid(datdba) AS owner, datacl::text AS acl, datconnlimit AS "limit",
+const DRESS = `SELECT pg_get_userbyid(datdba) AS owner, (SELECT array_agg(item ORDER BY item COLLATE "C") FROM unnest(datacl::text[]) AS item) AS acl, datconnlimit AS "limit",
   shobj_description(d.oid, 'pg_database') AS comment,
   (SELECT json_agg(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid) AS settings
   FROM pg_database d WHERE datname = 'app'`;
@@ -41,7 +41,13 @@ async function stateOf(bench: Bench): Promise<string> {
   expect(rows).toHaveLength(1);
   expect(await bench.sql('app', 'SELECT n FROM u')).toEqual([{ n: 1 }]);
   expect(await bench.sql('postgres', DRESS)).toMatchObject([
-    { owner: 'keeper', limit: 33, comment: 'kept', settings: [['work_mem=5MB']] },
+    {
+      owner: 'keeper',
+      acl: ['=Tc/keeper', 'keeper=CTc*/keeper'],
+      limit: 33,
+      comment: 'kept',
+      settings: [['work_mem=5MB']],
+    },
   ]);
   return rows[0]!['state'] as string;
 }
@@ -168,8 +174,12 @@ jobs:
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const run = async (cut?: Omit<Cut, 'act'>) => {
-    await makeTarget(bench);
+  /** Runs a command through a proxy; at the cut it gets the signal, and what is killed loses its connections. */
+  const through = async (
+    args: string[],
+    cut?: Omit<Cut, 'act'>,
+    signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL' = 'SIGKILL',
+  ) => {
     let kill = () => {};
     const proxy = await openPostgresProxy(
       server().port,
@@ -177,27 +187,30 @@ jobs:
         ...cut,
         act(sever) {
           kill();
-          sever();
+          if (signal === 'SIGKILL') sever();
         },
       },
     );
     write('proxied.yaml', config(proxy.port));
     try {
-      const { child, ended } = startDguard(['restore', 'app', '--overwrite', '-c', 'proxied.yaml'], {
-        cwd: folder,
-      });
-      kill = () => child.kill('SIGKILL');
+      const { child, ended } = startDguard([...args, '-c', 'proxied.yaml'], { cwd: folder });
+      kill = () => child.kill(signal);
       return { ...(await ended), statements: proxy.statements };
     } finally {
       await proxy.close();
     }
   };
 
+  const run = async (cut?: Omit<Cut, 'act'>) => {
+    await makeTarget(bench);
+    return through(['restore', 'app', '--overwrite'], cut);
+  };
+
   it('is finished or reverted by the next command, at any statement', async () => {
     const whole = await run();
     expect(whole, whole.stderr).toMatchObject({ code: 0 });
-    const { points, commit } = pointsOf(whole.statements, 7);
-    expect(points.length).toBeGreaterThanOrEqual(8);
+    const { points, commit } = pointsOf(whole.statements, 9);
+    expect(points.length).toBeGreaterThanOrEqual(10);
     for (const cut of points) {
       const told = `${cut.when} ${cut.at} of ${whole.statements.length}: ${whole.statements[cut.at - 1]!.slice(0, 80)}`;
       const killed = await run(cut);
@@ -217,6 +230,36 @@ jobs:
       const left = (await bench.names()).filter((name) => name.includes('__dg_'));
       expect(left, told).toEqual(swapped ? [expect.stringContaining('__dg_undo_')] : []);
       expect(await stateOf(bench), told).toBe(swapped ? 'new' : 'old');
+    }
+  });
+
+  it('to a scratch database, or stopped there, leaves none: at once, or once the next verify ran', async () => {
+    const verify = ['verify', 'app', '--level', 'restore'];
+    const scratch = async () => (await bench.names()).filter((name) => name.includes('__dg_scratch_'));
+    const whole = await through(verify);
+    expect(whole, whole.stderr).toMatchObject({ code: 0 });
+    const made = whole.statements.findIndex((text) => text.startsWith('CREATE DATABASE')) + 1;
+    expect(made).toBeGreaterThan(0);
+    const middle = Math.floor((made + whole.statements.length) / 2);
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGKILL', 137],
+    ] as const) {
+      const told = `${signal} at ${middle} of ${whole.statements.length}`;
+      const stopped = await through(verify, { at: middle, when: 'after' }, signal);
+      expect(stopped.code, `${told}\n${stopped.stderr}`).toBe(code);
+      if (signal !== 'SIGKILL') expect(await scratch(), told).toEqual([]);
+      // Its pg_restore ends by itself once nobody feeds it.
+      await expect
+        .poll(
+          async () => {
+            const again = await dguard(...verify);
+            return again.code === 0 ? (await scratch()).join() : again.stderr;
+          },
+          { timeout: 120_000, message: told },
+        )
+        .toBe('');
     }
   });
 });
