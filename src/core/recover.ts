@@ -1,6 +1,6 @@
 import type { CodecName } from '../archive/format.ts';
 import { fromText, isSafeEntryPath } from '../archive/paths.ts';
-import type { ManifestArtifact } from '../manifest/types.ts';
+import type { Manifest, ManifestArtifact } from '../manifest/types.ts';
 import { shellWord } from '../shell-word.ts';
 
 const DECOMPRESS: Readonly<Record<CodecName, string | undefined>> = {
@@ -44,16 +44,38 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
   return lines.map((line, i) => (i < lines.length - 1 ? `${line} &&` : line));
 }
 
-/** How the server's own client loads what those commands unpack; none for files and for JSONL. */
-export function loadCommands(artifacts: unknown): string[] {
-  if (!Array.isArray(artifacts)) return [];
-  const all = artifacts as ManifestArtifact[];
+/** How the server's own client loads what those commands unpack; none for files and for JSONL of other servers than MySQL. */
+export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource' | 'facts'>): string[] {
+  if (!Array.isArray(manifest.artifacts)) return [];
+  const all = manifest.artifacts as ManifestArtifact[];
   return [
     ...(all.some(({ format }) => format === 'pg_dump-custom')
       ? ['pg_restore -d NEW-DATABASE database.dump']
       : []),
-    ...(all.some(({ member }) => member === 'database.sql') ? ['mysql NEW-DATABASE < database.sql'] : []),
+    ...(manifest.datasource.type === 'mysql' ? mysqlCommands(manifest.facts?.engine, all) : []),
     ...(all.some(({ format }) => format === 'bson') ? ['mongorestore --dir .'] : []),
+  ];
+}
+
+/**
+ * Into a database of the old name, character set and collation: definitions may name it, or take those from it. MariaDB's
+ * client leaves comments out of code, and both make LF of its CR LF, unless they are told.
+ */
+function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
+  const text = (key: string) => (engine as Record<string, unknown> | undefined)?.[key];
+  const name = typeof text('schema') === 'string' ? String(text('schema')) : 'NEW-DATABASE';
+  const plain = ['charset', 'collation'].map((key) => String(text(key))).filter((word) => /^\w+$/.test(word));
+  const defaults = plain.length === 2 ? ` CHARACTER SET ${plain[0]} COLLATE ${plain[1]}` : '';
+  const client = text('flavour') === 'mariadb' ? 'mariadb' : 'mysql';
+  const create = `${client} -e ${shellWord(`CREATE DATABASE \`${name.replaceAll('`', '``')}\`${defaults}`)}`;
+  const load = (file: string) =>
+    `${client} --binary-mode --comments ${shellWord(`--database=${name}`)} < ${file}`;
+  if (all.some(({ member }) => member === 'database.sql')) return [`${create} && ${load('database.sql')}`];
+  if (!all.some(({ member }) => member === 'schema.sql')) return [];
+  return [
+    `${create} && ${load('schema.sql')}`,
+    'the rows: schema.json says how the values of each .jsonl file are written',
+    load('triggers.sql'),
   ];
 }
 

@@ -188,7 +188,7 @@ export async function showCommand(
       : ['    listed in the index']),
     ...(manifest.status === 'failed' ? [] : ['  without dguard, in its folder:']),
     ...byHand(manifest).map((command) => `    ${command}`),
-    ...loadCommands(manifest.artifacts).map((command) => `    then load it: ${command}`),
+    ...loadCommands(manifest).map((command) => `    then load it: ${command}`),
   ];
   context.print(lines.map(plainText).join('\n'));
   return 0;

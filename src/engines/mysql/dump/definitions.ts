@@ -1,5 +1,6 @@
 import type { CodeName } from '../server/code.ts';
 import { dumpArguments, type RunningDump, startDump } from './dump-tool.ts';
+import { loadable } from './loadable.ts';
 import type { Moment } from './moment.ts';
 
 /** Starts the dump tool for tables without rows, views and routines. */
@@ -7,12 +8,8 @@ export async function startDefinitions(moment: Moment): Promise<RunningDump> {
   const { server, schema, tables, without, subject } = moment;
   const argv = [...(await argumentsOf(moment, ['--skip-triggers', '--routines'])), '--', schema];
   const left = without.filter(({ kind }) => kind === 'view');
-  return await startDump(
-    server,
-    argv,
-    tables.filter((table) => !left.includes(table)),
-    subject,
-  );
+  const kept = tables.filter((table) => !left.includes(table));
+  return loadableDump(await startDump(server, argv, kept, subject), schema);
 }
 
 /** More of them, all together, may be more than arguments hold: 128 KiB where a shell of another host gets them as one. */
@@ -34,7 +31,11 @@ export async function startTriggers(moment: Moment, code: readonly CodeName[]): 
     schema,
     ...(fits ? owners : []),
   ];
-  return await startDump(server, argv, [], subject);
+  return loadableDump(await startDump(server, argv, [], subject), schema);
+}
+
+function loadableDump(dump: RunningDump, schema: string): RunningDump {
+  return { ...dump, read: () => loadable(dump.read(), schema) };
 }
 
 async function argumentsOf(

@@ -122,7 +122,7 @@ export function dumpHandler(
 ): StatementHandler {
   const { chosen } = request;
   const [from, to] = [byteString(request.from), byteString(request.schema)];
-  const views = heldViews();
+  const views = heldViews(to);
   let inRows = false;
   /** Without a primary key rows are kept in the order in which they come. */
   const inOrder = new Set<string>();
@@ -167,8 +167,9 @@ export function dumpHandler(
         case 'ALTER':
           if (isWord(second, 'TABLE')) return only(text, words[2]);
           if (isWord(second, 'DATABASE') || isWord(second, 'SCHEMA')) {
-            // It names the schema that was dumped, around code of another collation than its own.
-            return chosen === undefined ? renamed(tokens, words[2]!, request.schema) : undefined;
+            // Around code of another collation than its schema's. Older dumps name the one that was dumped.
+            if (chosen !== undefined) return undefined;
+            return words[2]?.type === 'name' ? renamed(tokens, words[2], request.schema) : text;
           }
           throw foreign(text);
         case 'CREATE':

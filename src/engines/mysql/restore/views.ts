@@ -1,4 +1,5 @@
-import { nameOf, type Token, tokenize } from '../sql/tokens.ts';
+import type { Token } from '../sql/tokens.ts';
+import { inOrder, namesRead } from '../sql/view-order.ts';
 
 /** A view of a dump, with what is set when it is created. */
 interface HeldView {
@@ -6,7 +7,7 @@ interface HeldView {
   readonly sql: string;
   readonly charset: string;
   readonly collation: string;
-  /** All names in it. */
+  /** Of what it may read from. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -14,8 +15,9 @@ interface HeldView {
  * The views of a dump, which come by their names with a stand-in of each before. Upon a stand-in the server makes a view
  * that cannot be written to (MariaDB remembers that), and refuses WITH CHECK OPTION. So they are held, and made at the
  * end, each after those that it names. All texts are byte strings.
+ * `schema`: where they are made.
  */
-export function heldViews() {
+export function heldViews(schema: string) {
   const views: HeldView[] = [];
   const set = { character_set_client: 'utf8mb4', collation_connection: 'utf8mb4_general_ci' };
   return {
@@ -26,13 +28,12 @@ export function heldViews() {
       if (words[3]?.type === 'word' && words.length === 4) set[name] = words[3].text;
     },
     hold(name: string, sql: string): void {
-      const names = tokenize(sql).filter(({ type }) => type === 'name');
       views.push({
         name,
         sql,
         charset: set.character_set_client,
         collation: set.collation_connection,
-        names: new Set(names.map(nameOf)),
+        names: namesRead(sql, schema),
       });
     },
     statements(): string[] {
@@ -46,21 +47,4 @@ export function heldViews() {
       ];
     },
   };
-}
-
-function inOrder(views: readonly HeldView[]): HeldView[] {
-  const known = new Map(views.map((view) => [view.name, view]));
-  const ordered = new Set<HeldView>();
-  const entered = new Set<HeldView>();
-  const enter = (view: HeldView) => {
-    if (entered.has(view)) return;
-    entered.add(view);
-    for (const name of view.names) {
-      const other = known.get(name);
-      if (other !== undefined) enter(other);
-    }
-    ordered.add(view);
-  };
-  for (const view of views) enter(view);
-  return [...ordered];
 }
