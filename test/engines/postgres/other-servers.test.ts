@@ -138,6 +138,26 @@ describeWithEachPostgres('postgres: what hangs on servers that are away', (serve
     },
   );
 
+  it('a restore that fails in the end says nothing of views in a database that nobody gets', async () => {
+    await bench.database(
+      'bare',
+      `CREATE FUNCTION only_here() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+         IF current_database() = 'bare' THEN RETURN 1; END IF; RAISE 'not there'; END $$;
+       CREATE MATERIALIZED VIEW v AS SELECT only_here() AS n`,
+    );
+    const content = await backUp(bench.source('bare'));
+    bench.warnings.length = 0;
+    const prove = async () => {
+      throw new Error('it is not the same');
+    };
+    const request = bench.request('bare', { toDatabase: 'bare_copy', prove });
+    expect((await errorOf(postgresEngine.restore(content, request))).message).toContain('not the same');
+    expect(warned()).toBe('');
+    await postgresEngine.restore(content, bench.request('bare', { toDatabase: 'bare_copy' }));
+    expect(warned()).toContain('materialized views are empty, as they could not be filled: "public"."v"');
+    await bench.sql('postgres', 'DROP DATABASE bare_copy');
+  });
+
   it('a subscription keeps nothing that was loaded from being removed', async () => {
     await bench.database(
       'fed',

@@ -1,13 +1,11 @@
 import { DguardError, errorText } from '../../../errors.ts';
 import { listTables, type TableInfo, tableLock } from '../server/catalog.ts';
-import { sqlState } from '../server/failures.ts';
+import { isOutOfLocks, sqlState } from '../server/failures.ts';
 import { literal, type Session } from '../server/session.ts';
 
 /** SQLSTATE lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03';
-/** SQLSTATE out_of_memory: here of the server's table of locks. */
-const OUT_OF_MEMORY = '53200';
-/** What to do about it. */
+/** What to do where the server's table of locks is full. */
 export const MORE_LOCKS =
   'each table is locked while it is dumped, and the server has no room for so many locks: raise max_locks_per_transaction (ALTER SYSTEM SET max_locks_per_transaction = 1024, then restart it), or leave tables out';
 
@@ -43,7 +41,7 @@ export async function beginLocked(
       await session.run('ROLLBACK');
     } catch (error) {
       await session.run('ROLLBACK').catch(() => {});
-      if (sqlState(error) === OUT_OF_MEMORY) {
+      if (isOutOfLocks(error)) {
         const cause = { operation: 'dump', subject, hint: MORE_LOCKS, cause: error };
         throw new DguardError('source_failed', errorText(error), cause);
       }

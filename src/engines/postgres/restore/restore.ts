@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
+import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact, Warning } from '../../types.ts';
 import { onlyDatabase } from '../dump/dump.ts';
 import { restoreTables } from '../merge/restore.ts';
 import type { PostgresOptions } from '../options.ts';
@@ -65,15 +65,19 @@ export async function restoreBackup(content: BackupContent, request: Request): P
 }
 
 async function restoreBeside(
-  work: Work,
+  given: Work,
   choice: Choice,
   settings: readonly string[],
 ): Promise<RestoreOutcome> {
-  const { request, admin, target, existing, facts, powers, fit } = work;
+  // What the new database lacks is of account once it is in its place: one that does not get there is dropped.
+  const later: Warning[] = [];
+  const tellLater = (warning: Warning) => void later.push(warning);
+  const { request, admin, target, existing, facts, powers, fit } = given;
+  const work: Work = { ...given, request: { ...request, warn: tellLater } };
   const mark = { role: 'new', backupId: request.backupId, createdAt: request.now().toISOString() } as const;
   // Tables of another engine know no locale: theirs is that of what they replace, if it can hold them.
   const like = facts.database.collate === '' && existing?.encoding === 'UTF8' ? existing : facts.database;
-  const name = await createBeside(work, like, mark);
+  const name = await createBeside(given, like, mark);
   let swapped = false;
   let undo: string | undefined;
   try {
@@ -86,14 +90,14 @@ async function restoreBeside(
       second = await work.server.open(name);
       await load(work, name, choice, { settings, session: guard });
       tables = await analyzeAndCompare(work, { comparing: guard, analyzing: second }, choice);
-      await work.request.prove?.({ database: name });
+      await request.prove?.({ database: name });
     } finally {
       await second?.close();
       await guard.close();
     }
     // A replaced database hands on what hangs on it; a new one is what the backup's was.
     const dress = existing ?? facts.database;
-    await dressDatabase(admin, name, dress, powers, fit.roles, request.warn);
+    await dressDatabase(admin, name, dress, powers, fit.roles, tellLater);
     undo = await swapDatabases(admin, {
       target,
       incoming: name,
@@ -110,8 +114,9 @@ async function restoreBeside(
           }),
     });
     swapped = true;
-    tellWhatIsOff(work, choice);
-    await tellSubscriptions(work);
+    for (const warning of later) request.warn(warning);
+    tellWhatIsOff(given, choice);
+    await tellSubscriptions(given);
     return {
       target,
       sizeBytes: (await databaseSize(admin, target)) ?? work.archive.sizeBytes,
@@ -119,10 +124,10 @@ async function restoreBeside(
       ...(undo === undefined ? {} : { undo }),
     };
   } catch (error) {
-    if (swapped) tellReplaced(work, undo);
+    if (swapped) tellReplaced(given, undo);
     throw error;
   } finally {
-    if (!swapped) await dropQuietly(work, name);
+    if (!swapped) await dropQuietly(given, name);
   }
 }
 

@@ -56,6 +56,16 @@ export function isRefused(error: unknown): boolean {
   return state !== undefined && !/^(?:57P|58030|XX00[12])/.test(state);
 }
 
+/** SQLSTATE out_of_memory. */
+const OUT_OF_MEMORY = '53200';
+
+/** Whether the server's table of locks is full, and not its memory: both have one SQLSTATE, only the hint tells in any language. */
+export function isOutOfLocks(error: unknown): boolean {
+  if (sqlState(error) !== OUT_OF_MEMORY) return false;
+  const { hint } = error as { hint?: unknown };
+  return /max_(?:pred_)?locks_per_transaction/.test(String(hint)) || /shared memory/.test(errorText(error));
+}
+
 /** What the server, OpenSSL and Node say of TLS that is not there, and of a certificate that is not believed. */
 function tlsHint(text: string): string {
   if (/does not support SSL/i.test(text))
@@ -82,7 +92,7 @@ export function serverError(
   if (error instanceof DguardError) return error;
   const kind = failureKind(error);
   const state = sqlState(error);
-  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(state, detailOf(error));
+  const hint = tlsHint(errorText(error)) || HINTS[kind] || stateHint(error, state);
   return new DguardError(code, driverText(error), {
     operation,
     subject,
@@ -98,7 +108,8 @@ function detailOf(error: unknown): string {
   return typeof detail === 'string' ? detail : errorText(error);
 }
 
-function stateHint(state: string | undefined, detail: string): string {
+function stateHint(error: unknown, state: string | undefined): string {
+  const detail = detailOf(error);
   if (state === '3D000') return 'list the databases: psql -l';
   if (state === '42501' && /\bCONNECT\b/.test(detail))
     return 'let the role into the database: GRANT CONNECT ON DATABASE … TO the role';
@@ -109,6 +120,9 @@ function stateHint(state: string | undefined, detail: string): string {
   if (state === '55P03')
     return 'somebody holds a table exclusively (a migration, VACUUM FULL): run the backup at another time, or raise lock_timeout';
   if (state === '57014') return 'raise statement_timeout of the datasource';
+  if (isOutOfLocks(error)) return 'raise max_locks_per_transaction of the server, then restart it';
+  if (state === OUT_OF_MEMORY)
+    return 'the server ran out of memory: its log says what for; give it more, or run this when less else runs';
   if (state === '53300') return 'raise max_connections, or run fewer backups at once';
   return '';
 }
