@@ -156,6 +156,22 @@ describeWithEachPostgres('postgres: what hangs on servers that are away', (serve
     await postgresEngine.restore(content, bench.request('bare', { toDatabase: 'bare_copy' }));
     expect(warned()).toContain('materialized views are empty, as they could not be filled: "public"."v"');
     await bench.sql('postgres', 'DROP DATABASE bare_copy');
+
+    // Inside a database all is one transaction: what keeps such a view empty is said.
+    await bench.sql('postgres', "CREATE ROLE filler LOGIN PASSWORD 'pw of filler'");
+    await bench.database('bare_copy');
+    await bench.sql('postgres', 'ALTER DATABASE bare_copy OWNER TO filler');
+    const source = bench.source('bare', { username: 'filler', password: new Secret('pw of filler') });
+    const inside = bench.request('bare', { source, toDatabase: 'bare_copy' });
+    expect(await errorOf(postgresEngine.restore(content, inside))).toMatchObject({
+      code: 'target_failed',
+      message: expect.stringContaining('REFRESH MATERIALIZED VIEW'),
+      hint: expect.stringMatching(/was not touched; .* ALTER ROLE "filler" CREATEDB/),
+    });
+    const there = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    expect(await bench.sql('bare_copy', there)).toEqual([]);
+    await bench.sql('postgres', 'DROP DATABASE bare_copy');
+    await bench.sql('postgres', 'DROP ROLE filler');
   });
 
   it('a subscription keeps nothing that was loaded from being removed', async () => {

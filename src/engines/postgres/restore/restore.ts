@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DguardError } from '../../../errors.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact, Warning } from '../../types.ts';
 import { onlyDatabase } from '../dump/dump.ts';
 import { restoreTables } from '../merge/restore.ts';
@@ -7,9 +8,10 @@ import type { PostgresOptions } from '../options.ts';
 import { databaseSize } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { adminDatabases, openAny, openServer } from '../server/server.ts';
-import type { Session } from '../server/session.ts';
+import { identifier, type Session } from '../server/session.ts';
 import { analyzeDatabase } from './analyze.ts';
 import type { Choice } from './choice.ts';
+import { failedToFill } from './fill-views.ts';
 import { loadQuickly } from './new-database.ts';
 import { createBeside, dressDatabase } from './place.ts';
 import { refuseName } from './preflight.ts';
@@ -186,10 +188,20 @@ async function restoreInto(work: Work): Promise<RestoreOutcome> {
     return { target, sizeBytes, tables, ...(safety === undefined ? {} : { safety }) };
   } catch (error) {
     if (loaded) tellReplaced(work, safety);
-    throw error;
+    throw failedToFill(error) ? unfilledInside(error as DguardError, work) : error;
   } finally {
     await session?.close();
   }
+}
+
+/** In one transaction a materialized view that cannot be filled takes all else with it; beside the target it stays empty. */
+function unfilledInside(error: DguardError, { target, powers }: Work): DguardError {
+  return new DguardError(error.code, error.message, {
+    operation: 'load',
+    subject: target,
+    hint: `the target was not touched; solve what the view needs, or let it stay empty, which needs a new database: as a superuser: ALTER ROLE ${identifier(powers.role)} CREATEDB`,
+    cause: error,
+  });
 }
 
 async function plan(work: Work): Promise<RestoreOutcome> {
