@@ -102,29 +102,26 @@ describeWithEachMysql('mysql: runs that fail, through the whole program', (serve
     return await ended;
   }
 
-  it.each(['rows', 'jsonl'])('%s: a table is dropped, or altered, before its rows are read', async (job) => {
-    for (const statement of ['DROP TABLE zz', 'ALTER TABLE zz ADD COLUMN more INT NOT NULL DEFAULT 1']) {
-      await bench.sql(
-        'dgv_app',
-        'DROP TABLE IF EXISTS zz; CREATE TABLE zz (id INT PRIMARY KEY); INSERT INTO zz VALUES (1)',
-      );
-      const store = watch();
-      const outcome = await whileItWaits(job, (holder) => holder.query(statement));
-      store.expectFailed(outcome, failed(/zz|Table definition has changed/));
-    }
-    await bench.sql(
-      'dgv_app',
-      'DROP TABLE IF EXISTS zz; CREATE TABLE zz (id INT PRIMARY KEY); INSERT INTO zz VALUES (1)',
-    );
+  it.each([
+    ['rows', 'DROP TABLE zz'],
+    ['rows', 'ALTER TABLE zz ADD COLUMN more INT NOT NULL DEFAULT 1'],
+    ['jsonl', 'DROP TABLE zz'],
+  ])('%s: %s, before its rows are read', async (job, statement) => {
+    const store = watch();
+    const outcome = await whileItWaits(job, (holder) => holder.query(statement));
+    // MySQL does not say of which table.
+    store.expectFailed(outcome, failed(/zz|Table definition has changed/));
+    const again = 'DROP TABLE IF EXISTS zz; CREATE TABLE zz (id INT PRIMARY KEY); INSERT INTO zz VALUES (1)';
+    await bench.sql('dgv_app', again);
   });
 
-  it.each(['rows', 'jsonl'])('%s: the server stops', async (job) => {
+  it('the server stops', async () => {
     if (server().pid === undefined) return; // not ours to stop
     const store = watch();
-    const outcome = await whileItWaits(job, () => server().halt('SIGKILL'));
+    const outcome = await whileItWaits('rows', () => server().halt('SIGKILL'));
     await server().resume();
     store.expectFailed(outcome, failed(/[Cc]onnection|server|ECONN/));
-    const good = await run('backup', job);
+    const good = await run('backup', 'rows');
     expect(good, good.stderr).toMatchObject({ code: 0 });
   });
 
