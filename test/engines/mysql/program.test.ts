@@ -177,6 +177,53 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     await good('restore', 'job', '--drop-undo', '--yes');
   });
 
+  it('a restore outlasts how long the server lets a client wait, and a statement take', async () => {
+    if (server().pid === undefined) return;
+    await bench.database(
+      'dgm_idle',
+      `CREATE TABLE wide (id INT PRIMARY KEY, filler LONGTEXT);
+INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n FROM s) x`,
+    );
+    configure({ db: source({ database: 'dgm_idle' }) }, { parallel_jobs: 2 });
+    await good('backup', 'job');
+    await bench.sql(undefined, 'DROP DATABASE IF EXISTS dgm_idle_2');
+    const limit = server().flavour === 'mysql' ? 'max_execution_time' : 'max_statement_time';
+    const unlimited = `SET SESSION ${limit} = 0`;
+    const set = (waitS: number, statement: number) =>
+      bench.sql(
+        undefined,
+        `${unlimited}; SET GLOBAL wait_timeout = ${waitS}, GLOBAL net_read_timeout = ${waitS}, GLOBAL ${limit} = ${statement}`,
+      );
+    await set(2, server().flavour === 'mysql' ? 1000 : 1);
+    try {
+      let ended = false;
+      const restore = run('restore', 'job', '--to-database', 'dgm_idle_2', '--yes').finally(() => {
+        ended = true;
+      });
+      const isThere = async () =>
+        (
+          await bench.sql(
+            undefined,
+            `${unlimited}; SELECT 1 AS one FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'dgm_idle_2' AND TABLE_NAME = 'wide'`,
+          )
+        ).length > 0;
+      while (!ended && !(await isThere())) await sleep(5);
+      // The rows wait for the table, and the client for the rows.
+      if (!ended)
+        await bench.sql(
+          undefined,
+          `${unlimited}; LOCK TABLES dgm_idle_2.wide READ; DO SLEEP(5); UNLOCK TABLES`,
+        );
+      const { code, stderr } = await restore;
+      expect(code, stderr).toBe(0);
+    } finally {
+      await set(28800, 0);
+    }
+    const sum = async (name: string) =>
+      await bench.sql(name, 'SELECT COUNT(*) AS n, SUM(CRC32(filler)) AS s FROM wide');
+    expect(await sum('dgm_idle_2')).toEqual(await sum('dgm_idle'));
+  });
+
   it('all databases with one that cannot be dumped: the others are good, exit 3, and it is named', async () => {
     await bench.database('dgm_fine', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1)');
     await bench.database('dgm_broken', 'CREATE TABLE t (n INT);\nCREATE VIEW v AS SELECT n FROM t');

@@ -8,8 +8,12 @@ const FORMER_END = 'SET time_zone = @dguard_zone, sql_mode = @dguard_mode, uniqu
 /** In the head of every run of a dump tool. The mode of code is set by itself, and is part of that code. */
 const HEAD_OF_TOOL = /(@OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO)'/;
 
-/** The first statement of every session that loads, whatever reads the rows: see `ROWS_BEGIN`. */
-export const LOAD_MODE = 'SET @dguard_checks = 0 /*M!100201 , check_constraint_checks = 0 */';
+/**
+ * The first statement of every session that loads, whatever reads the rows: see `ROWS_BEGIN`. The client waits while others
+ * load rows, and a statement takes as long as it takes.
+ */
+export const LOAD_MODE =
+  'SET @dguard_checks = 0, wait_timeout = 604800, net_read_timeout = 3600, net_write_timeout = 3600 /*M!100201 , check_constraint_checks = 0, max_statement_time = 0 */';
 
 /**
  * A SET statement of a dump, so that rows come in as they are: without ALLOW_INVALID_DATES, and no strict mode either, a
