@@ -190,7 +190,10 @@ describe('a removal of a backup and of what builds on it', () => {
     const { removed, spared } = await deleteCopies([copy], entries, true, world.runtime);
     expect(removed).toEqual([]);
     expect(spared.map(({ entry, reason }) => [entry.manifest!.id, reason])).toEqual([
-      [CHILD, 'it is being read (restore, verify or sync)'],
+      [
+        CHILD,
+        expect.stringMatching(/^it is being read \(restore, verify or sync\); its lease ends at 2026-03-03T/),
+      ],
       [old.id, `${CHILD} needs it`],
     ]);
     expect((await objectsOf(world.storage)).some(({ key }) => key.includes('/deleting-'))).toBe(false);
