@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeElsewhere } from '../engines/elsewhere.ts';
-import { toDguardError } from '../errors.ts';
+import { errorText, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
 
@@ -25,11 +25,16 @@ export async function withTempFolder<T>(
   try {
     return await work(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
-      const message = `could not be removed, and may hold copies of data: ${(error as Error).message}`;
-      place.emit({ type: 'log', level: 'warning', subject: folder, message });
-    });
+    await removeTempFolder(place, folder);
   }
+}
+
+/** Removes a folder of `makeTempFolder`; where that cannot be done, a warning. */
+export async function removeTempFolder({ emit }: Pick<Place, 'emit'>, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    const message = `could not be removed, and may hold copies of data: ${errorText(error)}`;
+    emit({ type: 'log', level: 'warning', subject: folder, message });
+  });
 }
 
 /**

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { type ArchiveSummary, createArchiveWriter } from '../../archive/writer.ts';
 import { createEngine } from '../../engines/registry.ts';
 import type { Dump, DumpFacts } from '../../engines/types.ts';
@@ -6,7 +5,7 @@ import { abortError, DguardError, errorText, toDguardError } from '../../errors.
 import { doubtClock } from '../../plan/clock.ts';
 import type { Runtime } from '../../runtime.ts';
 import { holdLease } from '../lease.ts';
-import { makeTempFolder } from '../temp-folder.ts';
+import { makeTempFolder, removeTempFolder } from '../temp-folder.ts';
 import { commit } from './commit.ts';
 import { giveUp } from './failed.ts';
 import { type BackupOutcome, type BackupRequest, beginRun, copiesOf, type Run } from './run.ts';
@@ -73,7 +72,7 @@ export async function backupDatasource(request: BackupRequest, runtime: Runtime)
     await dump
       ?.close()
       .catch((error: unknown) => warnings.add({ message: errorText(error), partial: false }));
-    if (tempDir) await rm(tempDir, { recursive: true, force: true });
+    if (tempDir) await removeTempFolder(runtime, tempDir);
   }
 }
 
