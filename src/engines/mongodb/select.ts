@@ -1,6 +1,7 @@
 import { DguardError } from '../../errors.ts';
 import { globMatcher } from '../../plan/glob.ts';
 import type { Warning } from '../types.ts';
+import { warnOfUnmet } from '../unmet.ts';
 import type { CollectionInfo } from './server/catalog.ts';
 
 export interface CollectionPatterns {
@@ -29,11 +30,11 @@ export function selectCollections(
   subject: string,
   warn: (warning: Warning) => void,
 ): readonly CollectionInfo[] {
-  for (const pattern of [...patterns.include, ...patterns.exclude]) {
+  const isMet = (pattern: string) => {
     const matches = collectionMatcher([pattern], database);
-    if (collections.some(({ name }) => matches(name))) continue;
-    warn({ message: `no collection matches the pattern '${pattern}'`, subject: pattern, partial: false });
-  }
+    return collections.some(({ name }) => matches(name));
+  };
+  warnOfUnmet([...patterns.include, ...patterns.exclude], isMet, warn, 'collection');
   const included = collectionMatcher(patterns.include, database);
   const excluded = collectionMatcher(patterns.exclude, database);
   const kept = collections.filter(

@@ -1,6 +1,7 @@
 import { DguardError } from '../../errors.ts';
 import { globMatcher } from '../../plan/glob.ts';
 import type { Warning } from '../types.ts';
+import { warnOfUnmet } from '../unmet.ts';
 import type { TableInfo } from './server/catalog.ts';
 
 export interface TablePatterns {
@@ -28,11 +29,11 @@ export function leftOut(
   warn: (warning: Warning) => void,
 ): readonly TableInfo[] {
   if (patterns.include.length === 0 && patterns.exclude.length === 0) return [];
-  for (const pattern of [...patterns.include, ...patterns.exclude]) {
+  const isMet = (pattern: string) => {
     const matches = tableMatcher([pattern], schema);
-    if (tables.some(({ name }) => matches(name))) continue;
-    warn({ message: `no table matches the pattern '${pattern}'`, subject: pattern, partial: false });
-  }
+    return tables.some(({ name }) => matches(name));
+  };
+  warnOfUnmet([...patterns.include, ...patterns.exclude], isMet, warn);
   const included = tableMatcher(patterns.include, schema);
   const excluded = tableMatcher(patterns.exclude, schema);
   const kept = ({ name, kind }: TableInfo) =>

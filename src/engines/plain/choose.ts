@@ -1,5 +1,6 @@
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
+import { warnOfUnmet } from '../unmet.ts';
 import type { PlainTable } from './types.ts';
 
 /** The tables that patterns name. Throws `nothing_there` where none is left, `unsupported` where two would get one name. */
@@ -22,10 +23,9 @@ export function chooseTables(
       only.length === 0 ? 'the backup has no tables' : `no table of the backup matches ${only.join(', ')}`;
     throw new DguardError('nothing_there', message, { operation: 'restore', subject, hint });
   }
-  for (const { pattern, matches } of matchers) {
-    if (tables.some((table) => named(table, { pattern, matches }))) continue;
-    warn({ message: `no table matches the pattern '${pattern}'`, subject: pattern, partial: false });
-  }
+  const isMet = (pattern: string) =>
+    tables.some((table) => named(table, { pattern, matches: matcher(pattern) }));
+  warnOfUnmet(only, isMet, warn);
   const names = new Map<string, PlainTable>();
   for (const table of chosen) {
     const other = names.get(table.name.toLowerCase());

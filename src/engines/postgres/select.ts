@@ -2,6 +2,7 @@ import { fromText } from '../../archive/paths.ts';
 import { createSelection } from '../../archive/select.ts';
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
+import { warnOfUnmet } from '../unmet.ts';
 import type { TableInfo } from './server/catalog.ts';
 
 export interface TablePatterns {
@@ -21,6 +22,19 @@ export async function tableMatcher(
   return ({ name, table }) => named(name) || named(table);
 }
 
+/** Warns of each pattern that names none of the tables. */
+export async function warnOfUnmetTables(
+  patterns: readonly string[],
+  tables: readonly { readonly name: string; readonly table: string }[],
+  warn: (warning: Warning) => void,
+): Promise<void> {
+  const met = new Set<string>();
+  for (const pattern of patterns) {
+    if (tables.some(await tableMatcher([pattern]))) met.add(pattern);
+  }
+  warnOfUnmet(patterns, (pattern) => met.has(pattern), warn);
+}
+
 /**
  * The tables whose rows are left out by the patterns. A partition follows the table that it is a part of.
  * Definitions are kept of all: what refers to a table that is not there could not be restored.
@@ -32,11 +46,7 @@ export async function tablesWithoutRows(
   warn: (warning: Warning) => void,
 ): Promise<readonly TableInfo[]> {
   if (patterns.include.length === 0 && patterns.exclude.length === 0) return [];
-  for (const pattern of [...patterns.include, ...patterns.exclude]) {
-    const matches = await tableMatcher([pattern]);
-    if (tables.some(matches)) continue;
-    warn({ message: `no table matches the pattern '${pattern}'`, subject: pattern, partial: false });
-  }
+  await warnOfUnmetTables([...patterns.include, ...patterns.exclude], tables, warn);
   const includes = withChildren(tables, await tableMatcher(patterns.include));
   const excludes = withChildren(tables, await tableMatcher(patterns.exclude));
   const kept = (table: TableInfo) =>

@@ -1,5 +1,6 @@
 import { DguardError } from '../../errors.ts';
 import type { Warning } from '../types.ts';
+import { warnOfUnmet } from '../unmet.ts';
 import type { TableInfo } from './database/catalog.ts';
 
 export interface TablePatterns {
@@ -23,11 +24,12 @@ export function selectTables(
   warn: (warning: Warning) => void,
 ): TableSelection {
   const named = tables.filter((table) => table.kind === 'table' || table.kind === 'virtual');
-  for (const pattern of layers.flatMap((layer) => [...layer.include, ...layer.exclude])) {
+  const isMet = (pattern: string) => {
     const matches = tableMatcher(pattern);
-    if (named.some((table) => matches(table.name))) continue;
-    warn({ message: `no table matches the pattern '${pattern}'`, subject: pattern, partial: false });
-  }
+    return named.some((table) => matches(table.name));
+  };
+  const patterns = layers.flatMap((layer) => [...layer.include, ...layer.exclude]);
+  warnOfUnmet(patterns, isMet, warn);
   const keeps = layers.map((layer) => layerFilter(layer));
   const kept = named.filter((table) => keeps.every((keep) => keep(table.name)));
   if (kept.length === 0 && named.length > 0) {

@@ -54,7 +54,7 @@ describeWithMongodb('mongodb: restore', (server) => {
   it('puts chosen collections in the place of their counterparts, and takes them back', async () => {
     const before = await picture(target);
     const request = bench.request('dgx_target', {
-      only: ['a', 'dot.ted', 'dgx_new.only_n*'],
+      only: ['a', 'dot.ted', 'dgx_new.only_n*', 'typo'],
       overwrite: true,
     });
     const { tables } = await mongodbEngine.restore(content, request);
@@ -63,6 +63,9 @@ describeWithMongodb('mongodb: restore', (server) => {
       { name: 'dot.ted', rows: 2 },
       { name: 'only_new', rows: 1 },
     ]);
+    expect(bench.warnings.map(({ message }) => message)).toContain(
+      "no collection matches the pattern 'typo'",
+    );
     const { a, only_new, 'dot.ted': dotted } = after;
     expect(await picture(target)).toEqual({ ...before, a, only_new, 'dot.ted': dotted });
     await swaps.undo(bench.target('dgx_target'));

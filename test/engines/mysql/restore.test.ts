@@ -69,9 +69,10 @@ describeWithEachMysql('mysql: restore', (server) => {
     expect(await picture(bench, 'dgr_target')).toEqual(before);
     const fresh = await mysqlEngine.restore(
       content,
-      bench.request('dgr_target', { only: ['b'], toDatabase: 'dgr_part' }),
+      bench.request('dgr_target', { only: ['b', 'typo'], toDatabase: 'dgr_part' }),
     );
     expect(fresh.tables).toEqual([{ name: 'b', rows: 1 }]);
+    expect(bench.warnings.map(({ message }) => message)).toContain("no table matches the pattern 'typo'");
     expect(
       await errorOf(mysqlEngine.restore(content, bench.request('dgr_target', { only: ['none'] }))),
     ).toMatchObject({ code: 'nothing_there' });

@@ -108,11 +108,12 @@ describeWithEachPostgres('postgres: restore', (server) => {
        INSERT INTO customers VALUES (1); INSERT INTO orders VALUES (1, 1), (2, 1)`,
     );
     const shop = await backUp(bench.source('shop'));
-    const request = bench.request('shop', { only: ['orders'], toDatabase: 'shop_orders' });
+    const request = bench.request('shop', { only: ['orders', 'typo'], toDatabase: 'shop_orders' });
     const outcome = await postgresEngine.restore(shop, request);
     expect(outcome.tables).toEqual([{ name: 'public.orders', rows: 2 }]);
     expect(await bench.sql('shop_orders', 'SELECT count(*)::int AS n FROM customers')).toEqual([{ n: 0 }]);
     expect(bench.warnings.map(({ message }) => message).join()).toContain('public.orders → public.customers');
+    expect(bench.warnings.map(({ message }) => message)).toContain("no table matches the pattern 'typo'");
     const none = await errorOf(
       postgresEngine.restore(shop, bench.request('shop', { only: ['nope'], toDatabase: 'x' })),
     );

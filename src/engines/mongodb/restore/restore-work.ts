@@ -3,6 +3,7 @@ import { DguardError } from '../../../errors.ts';
 import { occupiedDatabase } from '../../occupied.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest } from '../../types.ts';
+import { warnOfUnmet } from '../../unmet.ts';
 import { field } from '../bson/bson.ts';
 import { type Part, readParts } from '../dump/content.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
@@ -58,7 +59,7 @@ export async function prepare(content: BackupContent, request: Request, server: 
   const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
   const facts = sourceFacts(content.facts.engine);
   const info = await readServer(server);
-  let parts = choose(await readParts(content), request.only, facts.database, target);
+  let parts = choose(await readParts(content), request, facts.database, target);
   if (!request.scratch) {
     parts = withoutMarks(parts, target, request.warn);
     refuseLongNames(parts, target, info);
@@ -84,14 +85,20 @@ export async function prepare(content: BackupContent, request: Request, server: 
 
 function choose(
   parts: readonly Part[],
-  only: readonly string[],
+  { only, warn }: Pick<Request, 'only' | 'warn'>,
   database: string,
   target: string,
 ): readonly Part[] {
   if (only.length === 0) return parts;
-  const matches = collectionMatcher(only, database);
-  const chosen = parts.filter(({ info }) => matches(info.name));
-  if (chosen.length > 0) return chosen;
+  const named = (patterns: readonly string[]) => {
+    const matches = collectionMatcher(patterns, database);
+    return parts.filter(({ info }) => matches(info.name));
+  };
+  const chosen = named(only);
+  if (chosen.length > 0) {
+    warnOfUnmet(only, (pattern) => named([pattern]).length > 0, warn, 'collection');
+    return chosen;
+  }
   throw new DguardError('nothing_there', `the backup has no collection ${only.join(', ')}`, {
     operation: 'restore',
     subject: target,

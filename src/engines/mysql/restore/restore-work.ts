@@ -3,6 +3,7 @@ import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { targetSource as sourceOf } from '../../target-source.ts';
 import type { BackupContent, EngineSource, RestoreRequest, TableFact } from '../../types.ts';
+import { warnOfUnmet } from '../../unmet.ts';
 import { type SourceFacts, sourceFacts } from '../facts.ts';
 import type { MysqlOptions } from '../options.ts';
 import { tableMatcher } from '../select.ts';
@@ -68,6 +69,11 @@ export async function prepare(
         .join(', ')}`,
     });
   }
+  const isMet = (pattern: string) => {
+    const matches = tableMatcher([pattern], facts.schema);
+    return recorded.some(({ name }) => matches(name));
+  };
+  warnOfUnmet(request.only, isMet, request.warn);
   refuseBadFit(facts, info, target, tables, request.warn);
   const existing = request.scratch ? undefined : await readSchema(session, target);
   const empty = existing === undefined || (await isEmptySchema(session, target));

@@ -3,9 +3,10 @@ import type { TableFact } from '../../types.ts';
 import { listContents } from '../dump/archive-file.ts';
 import { isViewData, parseToc, VIEW_DATA } from '../dump/toc.ts';
 import { loadExport } from '../jsonl/jsonl-load.ts';
+import { warnOfUnmetTables } from '../select.ts';
 import { withFreshSession } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
-import { listedName } from '../server/table-name.ts';
+import { listedName, tableOf } from '../server/table-name.ts';
 import { analyzeDatabase } from './analyze.ts';
 import { type Choice, chooseEntries } from './choice.ts';
 import { compareDatabase } from './compare.ts';
@@ -32,7 +33,10 @@ function readRequest(work: Work) {
 export async function choose(work: Work): Promise<Choice> {
   const { content, archive, recorded, request, facts, server, tools } = work;
   const context = { server, tools, read: readRequest(work) };
-  return await chooseEntries(content, archive, recorded, request.only, facts, context);
+  const choice = await chooseEntries(content, archive, recorded, request.only, facts, context);
+  const tables = recorded.map(({ name }) => ({ name, table: tableOf(name) }));
+  await warnOfUnmetTables(request.only, tables, request.warn);
+  return choice;
 }
 
 export interface LoadOptions {

@@ -3,10 +3,12 @@ import { occupiedDatabase } from '../../occupied.ts';
 import { recordedTables } from '../../recorded-tables.ts';
 import { withSession } from '../../sessions.ts';
 import type { BackupContent, RestoreOutcome, RestoreRequest, TableFact } from '../../types.ts';
+import { warnOfUnmet } from '../../unmet.ts';
 import { type BackupFile, type Header, parseFileList, parseHeader, placeFiles } from '../dump/backup-file.ts';
 import { type SourceFacts, sourceFacts } from '../dump/facts.ts';
 import { newSharedFile, removeShared, type SharedFile, writeShared } from '../dump/shared-folder.ts';
 import type { SqlserverOptions } from '../options.ts';
+import { tableMatcher } from '../select.ts';
 import { listTables, schemaHash } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';
 import { MASTER, onlyDatabase, openServer, type Server } from '../server/server.ts';
@@ -234,6 +236,8 @@ async function compareNative(work: Work, name: string): Promise<readonly TableFa
 async function loadRows(work: Work, name: string, mark: Mark): Promise<readonly TableFact[]> {
   const { content, server, admin, request } = work;
   const document = await readDocument(content);
+  const isMet = (pattern: string) => document.tables.some(tableMatcher([pattern]));
+  warnOfUnmet(request.only, isMet, request.warn);
   const collate = document.collation === null ? '' : ` COLLATE ${document.collation}`;
   await admin.run(`CREATE DATABASE ${identifier(name)}${collate}; ${deferred(markStatement(name, mark))}`);
   // What keeps no log of its own needs none while it is loaded.
