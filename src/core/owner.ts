@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import type { HostFacts } from '../runtime.ts';
 
@@ -36,6 +36,40 @@ export function ownerState(owner: Owner, host: HostFacts): 'alive' | 'dead' | 'u
   const start = processStart(owner.pid);
   if (start === '') return isGone(owner.pid) ? 'dead' : 'unknown';
   return owner.pid_start === '' || start === owner.pid_start ? 'alive' : 'dead';
+}
+
+/** An owner that also says which processes its number means, where another host or container may read it. */
+export interface PlacedOwner extends Owner {
+  /** Empty where it is not known. */
+  readonly pid_namespace: string;
+}
+
+export function placedOwnerOf(host: HostFacts): PlacedOwner {
+  return { ...ownerOf(host), pid_namespace: pidNamespace() };
+}
+
+export function readPlacedOwner(value: Readonly<Record<string, unknown>>): PlacedOwner {
+  const { pid_namespace } = value;
+  return { ...readOwner(value), pid_namespace: typeof pid_namespace === 'string' ? pid_namespace : '' };
+}
+
+/** `unknown` also of processes of another container, and of another host of this name, which are not seen from here. */
+export function placedOwnerState(owner: PlacedOwner, host: HostFacts): ReturnType<typeof ownerState> {
+  const isSeen =
+    owner.pid > 0 &&
+    owner.pid_namespace !== '' &&
+    owner.pid_namespace === pidNamespace() &&
+    owner.boot_id === host.bootId;
+  return isSeen ? ownerState(owner, host) : 'unknown';
+}
+
+/** Which processes a number means; empty where /proc does not say, or is that of others. */
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self') === String(process.pid) ? readlinkSync('/proc/self/ns/pid') : '';
+  } catch {
+    return '';
+  }
 }
 
 /** /proc may hide processes (hidepid): the kernel is asked too. */

@@ -62,9 +62,12 @@ export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource'
  * client leaves comments out of code, and both make LF of its CR LF, unless they are told.
  */
 function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
-  const text = (key: string) => (engine as Record<string, unknown> | undefined)?.[key];
-  const name = typeof text('schema') === 'string' ? String(text('schema')) : 'NEW-DATABASE';
-  const plain = ['charset', 'collation'].map((key) => String(text(key))).filter((word) => /^\w+$/.test(word));
+  const text = (key: string) => {
+    const value = (engine as Record<string, unknown> | undefined)?.[key];
+    return typeof value === 'string' ? value : '';
+  };
+  const name = text('schema') || 'NEW-DATABASE';
+  const plain = ['charset', 'collation'].map(text).filter((word) => /^\w+$/.test(word));
   const defaults = plain.length === 2 ? ` CHARACTER SET ${plain[0]} COLLATE ${plain[1]}` : '';
   const client = text('flavour') === 'mariadb' ? 'mariadb' : 'mysql';
   const create = `${client} -e ${shellWord(`CREATE DATABASE \`${name.replaceAll('`', '``')}\`${defaults}`)}`;
@@ -74,7 +77,7 @@ function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): strin
   if (!all.some(({ member }) => member === 'schema.sql')) return [];
   return [
     `${create} && ${load('schema.sql')}`,
-    'the rows: schema.json says how the values of each .jsonl file are written',
+    '# the rows: schema.json says how the values of each .jsonl file are written',
     load('triggers.sql'),
   ];
 }

@@ -1,10 +1,17 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeElsewhere } from '../engines/elsewhere.ts';
-import { errorText, toDguardError } from '../errors.ts';
+import { errnoOf, errorText, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
-import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
+import {
+  type Owner,
+  ownerText,
+  type PlacedOwner,
+  placedOwnerOf,
+  placedOwnerState,
+  readPlacedOwner,
+} from './owner.ts';
 
 type Place = Pick<Runtime, 'tempDir' | 'host' | 'emit'>;
 
@@ -29,9 +36,9 @@ export async function withTempFolder<T>(
   }
 }
 
-/** Removes a folder of `makeTempFolder`; where that cannot be done, a warning. */
+/** Removes a folder of `makeTempFolder`; where that cannot be done, a warning, and the next run tries again. */
 export async function removeTempFolder({ emit }: Pick<Place, 'emit'>, folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+  await removeFolder(folder).catch((error: unknown) => {
     const message = `could not be removed, and may hold copies of data: ${errorText(error)}`;
     emit({ type: 'log', level: 'warning', subject: folder, message });
   });
@@ -52,7 +59,7 @@ export async function makeTempFolder(place: Place, use?: string): Promise<string
       hint: 'give defaults.temp_dir a folder that this user may write to, on a disk with room',
     });
   });
-  const owner = { ...ownerOf(place.host), pid_namespace: pidNamespace() };
+  const owner = placedOwnerOf(place.host);
   // On a full disk it may be missing or cut: then a folder that is left stays.
   await writeFile(join(folder, OWNER_NAME), JSON.stringify(owner), { mode: 0o600 }).catch(() => {});
   return folder;
@@ -64,7 +71,7 @@ export interface TempFolder {
   readonly changedAt: Date;
   /** Whose process made it; undefined where it does not say. */
   readonly owner: Owner | undefined;
-  readonly state: ReturnType<typeof ownerState>;
+  readonly state: ReturnType<typeof placedOwnerState>;
 }
 
 export async function listTempFolders({
@@ -80,9 +87,7 @@ export async function listTempFolders({
     const marked = await lstat(join(path, OWNER_NAME)).catch(() => undefined);
     if (!marked?.isFile()) continue;
     const owner = ownerIn(path);
-    // Processes of another container, or of another host of this name, are not seen from here.
-    const isSeen = owner?.pid_namespace === pidNamespace() && owner.boot_id === host.bootId;
-    const state = owner !== undefined && isSeen ? ownerState(owner, host) : 'unknown';
+    const state = owner === undefined ? 'unknown' : placedOwnerState(owner, host);
     found.push({ path, changedAt: facts.mtime, owner, state });
   }
   return found;
@@ -90,19 +95,27 @@ export async function listTempFolders({
 
 async function removeLeft(place: Place): Promise<void> {
   for (const { path, owner, state } of await listTempFolders(place)) {
-    if (state !== 'dead' || !(await removeFolder(path))) continue;
+    if (state !== 'dead' || !(await removeLeftFolder(path))) continue;
     const message = `what ${ownerText(owner!)}, which was killed, left there is removed`;
     place.emit({ type: 'log', level: 'info', subject: path, message });
   }
 }
 
 /** What says whose it is goes last: where something cannot be removed, the next one tries again. */
-async function removeFolder(path: string): Promise<boolean> {
+async function removeFolder(path: string): Promise<void> {
+  const names = await readdir(path).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names)
+    if (name !== OWNER_NAME) await rm(join(path, name), { recursive: true, force: true });
+  await rm(path, { recursive: true, force: true });
+}
+
+async function removeLeftFolder(path: string): Promise<boolean> {
   try {
     await removeElsewhere(path);
-    for (const name of await readdir(path))
-      if (name !== OWNER_NAME) await rm(join(path, name), { recursive: true, force: true });
-    await rm(path, { recursive: true, force: true });
+    await removeFolder(path);
     return true;
   } catch {
     return false;
@@ -110,23 +123,12 @@ async function removeFolder(path: string): Promise<boolean> {
 }
 
 /** Undefined: what it says is cut, or is of no process that can be told from others. */
-function ownerIn(folder: string): (Owner & { readonly pid_namespace: string }) | undefined {
+function ownerIn(folder: string): PlacedOwner | undefined {
   try {
     const value = JSON.parse(readFileSync(join(folder, OWNER_NAME), 'utf8')) as Record<string, unknown>;
-    const { pid_namespace } = value;
-    const owner = readOwner(value);
-    if (typeof pid_namespace !== 'string' || pid_namespace === '' || owner.pid <= 0) return undefined;
-    return { ...owner, pid_namespace };
+    const owner = readPlacedOwner(value);
+    return owner.pid_namespace === '' || owner.pid <= 0 ? undefined : owner;
   } catch {
     return undefined;
-  }
-}
-
-/** Which processes a number means; empty where /proc does not say, or is that of others. */
-function pidNamespace(): string {
-  try {
-    return readlinkSync('/proc/self') === String(process.pid) ? readlinkSync('/proc/self/ns/pid') : '';
-  } catch {
-    return '';
   }
 }

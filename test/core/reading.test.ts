@@ -2,7 +2,9 @@ import { describe, expect, it, vi } from 'vitest';
 import type { CatalogEntry } from '../../src/core/catalog.ts';
 import { holdReadLease } from '../../src/core/reading.ts';
 import type { HostFacts } from '../../src/runtime.ts';
+import { readObject } from '../../src/storages/read.ts';
 import type { Storage } from '../../src/storages/types.ts';
+import { putBytes } from '../../src/storages/write.ts';
 import { makeWorld, objectsOf } from './world.ts';
 
 /** Two backups, of which the older one is being read, and what would prune it. */
@@ -42,16 +44,30 @@ describe('a reading lease', () => {
     expect((await objectsOf(world.storage)).some(({ key }) => /lease-read|deleting/.test(key))).toBe(false);
   });
 
-  it.each<Partial<HostFacts>>([{ name: 'elsewhere', pidStart: 'never' }, { bootId: '' }])(
-    'of a reader that was killed holds for two and a half hours, not for ever: %j',
-    async (reader) => {
-      const { world, oldId, prune } = await readingOldOfTwo(reader);
-      world.at('2026-03-02T14:20:00Z');
-      expect((await prune()).removed).toEqual([]);
-      world.at('2026-03-02T15:00:00Z');
-      expect((await prune()).removed).toEqual([oldId]);
-    },
-  );
+  it('of a process of another container, that is not seen from here, is not over', async () => {
+    const { world, oldId, prune } = await readingOldOfTwo({ pidStart: 'never' });
+    const { key } = (await objectsOf(world.storage)).find((object) => object.key.includes('/lease-read-'))!;
+    const { signal } = world.runtime;
+    const said = JSON.parse((await readObject(world.storage, key, 10_000, signal)).toString());
+    expect(said.pid_namespace).toMatch(/^pid:/);
+    await world.storage.delete(key);
+    await putBytes(world.storage, key, Buffer.from(JSON.stringify({ ...said, pid_namespace: 'pid:[1]' })));
+    expect((await prune()).removed).toEqual([]);
+    world.at('2026-03-02T15:00:00Z');
+    expect((await prune()).removed).toEqual([oldId]);
+  });
+
+  it.each<Partial<HostFacts>>([
+    { name: 'elsewhere', pidStart: 'never' },
+    { bootId: '' },
+    { bootId: 'of another machine of this name' },
+  ])('of a reader that was killed holds for two and a half hours, not for ever: %j', async (reader) => {
+    const { world, oldId, prune } = await readingOldOfTwo(reader);
+    world.at('2026-03-02T14:20:00Z');
+    expect((await prune()).removed).toEqual([]);
+    world.at('2026-03-02T15:00:00Z');
+    expect((await prune()).removed).toEqual([oldId]);
+  });
 
   it('is said anew every hour: who reads for longer than that is spared all the while', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });

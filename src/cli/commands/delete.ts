@@ -52,7 +52,7 @@ export async function deleteCommand(
         new DguardError('target_refused', `not deleted: ${reason}`, {
           operation: 'delete',
           subject: placeOf(entry),
-          hint: 'try again when that has ended; what was killed on another host counts until 2.5 h after its last sign of life',
+          hint: 'try again when that has ended; what was killed on another host, or in another container, counts until 2.5 h after its last sign of life',
         }),
     ),
   ];

@@ -24,7 +24,7 @@ export function chooseTables(
     throw new DguardError('nothing_there', message, { operation: 'restore', subject, hint });
   }
   const isMet = (pattern: string) =>
-    tables.some((table) => named(table, { pattern, matches: matcher(pattern) }));
+    matchers.some((one) => one.pattern === pattern && tables.some((table) => named(table, one)));
   warnOfUnmet(only, isMet, warn);
   const names = new Map<string, PlainTable>();
   for (const table of chosen) {

@@ -11,6 +11,9 @@ const OBJECTS = readFileSync(join(import.meta.dirname, 'support-objects.sql'), '
 const MORE = [
   'CREATE VIEW z_names AS SELECT id AS a_names FROM parent WHERE id > 1',
   'CREATE VIEW a_names AS SELECT a_names AS z_names FROM z_names WITH CASCADED CHECK OPTION',
+  // An alias is no view that is read.
+  'CREATE VIEW b_first AS SELECT c_second.id FROM parent c_second WHERE c_second.id > 1',
+  'CREATE VIEW c_second AS SELECT id FROM b_first WITH CASCADED CHECK OPTION',
   "CREATE PROCEDURE with_returns () BEGIN\r\n  -- a comment\r\n  SELECT 'a\r\nb';\r\nEND",
   // Code of before remembers what it was.
   'ALTER DATABASE dgh_all CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',

@@ -93,6 +93,14 @@ describe('mysql: a dump on its way to the client', () => {
     expect(text).toContain('SQL SECURITY DEFINER');
   });
 
+  it.each(['`old`', 'old', '"old"'])('alters the collation of where it goes, not of %s', async (name) => {
+    const rest = 'CHARACTER SET latin1 COLLATE latin1_swedish_ci ;\n';
+    expect((await rewritten(`ALTER DATABASE ${name} ${rest}`)).text).toBe(
+      `ALTER DATABASE \`the new\` ${rest}`,
+    );
+    expect((await rewritten(`ALTER DATABASE ${rest}`)).text).toBe(`ALTER DATABASE ${rest}`);
+  });
+
   it('is the same however its bytes are cut into chunks', async () => {
     const whole = await rewritten(DUMP, { definer: 'strip' });
     await fc.assert(

@@ -167,9 +167,9 @@ export function dumpHandler(
         case 'ALTER':
           if (isWord(second, 'TABLE')) return only(text, words[2]);
           if (isWord(second, 'DATABASE') || isWord(second, 'SCHEMA')) {
-            // Around code of another collation than its schema's. Older dumps name the one that was dumped.
+            // Around code of another collation than its schema's. Other dumps name the one that was dumped.
             if (chosen !== undefined) return undefined;
-            return words[2]?.type === 'name' ? renamed(tokens, words[2], request.schema) : text;
+            return isWord(words[2], 'CHARACTER') ? text : renamed(tokens, words[2]!, request.schema);
           }
           throw foreign(text);
         case 'CREATE':

@@ -40,7 +40,7 @@ export function heldViews(schema: string) {
       if (views.length === 0) return [];
       return [
         "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
-        ...inOrder(views).flatMap(({ sql, charset, collation }) => [
+        ...inOrder(views).ordered.flatMap(({ sql, charset, collation }) => [
           `SET character_set_client = ${charset}, collation_connection = ${collation}`,
           sql,
         ]),
