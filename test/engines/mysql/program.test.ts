@@ -1,18 +1,11 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DGUARD, isRoot, runDguard, startDguard } from '../../cli/support.ts';
 import { type Bench, describeWithEachMysql, makeBench, picture } from './support.ts';
+import { programFor } from './support-program.ts';
 
 const PAIR = `CREATE TABLE a (n INT, f TEXT);
 CREATE TABLE b (n INT);
@@ -24,83 +17,13 @@ CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO b VALUES (-1)`;
 
 describeWithEachMysql('mysql: the program', (server) => {
   let bench: Bench;
-  let home: string;
-  /** Of its own for each configuration: histories do not mix. */
-  let store = '';
   beforeAll(async () => {
     bench = await makeBench(server(), 'dgm_');
     await bench.sql(undefined, 'SET GLOBAL event_scheduler = OFF');
-    home = join(bench.folder, 'home');
-    mkdirSync(home);
   });
   afterAll(() => bench?.remove());
 
-  function configure(datasources: object, options: object = {}): void {
-    store = mkdtempSync(join(home, 'store-'));
-    const config = {
-      version: 1,
-      defaults: { temp_dir: join(bench.folder, 'temp') },
-      datasources,
-      destinations: { store: { type: 'local', path: store } },
-      jobs: {
-        job: {
-          datasources: Object.keys(datasources),
-          destinations: ['store'],
-          options,
-          gate: { enabled: false },
-        },
-      },
-    };
-    writeFileSync(join(home, 'backup.yaml'), JSON.stringify(config), { mode: 0o600 });
-    writeFileSync(join(home, 'password'), server().password, { mode: 0o600 });
-  }
-  const source = (more: object = {}) => ({
-    type: 'mysql',
-    host: server().host,
-    port: server().port,
-    username: server().user,
-    password_file: join(home, 'password'),
-    ...(server().bin === undefined ? {} : { client_path: server().bin }),
-    ...more,
-  });
-  const run = (...args: string[]) => runDguard([...args, '--no-progress'], { cwd: home });
-  const good = async (...args: string[]) => {
-    const outcome = await run(...args);
-    expect(outcome.code, `${args.join(' ')}\n${outcome.stderr}${outcome.stdout}`).toBe(0);
-    return outcome;
-  };
-
-  it('a restore loads over as many connections as the job, or the command, says', async () => {
-    await bench.database(
-      'dgm_wide',
-      `CREATE TABLE wide (id INT PRIMARY KEY, filler LONGTEXT);
-INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n FROM s) x`,
-    );
-    configure({ db: source({ database: 'dgm_wide' }) }, { parallel_jobs: 3 });
-    await good('backup', 'job');
-    const connections = async (...args: string[]) => {
-      let [most, running] = [0, true];
-      const restore = good('restore', 'job', '--yes', ...args).finally(() => {
-        running = false;
-      });
-      while (running) {
-        const [row] = await bench.sql(
-          undefined,
-          "SELECT COUNT(*) AS count FROM information_schema.PROCESSLIST WHERE DB LIKE 'dgm\\_wide\\_%'",
-        );
-        most = Math.max(most, Number((row as { count: number | string }).count));
-        await sleep(20);
-      }
-      await restore;
-      return most;
-    };
-    // The client is one more.
-    expect(await connections('--to-database', 'dgm_wide_3')).toBe(4);
-    expect(await connections('--to-database', 'dgm_wide_1', '--parallel-jobs', '1')).toBe(1);
-    const sum = async (name: string) =>
-      await bench.sql(name, 'SELECT COUNT(*) AS n, SUM(CRC32(filler)) AS s FROM wide');
-    for (const name of ['dgm_wide_1', 'dgm_wide_3']) expect(await sum(name)).toEqual(await sum('dgm_wide'));
-  });
+  const { configure, source, run, good, home, store } = programFor(server, () => bench);
 
   it.each([
     ['one connection', {}],
@@ -177,53 +100,6 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     await good('restore', 'job', '--drop-undo', '--yes');
   });
 
-  it('a restore outlasts how long the server lets a client wait, and a statement take', async () => {
-    if (server().pid === undefined) return;
-    await bench.database(
-      'dgm_idle',
-      `CREATE TABLE wide (id INT PRIMARY KEY, filler LONGTEXT);
-INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n FROM s) x`,
-    );
-    configure({ db: source({ database: 'dgm_idle' }) }, { parallel_jobs: 2 });
-    await good('backup', 'job');
-    await bench.sql(undefined, 'DROP DATABASE IF EXISTS dgm_idle_2');
-    const limit = server().flavour === 'mysql' ? 'max_execution_time' : 'max_statement_time';
-    const unlimited = `SET SESSION ${limit} = 0`;
-    const set = (waitS: number, statement: number) =>
-      bench.sql(
-        undefined,
-        `${unlimited}; SET GLOBAL wait_timeout = ${waitS}, GLOBAL net_read_timeout = ${waitS}, GLOBAL ${limit} = ${statement}`,
-      );
-    await set(2, server().flavour === 'mysql' ? 1000 : 1);
-    try {
-      let ended = false;
-      const restore = run('restore', 'job', '--to-database', 'dgm_idle_2', '--yes').finally(() => {
-        ended = true;
-      });
-      const isThere = async () =>
-        (
-          await bench.sql(
-            undefined,
-            `${unlimited}; SELECT 1 AS one FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'dgm_idle_2' AND TABLE_NAME = 'wide'`,
-          )
-        ).length > 0;
-      while (!ended && !(await isThere())) await sleep(5);
-      // The rows wait for the table, and the client for the rows.
-      if (!ended)
-        await bench.sql(
-          undefined,
-          `${unlimited}; LOCK TABLES dgm_idle_2.wide READ; DO SLEEP(5); UNLOCK TABLES`,
-        );
-      const { code, stderr } = await restore;
-      expect(code, stderr).toBe(0);
-    } finally {
-      await set(28800, 0);
-    }
-    const sum = async (name: string) =>
-      await bench.sql(name, 'SELECT COUNT(*) AS n, SUM(CRC32(filler)) AS s FROM wide');
-    expect(await sum('dgm_idle_2')).toEqual(await sum('dgm_idle'));
-  });
-
   it('all databases with one that cannot be dumped: the others are good, exit 3, and it is named', async () => {
     await bench.database('dgm_fine', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (1)');
     await bench.database('dgm_broken', 'CREATE TABLE t (n INT);\nCREATE VIEW v AS SELECT n FROM t');
@@ -246,8 +122,8 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
   it('client_command and run_as: the tools run elsewhere and as somebody else, and see the password in no argument', async () => {
     await bench.database('dgm_cmd', 'CREATE TABLE t (n INT);\nINSERT INTO t VALUES (7)');
     // Stands in for `docker exec -i db`: notes what it was given, then runs it.
-    const wrapper = join(home, 'elsewhere');
-    const log = join(home, 'elsewhere.log');
+    const wrapper = join(home(), 'elsewhere');
+    const log = join(home(), 'elsewhere.log');
     writeFileSync(
       wrapper,
       `#!/bin/sh\nprintf '%s\\n' "$*" >> ${log}\nenv | grep -v ^_ >> ${log}\nPATH=${server().bin}:$PATH exec "$@"\n`,
@@ -271,12 +147,14 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     await good('restore', 'job', '--to-database', 'dgm_cmd_2', '--yes');
     expect(await bench.sql('dgm_cmd_2', 'SELECT n FROM t')).toEqual([{ n: 7 }]);
     // What cannot be handed over stays nowhere.
-    const place = join(home, 'place');
+    const place = join(home(), 'place');
     mkdirSync(place, { mode: 0o1777 });
-    writeFileSync(join(home, 'chown'), '#!/bin/sh\necho chown: no such user >&2; exit 1\n', { mode: 0o755 });
-    const env = { TMPDIR: place, PATH: `${home}:${process.env['PATH']}` };
+    writeFileSync(join(home(), 'chown'), '#!/bin/sh\necho chown: no such user >&2; exit 1\n', {
+      mode: 0o755,
+    });
+    const env = { TMPDIR: place, PATH: `${home()}:${process.env['PATH']}` };
     configure({ db: source({ database: 'dgm_cmd', run_as: 'nobody' }) });
-    const run = await runDguard(['backup', 'job'], { cwd: home, env });
+    const run = await runDguard(['backup', 'job'], { cwd: home(), env });
     expect(run).toMatchObject({ code: 1, stderr: expect.stringContaining('no such user') });
     expect(readdirSync(place)).toEqual([]);
   });
@@ -291,7 +169,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
           (name) => /^(dguard-elsewhere|mysql)-/.test(name) && existsSync(join(tmpdir(), name, 'client.cnf')),
         );
       const before = places();
-      const { child, ended } = startDguard(['backup', 'job', '--no-progress'], { cwd: home });
+      const { child, ended } = startDguard(['backup', 'job', '--no-progress'], { cwd: home() });
       let left: string[] = [];
       while (left.length === 0 && child.exitCode === null) {
         left = places().filter((name) => !before.includes(name));
@@ -337,7 +215,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
       ['check', '-v'],
       ['config', 'show'],
     ]) {
-      const { stdout, stderr } = await run(...args, '--log-dir', join(home, 'logs'));
+      const { stdout, stderr } = await run(...args, '--log-dir', join(home(), 'logs'));
       said.push(stdout, stderr);
     }
     running = false;
@@ -345,7 +223,7 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
     expect(looked).toBeGreaterThan(10);
     expect([...found]).toEqual([]);
     expect(said.join()).not.toContain(password);
-    const left = [store, join(home, 'logs'), join(bench.folder, 'temp')].flatMap((folder) =>
+    const left = [store(), join(home(), 'logs'), join(bench.folder, 'temp')].flatMap((folder) =>
       readdirSync(folder, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name)),
@@ -361,9 +239,9 @@ INSERT INTO wide SELECT n, REPEAT(SHA2(n, 256), 400) FROM (WITH RECURSIVE s (n) 
       undefined,
       "DROP USER IF EXISTS 'dgm_user'@'%'; CREATE USER 'dgm_user'@'%' IDENTIFIED BY 'first-1'; GRANT ALL PRIVILEGES ON *.* TO 'dgm_user'@'%'",
     );
-    writeFileSync(join(home, 'user'), 'first-1', { mode: 0o600 });
+    writeFileSync(join(home(), 'user'), 'first-1', { mode: 0o600 });
     configure({
-      db: source({ database: 'dgm_end', username: 'dgm_user', password_file: join(home, 'user') }),
+      db: source({ database: 'dgm_end', username: 'dgm_user', password_file: join(home(), 'user') }),
     });
     await good('backup', 'job');
     await bench.sql(undefined, "ALTER USER 'dgm_user'@'%' IDENTIFIED BY 'second-2'");
