@@ -10,11 +10,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ownerOf, processStart } from '../../src/core/owner.ts';
 import { makeTempFolder, withTempFolder } from '../../src/core/temp-folder.ts';
 import { makeElsewhere } from '../../src/engines/elsewhere.ts';
+import { traceCalls, withFault } from '../faults/fs-faults.mjs';
 import { makeWorld, type World } from './world.ts';
 
 const namespace = readlinkSync('/proc/self/ns/pid');
@@ -88,4 +89,27 @@ it('what a killed process had to put elsewhere goes with its folder, and nothing
   await withTempFolder(world.runtime, 'verify', async () => {});
   expect([folder, open].filter((path) => existsSync(path))).toEqual([]);
   expect(existsSync(join(others, 'mine'))).toBe(true);
+});
+
+it('a folder that cannot be removed is a warning of a backup that is good', async () => {
+  const world = await makeWorld();
+  world.write({ a: 'a' });
+  await world.backup();
+  const { trace } = await traceCalls(() => world.backup());
+  const removals = trace.filter(({ name, path }) => name === 'rm' && path.startsWith(world.runtime.tempDir));
+  expect(removals.map(({ path }) => basename(path).replace(/\w+$/, ''))).toEqual([
+    'dguard-target-',
+    'dguard-',
+  ]);
+  for (const { at } of removals) {
+    const before = world.events.length;
+    const { hit, value } = await withFault('eio', at, () => world.backup());
+    expect(hit).toBe('rm');
+    expect(value!.outcomes[0]).toMatchObject({ status: 'completed' });
+    const warnings = world.events
+      .slice(before)
+      .filter((event) => 'level' in event && event.level === 'warning');
+    expect(warnings).toMatchObject([{ message: expect.stringContaining('could not be removed') }]);
+  }
+  expect((await world.catalog()).entries.map(({ good }) => good)).toEqual([true, true, true, true]);
 });
