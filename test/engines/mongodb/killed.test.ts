@@ -4,7 +4,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { runDguard, startDguard } from '../../cli/support.ts';
 import type { Cut } from '../support-proxy.ts';
 import { describeWithMongodb, ownNames, picture } from './support.ts';
-import { openMongodbProxy } from './support-proxy.ts';
+import { openMongodbProxy, SWAP } from './support-proxy.ts';
 import { type Row, useReplaced } from './support-restore.ts';
 
 const POINTS = 10;
@@ -58,8 +58,7 @@ describeWithMongodb('mongodb: a restore that is killed', (server) => {
   }
 
   function pointsOf(commands: readonly string[]): Omit<Cut, 'act'>[] {
-    // From the second mark on all is finished, before it all is taken back.
-    const swap = commands.indexOf('update __dguard') + 1;
+    const swap = commands.indexOf(SWAP) + 1;
     expect(swap).toBeGreaterThan(1);
     const step = commands.length / (POINTS - 1);
     const others = Array.from({ length: POINTS - 1 }, (_, i) => Math.floor(step * i) + 1);
@@ -95,8 +94,8 @@ describeWithMongodb('mongodb: a restore that is killed', (server) => {
         const killed = await through([...args], cut);
         // What comes after the last of its commands finds it ended.
         if (cut.at < commands.length) expect(killed.code, `${told}\n${killed.stderr}`).toBe(137);
-        const at = commands.indexOf('update __dguard') + 1;
-        const done = cut.at > at || (cut.at === at && cut.when === 'after');
+        const arrived = killed.commands.slice(0, cut.when === 'after' ? cut.at : cut.at - 1);
+        const done = arrived.includes(SWAP);
         // Until it is decided, the target answers with what it was.
         if (!done) {
           const f = isUndo ? 'new' : 'old';

@@ -8,7 +8,7 @@ import type { DguardError } from '../../../src/errors.ts';
 import { errorOf } from '../../error-of.ts';
 import type { Cut } from '../support-proxy.ts';
 import { type Bench, backUp, describeWithMongodb, dumpRequest, ownNames, picture } from './support.ts';
-import { openMongodbProxy } from './support-proxy.ts';
+import { openMongodbProxy, SWAP } from './support-proxy.ts';
 import { type Row, useReplaced } from './support-restore.ts';
 
 const swaps = mongodbEngine.swaps!;
@@ -53,7 +53,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
     expect(await picture(target)).toEqual(after);
     const { commands } = whole;
     // Before the mark says `swap` all is taken back, from then on all is finished.
-    const swapAt = commands.indexOf('update __dguard') + 1;
+    const swapAt = commands.indexOf(SWAP) + 1;
     expect(swapAt).toBeGreaterThan(5);
     expect(commands.length).toBeGreaterThan(12);
     let reverted = 0;
@@ -137,7 +137,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
       const { commands } = await run(Number.POSITIVE_INFINITY, 'before', isUndo);
       const results = new Set<string>();
       for (let at = 1; at <= commands.length; at++) {
-        const isSwap = /^(rename|update)/.test(commands[at - 1]!);
+        const isSwap = /^(rename|update|swap)/.test(commands[at - 1]!);
         if (isUndo && !isSwap) continue;
         results.add((await run(at, at % 2 === 0 ? 'before' : 'after', isUndo)).result);
       }
@@ -184,7 +184,7 @@ describeWithMongodb('mongodb: the swap of a restore', (server) => {
       await swaps.recover(bench.target('dgx_target'));
       const { statements: commands } = proxy;
       const arrived = at % 2 === 0 ? commands.slice(0, -1) : commands;
-      if (arrived.includes('update __dguard')) isOld = !isOld;
+      if (arrived.includes(SWAP)) isOld = !isOld;
       else expect(at).toBeLessThan(12);
       expect(await picture(target), `${at}`).toEqual(isOld ? before : after);
       expect(await swaps.undoCopies(bench.target('dgx_target'))).toHaveLength(1);
