@@ -96,6 +96,10 @@ export async function startMysql(name, { settings = {} } = {}) {
     `--lc-messages-dir=${shareFolder(programs)}`,
     '--innodb-buffer-pool-size=64M',
     '--innodb-flush-log-at-trx-commit=0',
+    // MySQL takes it for good when its data folder is made.
+    ...(settings.lower_case_table_names === undefined
+      ? []
+      : [`--lower-case-table-names=${settings.lower_case_table_names}`]),
   ];
   const log = () => openSync(join(root, 'log'), 'a', 0o644);
   const lastLines = () => readFileSync(join(root, 'log'), 'utf8').split('\n').slice(-15).join('\n');

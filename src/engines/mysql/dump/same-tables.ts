@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DguardError } from '../../../errors.ts';
 import { listTables, type TableInfo } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';
-import type { ServerInfo } from '../server/server-info.ts';
+import { type ServerInfo, storedName } from '../server/server-info.ts';
 import { literal, type Session } from '../server/session.ts';
 
 /**
@@ -126,7 +126,8 @@ async function readIds(
 ): Promise<ReadonlyMap<string, bigint> | undefined> {
   // No row would be found, which is not to say that there are no tables.
   if (info.flavour === 'mariadb' && /[^\x00-\x7f]/.test(schema)) return undefined;
-  const prefix = `${info.flavour === 'mariadb' ? fileName(schema) : schema}/`;
+  const name = storedName(schema, info.lowerCaseTableNames);
+  const prefix = `${info.flavour === 'mariadb' ? fileName(name) : name}/`;
   try {
     const rows = await session.rows<{ name: string; id: string }>(
       `SELECT NAME AS name, ID AS id FROM ${source(info)} WHERE LEFT(NAME, ${prefix.length}) = ${literal(prefix)}`,

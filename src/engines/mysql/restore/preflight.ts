@@ -90,13 +90,13 @@ export async function refuseReferences(
   );
 }
 
-/** Tables of the target that the backup does not hold. */
+/** Tables of the target that the backup does not hold. `tables`: those it holds. */
 export async function mergeExtras(
   session: Session,
   target: string,
-  tables: readonly TableFact[],
+  tables: readonly string[],
 ): Promise<string[]> {
-  const held = new Set(tables.map(({ name }) => name));
+  const held = new Set(tables);
   return (await listTables(session, target))
     .filter(({ name, kind }) => kind !== 'view' && !held.has(name))
     .map(({ name }) => name);

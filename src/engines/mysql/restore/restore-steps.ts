@@ -3,6 +3,7 @@ import type { TableFact } from '../../types.ts';
 import { createCode, readCode } from '../server/code.ts';
 import type { Flavour } from '../server/connection.ts';
 import { maySetDefiner } from '../server/privileges.ts';
+import { storedName } from '../server/server-info.ts';
 import { identifier } from '../server/session.ts';
 import { compareVersions } from '../server/tools.ts';
 import { compareSchema } from './compare.ts';
@@ -14,19 +15,21 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
   const { script, request, server, tools, tables } = work;
   const wanted = request.source?.options.definer;
   const definer = await chooseDefiner(work);
-  const names = new Set(tables.map(({ name }) => name));
+  // Such a server keeps small letters, and triggers as they were written, with their table's name.
+  const folded = (name: string) => storedName(name, work.facts.lower_case_table_names);
+  const names = new Set(tables.map(({ name }) => folded(name)));
   let done = 0;
   const loaded = await loadScript(script, {
     server,
     tools,
     info: work.info,
     schema,
-    from: work.facts.schema,
+    from: folded(work.facts.schema),
     // Chosen tables come without them.
     sequences: request.only.length > 0 || work.merge ? work.target : schema,
     definer,
     // A merge takes the tables with rows; a new schema takes all of what the backup holds.
-    ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(name) } : {}),
+    ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(folded(name)) } : {}),
     ...(request.parallelJobs === undefined ? {} : { parallelJobs: request.parallelJobs }),
     signal: request.signal,
     onBytes: (count) => {

@@ -9,7 +9,7 @@ import type { MysqlOptions } from '../options.ts';
 import { tableMatcher } from '../select.ts';
 import { isEmptySchema, readSchema, type SchemaFacts } from '../server/catalog.ts';
 import { onlyDatabase, type Server } from '../server/server.ts';
-import { readServer, type ServerInfo } from '../server/server-info.ts';
+import { readServer, type ServerInfo, storedName } from '../server/server-info.ts';
 import type { Session } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
 import { findScript, type Script } from './content.ts';
@@ -51,10 +51,11 @@ export async function prepare(
   server: Server,
   session: Session,
 ): Promise<Work> {
-  const target = request.toDatabase ?? content.database ?? onlyDatabase(server);
+  const info = await readServer(session);
+  const named = request.toDatabase ?? content.database ?? onlyDatabase(server);
+  const target = storedName(named, info.lowerCaseTableNames);
   const script = await findScript(content);
   const facts = sourceFacts(content.facts.engine);
-  const info = await readServer(session);
   const tools = await server.tools(info);
   const recorded = await recordedTables(content);
   const chosen = tableMatcher(request.only, facts.schema);
@@ -85,11 +86,16 @@ export async function prepare(
     await refuseReferences(
       session,
       target,
-      merge && !request.deleteExtra ? tables.map(({ name }) => name) : undefined,
+      merge && !request.deleteExtra ? storedNames(tables, info) : undefined,
     );
   }
   const work = { content, request, server, session, target, script, facts, tables, info, tools, merge };
   return existing === undefined ? work : { ...work, existing };
+}
+
+/** What tables of a backup are called at the target. */
+export function storedNames(tables: readonly TableFact[], { lowerCaseTableNames }: ServerInfo): string[] {
+  return tables.map(({ name }) => storedName(name, lowerCaseTableNames));
 }
 
 export function markOf<Role extends 'new' | 'scratch'>(

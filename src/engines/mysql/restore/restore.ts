@@ -10,7 +10,7 @@ import { MARK_TABLE, writeMark } from './marks.ts';
 import { createForLoad } from './place.ts';
 import { mergeExtras } from './preflight.ts';
 import { compare, dropQuietly, load, setEvents } from './restore-steps.ts';
-import { markOf, prepare, targetSource, type Work } from './restore-work.ts';
+import { markOf, prepare, storedNames, targetSource, type Work } from './restore-work.ts';
 import { swapUnbroken } from './swap.ts';
 
 type Request = RestoreRequest<MysqlOptions>;
@@ -67,7 +67,10 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
     const tables = await compare(work, name, false);
     await request.prove?.({ database: name });
     await writeMark(session, name, { ...mark, events: loaded.events });
-    const also = merge && request.deleteExtra ? await mergeExtras(session, target, work.tables) : [];
+    const also =
+      merge && request.deleteExtra
+        ? await mergeExtras(session, target, storedNames(work.tables, work.info))
+        : [];
     const undo = await swapUnbroken(
       work.server,
       session,

@@ -6,6 +6,7 @@ import type { MysqlOptions } from '../options.ts';
 import { readSchema } from '../server/catalog.ts';
 import { serverError } from '../server/failures.ts';
 import { onlyDatabase, openServer, type Server } from '../server/server.ts';
+import { readServer, storedName } from '../server/server-info.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { listMarked, type MarkedSchema, readMark } from './marks.ts';
 import { dropMarked, dropUnmarked } from './place.ts';
@@ -21,7 +22,7 @@ type Request = TargetRequest<MysqlOptions>;
 export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
   recover: (request) =>
     withServer(request, 'recover', async (session, server) => {
-      const target = request.toDatabase ?? namedDatabase(server);
+      const target = await storedTarget(session, request.toDatabase ?? namedDatabase(server));
       const done: string[] = [];
       // Unfinished swaps first: what is being loaded may be part of one.
       for (const left of await listMarked(session, target)) {
@@ -94,7 +95,7 @@ export const mysqlSwaps: TargetSwaps<MysqlOptions> = {
 
   dropScratch: (request) =>
     withServer(request, 'drop scratch databases', async (session, server) => {
-      const target = request.toDatabase ?? namedDatabase(server);
+      const target = await storedTarget(session, request.toDatabase ?? namedDatabase(server));
       const left = (await listMarked(session, target)).filter(
         ({ role, inUse }) => role === 'scratch' && !inUse,
       );
@@ -147,9 +148,16 @@ function withTarget<T>(
   operation: string,
   work: (session: Session, target: string, server: Server) => Promise<T>,
 ): Promise<T> {
-  return withServer(request, operation, (session, server) =>
-    work(session, request.toDatabase ?? onlyDatabase(server), server),
-  );
+  return withServer(request, operation, async (session, server) => {
+    const target = await storedTarget(session, request.toDatabase ?? onlyDatabase(server));
+    return await work(session, target, server);
+  });
+}
+
+/** Its name as the server has it, which marks carry. */
+async function storedTarget<Name extends string | undefined>(session: Session, name: Name): Promise<Name> {
+  if (name === undefined) return name;
+  return storedName(name, (await readServer(session)).lowerCaseTableNames) as Name;
 }
 
 async function withServer<T>(

@@ -13,7 +13,7 @@ export interface CodeObject {
   readonly charset: string;
   readonly collation: string;
   readonly timeZone?: string;
-  /** Of a trigger: its table. */
+  /** Of a trigger: its table, which the statement may write in another case. */
   readonly table?: string;
   readonly definer?: string;
   /** Of an event: how it is set. */
@@ -32,7 +32,7 @@ const GONE = [1146, 1305, 1360, 1539];
 export async function readCode(session: Session, schema: string, mayGo = false): Promise<CodeObject[]> {
   await session.run(`USE ${identifier(schema)}`);
   const found: CodeObject[] = [];
-  for (const { kind, name } of await listCode(session, schema)) {
+  for (const { kind, name, table } of await listCode(session, schema)) {
     const [row] = await session
       .rows<Row>(`SHOW CREATE ${kind.toUpperCase()} ${identifier(name)}`)
       .catch((error: unknown) => {
@@ -48,7 +48,7 @@ export async function readCode(session: Session, schema: string, mayGo = false):
         `the definition of the ${kind} ${name} may not be read: it needs SELECT on mysql.proc, SHOW_ROUTINE or SHOW VIEW`,
       );
     }
-    const { definer, table, eventStatus } = rewriteCode(sql, { definer: 'keep' });
+    const { definer, eventStatus } = rewriteCode(sql, { definer: 'keep' });
     const timeZone = value('time_zone');
     found.push({
       kind,

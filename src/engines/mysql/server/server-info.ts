@@ -18,6 +18,11 @@ export interface ServerInfo {
   readonly maxPacketBytes: number;
 }
 
+/** The name of a database as a server has it, which may keep small letters alone (lower_case_table_names = 1). */
+export function storedName(name: string, folding: number): string {
+  return folding === 1 ? name.toLowerCase() : name;
+}
+
 /**
  * MySQL has a server_uuid. MariaDB has none: the host's name, port and data folder stand for it.
  */
