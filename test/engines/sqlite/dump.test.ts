@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -40,6 +41,51 @@ describe('dump, native', () => {
     expect(statSync(target).mode & 0o777).toBe(0o600);
     expect(readdirSync(join(bench.folder, 'temp'))).toEqual([]);
     expect(await sqliteEngine.inspect(backup, inspectRequest())).toEqual([]);
+  });
+
+  test.each(['native', 'jsonl'] as const)(
+    'an FTS4 index that cannot be compared, or is older than its texts, is kept with a warning (%s)',
+    async (format) => {
+      create(
+        source,
+        `CREATE VIRTUAL TABLE bare USING fts4(q, content=""); INSERT INTO bare (docid, q) VALUES (3, 'needle');
+       CREATE TABLE texts (id INTEGER PRIMARY KEY, q); INSERT INTO texts VALUES (1, 'not yet');
+       CREATE VIRTUAL TABLE late USING fts4(content="texts", q)`,
+      );
+      const backup = await backUp(bench.source(source), { format });
+      expect(bench.warnings.map(({ message }) => message).sort()).toEqual([
+        expect.stringMatching(/^malformed inverted index .*main\.late$/),
+        expect.stringMatching(/^unable to validate .*main\.bare/),
+      ]);
+      expect(await sqliteEngine.inspect(backup, inspectRequest())).toEqual([]);
+      const target = join(bench.folder, 'new.db');
+      await sqliteEngine.restore(backup, bench.request({ toPath: target }));
+      const lines = (path: string) => dumpText(path).split('\n').sort();
+      expect(lines(target)).toEqual(lines(source));
+      expect(read(target, "SELECT docid FROM bare WHERE bare MATCH 'needle'")).toBe(3);
+    },
+  );
+
+  test('a file that ends within its last page is refused, though SQLite finds nothing amiss', async () => {
+    create(source, 'CREATE TABLE t (b); INSERT INTO t VALUES (randomblob(3000)), (randomblob(3000))');
+    truncateSync(source, statSync(source).size - 100);
+    expect(read(source, 'PRAGMA integrity_check')).toBe('ok');
+    const error = await errorOf(backUp(bench.source(source)));
+    expect(error).toMatchObject({ code: 'source_failed', message: expect.stringContaining('is cut off') });
+  });
+
+  test('an index that is broken in itself fails the backup', async () => {
+    create(
+      source,
+      `CREATE VIRTUAL TABLE own USING fts4(q); INSERT INTO own VALUES ('x');
+       CREATE VIRTUAL TABLE bare USING fts4(q, content=""); INSERT INTO bare (docid, q) VALUES (3, 'needle')`,
+    );
+    const database = new Driver(source);
+    database.unsafeMode(true);
+    database.exec('DELETE FROM own_segdir');
+    database.close();
+    const error = await errorOf(backUp(bench.source(source)));
+    expect(error.message).toMatch(/corrupt: malformed inverted index for FTS4 table main\.own$/);
   });
 
   test.each(['wal', 'delete'])('is of one moment under a live writer, journal mode %s', async (mode) => {

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import Driver from 'better-sqlite3';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
 import { errorOf } from '../../error-of.ts';
@@ -17,6 +18,55 @@ describe('restore', () => {
     const outcome = await sqliteEngine.restore(backup, bench.request({ toPath: target, only: ['A'] }));
     expect(outcome.tables).toEqual([{ name: 'a', rows: 500 }]);
     expect(read(target, 'SELECT group_concat(name) FROM sqlite_master')).toBe('a,at');
+  });
+
+  test('only: tables come out of, and into, databases with virtual tables whose module is missing', async () => {
+    const withModule = (path: string) => {
+      const database = new Driver(path);
+      database.unsafeMode(true);
+      database.pragma('writable_schema = ON');
+      database
+        .prepare(
+          "INSERT INTO sqlite_master VALUES ('table', 'odd', 'odd', 0, 'CREATE VIRTUAL TABLE odd USING nothere(a)')",
+        )
+        .run();
+      database.close();
+    };
+    withModule(source);
+    const backup = await backUp(bench.source(source));
+    const target = join(bench.folder, 'has.db');
+    create(target, 'CREATE TABLE own (i); CREATE TABLE a (i)');
+    withModule(target);
+    const names =
+      "SELECT group_concat(name) FROM (SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1)";
+    const before = dumpText(target);
+    const at = bench.request({ source: bench.source(target), only: ['a'], overwrite: true });
+    await sqliteEngine.restore(backup, at);
+    expect(read(target, names)).toBe('a,odd,own');
+    expect(read(target, 'SELECT count(*) FROM a')).toBe(500);
+    await sqliteEngine.swaps!.undo(at);
+    await sqliteEngine.restore(backup, { ...at, only: ['a', 'odd'] });
+    expect(read(target, names)).toBe('a,odd,own');
+    await sqliteEngine.swaps!.undo(at);
+    expect(dumpText(target)).toBe(before);
+    const some = await backUp(bench.source(source), { include: ['b'] });
+    const file = join(bench.folder, 'b.db');
+    await sqliteEngine.restore(some, bench.request({ toPath: file }));
+    expect(read(file, names)).toBe('b');
+  });
+
+  test('only: into a database of another encoding is refused, and changes nothing', async () => {
+    const backup = await backUp(bench.source(source));
+    const target = join(bench.folder, 'wide.db');
+    create(target, "PRAGMA encoding = 'UTF-16be'; CREATE TABLE own (i)");
+    const before = dumpText(target);
+    const at = bench.request({ source: bench.source(target), only: ['a'], overwrite: true });
+    expect(await errorOf(sqliteEngine.restore(backup, at))).toMatchObject({
+      code: 'target_refused',
+      message: expect.stringContaining('is UTF-8, the target is UTF-16be'),
+      hint: expect.stringContaining('--to-path'),
+    });
+    expect(dumpText(target)).toBe(before);
   });
 
   test.each(['DELETE', 'WAL'])(

@@ -1,6 +1,6 @@
 import { DguardError } from '../../../errors.ts';
 import type { DumpFacts, TableFact } from '../../types.ts';
-import { countTables, listModules, listTables, quoteName, schemaHash } from './catalog.ts';
+import { countTables, listModules, listSchema, listTables, quoteName, schemaHash } from './catalog.ts';
 import type { Database } from './driver.ts';
 import { isDamage } from './driver.ts';
 
@@ -10,7 +10,10 @@ const MAX_FINDINGS = 10_000;
 export interface Findings {
   /** The file is broken: pages, cells, indexes. */
   readonly damage: readonly string[];
-  /** Rows that break a rule of the schema. They are the user's data and are kept as they are. */
+  /**
+   * Rows that break a rule of the schema, and full-text indexes that cannot be compared with their texts, or are older
+   * than those. They are the user's data and are kept as they are.
+   */
   readonly doubts: readonly string[];
 }
 
@@ -24,10 +27,10 @@ export function checkDatabase(database: Database, check: 'quick_check' | 'integr
   const lines: string[] = [];
   try {
     runCheck(database, `${check}(${MAX_FINDINGS})`, lines);
-    return sortFindings(lines);
+    return sortFindings(database, lines);
   } catch (error) {
     // Some damage ends the check itself; what it found until then says more than the error.
-    if (isDamage(error)) return sortFindings([...lines, (error as Error).message]);
+    if (isDamage(error)) return sortFindings(database, [...lines, (error as Error).message]);
     return checkTableByTable(database, check);
   }
 }
@@ -50,18 +53,40 @@ function checkTableByTable(database: Database, check: string): Findings {
       else doubts.push(`table ${table.name} could not be checked: ${(error as Error).message}`);
     }
   }
-  const sorted = sortFindings(lines);
+  const sorted = sortFindings(database, lines);
   return { damage: sorted.damage, doubts: [...sorted.doubts, ...doubts] };
 }
 
 /** The texts of pragma.c, "Verify that all NOT NULL constraints are honored", and of the types. */
 const RULE_BROKEN = /^(NULL value in |(NUMERIC|TEXT|non-\w+) value in |CHECK constraint failed in )/;
 
-function sortFindings(lines: readonly string[]): Findings {
-  return {
-    damage: lines.filter((line) => !RULE_BROKEN.test(line)),
-    doubts: lines.filter((line) => RULE_BROKEN.test(line)),
-  };
+/**
+ * fts3.c, fts3IntegrityMethod(), of a table that keeps no texts (`content=""`), whose texts are gone, or whose functions
+ * (`compress=`) only the application has. A broken index is said in other words.
+ */
+const NOT_COMPARED = /^unable to validate the inverted index for FTS\d table .*: SQL logic error$/;
+const MALFORMED = 'malformed inverted index for FTS4 table main.';
+
+function sortFindings(database: Database, lines: readonly string[]): Findings {
+  const malformed = lines.some((line) => line.startsWith(MALFORMED));
+  const elsewhere = new Set(malformed ? indexesOfOtherTables(database) : []);
+  const isDoubt = (line: string) =>
+    RULE_BROKEN.test(line) ||
+    NOT_COMPARED.test(line) ||
+    (line.startsWith(MALFORMED) && elsewhere.has(line.slice(MALFORMED.length)));
+  return { damage: lines.filter((line) => !isDoubt(line)), doubts: lines.filter(isDoubt) };
+}
+
+/** FTS4 tables whose texts are another table's: the application keeps the two equal, or does not. */
+function indexesOfOtherTables(database: Database): string[] {
+  try {
+    return listSchema(database)
+      .filter(({ sql }) => /^\s*CREATE\s+VIRTUAL\s[\s\S]*\bcontent\s*=/i.test(sql))
+      .map(({ name }) => name);
+  } catch (error) {
+    if (isDamage(error)) return [];
+    throw error;
+  }
 }
 
 export interface Examined {

@@ -2,6 +2,7 @@ import type BetterSqlite3 from 'better-sqlite3';
 import type { ErrorCode } from '../../../errors.ts';
 import { DguardError, errorText } from '../../../errors.ts';
 import { addonMissing } from '../../../native.ts';
+import { shellWord } from '../../../shell-word.ts';
 
 export type Database = BetterSqlite3.Database;
 
@@ -72,15 +73,15 @@ function explain(code: string, path: string): [string, string?] {
     return ['the file is not an SQLite database, or it is encrypted', 'check file_path'];
   }
   if (code.startsWith('SQLITE_CORRUPT')) {
-    return ['the database is corrupt', `what can be saved: sqlite3 '${path}' .recover`];
+    return ['the database is corrupt', `what can be saved: sqlite3 ${shellWord(path)} .recover`];
   }
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
-    return ['another program keeps the database locked', `see who uses it: fuser -v '${path}'`];
+    return ['another program keeps the database locked', `see who uses it: fuser -v ${shellWord(path)}`];
   }
   if (code === 'SQLITE_READONLY_ROLLBACK' || code === 'SQLITE_READONLY_RECOVERY') {
     return [
       'its last writer crashed, and the journal beside it has to be rolled back first',
-      `start the application once, or: sqlite3 '${path}' 'PRAGMA quick_check'`,
+      `start the application once, or: sqlite3 ${shellWord(path)} 'PRAGMA quick_check'`,
     ];
   }
   if (/^SQLITE_(CANTOPEN|READONLY|PERM|AUTH)/.test(code)) {

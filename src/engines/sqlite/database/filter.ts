@@ -1,9 +1,9 @@
 import { open, rm } from 'node:fs/promises';
 import type { Warning } from '../../types.ts';
 import type { TableInfo } from './catalog.ts';
-import { listSchema, quoteName } from './catalog.ts';
+import { listSchema, listTables, quoteName } from './catalog.ts';
 import type { Database } from './driver.ts';
-import { closeQuietly, openDatabase } from './driver.ts';
+import { closeQuietly, isDamage, openDatabase } from './driver.ts';
 
 /**
  * Drops tables from a private copy, with their indexes and triggers, and writes what is left to `toPath`,
@@ -25,7 +25,7 @@ export async function dropTables(
     database.pragma('journal_mode = DELETE');
     database.pragma('foreign_keys = OFF');
     const worked = new Set(workingViews(database));
-    for (const table of dropped) database.exec(`DROP TABLE main.${quoteName(table.name)}`);
+    for (const table of dropped) dropTable(database, table);
     warnOfDangling(database, worked, dropped, warn);
     await (await open(toPath, 'wx', 0o600)).close();
     database.prepare('VACUUM main INTO ?').run(toPath);
@@ -34,6 +34,30 @@ export async function dropTables(
   }
   await rm(copyPath);
   if (journalMode === 'wal') await setWalMode(toPath);
+}
+
+/**
+ * Drops a table of a private copy. A virtual one that this SQLite cannot enter, as it lacks the module (or a tokenizer),
+ * it cannot drop either: then its entry goes, and the tables that are known to be its shadows.
+ */
+export function dropTable(database: Database, { name, kind }: TableInfo): void {
+  try {
+    database.exec(`DROP TABLE main.${quoteName(name)}`);
+  } catch (error) {
+    if (kind !== 'virtual' || isDamage(error)) throw error;
+    const isShadow = (table: TableInfo) =>
+      table.kind === 'shadow' && table.name.toLowerCase().startsWith(`${name.toLowerCase()}_`);
+    const shadows = listTables(database).filter(isShadow);
+    // Off the defensive mode: an entry in sqlite_master, shadow tables.
+    database.unsafeMode(true);
+    const isOn = database.pragma('writable_schema', { simple: true }) === 1;
+    database.pragma('writable_schema = ON');
+    database.prepare("DELETE FROM main.sqlite_master WHERE type = 'table' AND name = ?").run(name);
+    database.pragma('writable_schema = RESET');
+    for (const shadow of shadows) database.exec(`DROP TABLE main.${quoteName(shadow.name)}`);
+    if (isOn) database.pragma('writable_schema = ON');
+    else database.unsafeMode(false);
+  }
 }
 
 /** VACUUM INTO always writes rollback-journal mode; the application expects the mode it once set. */

@@ -1,6 +1,7 @@
 import { stat, truncate } from 'node:fs/promises';
 import { runChild } from '../../../child/read.ts';
-import { throwIfAborted } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { shellWord } from '../../../shell-word.ts';
 import type { EngineSource } from '../../types.ts';
 import type { Database } from '../database/driver.ts';
 import { isOnNetwork } from '../database/locate.ts';
@@ -58,11 +59,27 @@ async function copyAsFile(
   throwIfAborted(source.signal);
   const pageBytes = database.pragma('page_size', { simple: true }) as number;
   const sizeBytes = pageBytes * (database.pragma('page_count', { simple: true }) as number);
+  await refuseCutShort(path, sizeBytes, pageBytes);
   const copiedBytes = (await stat(copyPath)).size;
   const isWhole = !failed && copiedBytes >= sizeBytes && copiedBytes === (await stat(path)).size;
   // What lies behind the last page is no part of the database.
   if (!isWhole || copiedBytes > sizeBytes) await truncate(copyPath, isWhole ? sizeBytes : 0);
   return isWhole;
+}
+
+/**
+ * SQLite reads zeros where the last page is not all there, and its checks find nothing amiss. Nobody can be writing
+ * that page: the file is locked.
+ */
+async function refuseCutShort(path: string, sizeBytes: number, pageBytes: number): Promise<void> {
+  const { size } = await stat(path);
+  if (size >= sizeBytes || size % pageBytes === 0) return;
+  const message = `the database is cut off: ${size} bytes are no whole number of pages of ${pageBytes} bytes`;
+  throw new DguardError('source_failed', message, {
+    operation: 'copy database',
+    subject: path,
+    hint: `what can be saved: sqlite3 ${shellWord(path)} .recover; or restore the newest good backup`,
+  });
 }
 
 async function copyByApi(

@@ -1,6 +1,7 @@
 import { chmod, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfAborted } from '../../../errors.ts';
+import { shellWord } from '../../../shell-word.ts';
 import type { Member, StreamMember } from '../../member.ts';
 import type { Dump, DumpRequest, EngineSource, TableFact } from '../../types.ts';
 import { listTables } from '../database/catalog.ts';
@@ -134,7 +135,7 @@ function requireProven(
   source: EngineSource<SqliteOptions>,
 ): void {
   const subject = source.options.file_path;
-  const hint = `what can be saved: sqlite3 '${snapshot.sourcePath}' .recover; or restore the newest good backup`;
+  const hint = `what can be saved: sqlite3 ${shellWord(snapshot.sourcePath)} .recover; or restore the newest good backup`;
   requireSound(findings, 'source_failed', 'check database', subject, hint);
   for (const doubt of [...findings.doubts.slice(0, 20), ...keyDoubts.slice(0, 20)]) {
     source.warn({ message: doubt, subject, partial: false });

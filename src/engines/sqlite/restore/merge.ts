@@ -5,6 +5,7 @@ import { listColumns, listSchema, listTables, quoteName, type SchemaObject } fro
 import { checkDatabase, compareTables, examine, requireSound } from '../database/check.ts';
 import type { Database } from '../database/driver.ts';
 import { closeQuietly, openDatabase, sqliteError } from '../database/driver.ts';
+import { dropTable } from '../database/filter.ts';
 import { foreignKeyDoubts } from '../database/foreign-keys.ts';
 import type { Seized } from './seize.ts';
 import { syncFile } from './stage.ts';
@@ -51,20 +52,17 @@ export async function mergeTables(request: MergeRequest): Promise<readonly Table
     if (pages(database) !== pages(target)) {
       throw new DguardError('target_failed', 'the target could not be copied', { operation: 'merge tables' });
     }
+    await refuseOtherEncoding(database, request.chosen);
     const doubtsBefore = new Set(foreignKeyDoubts(database));
     replaceTables(database, request.chosen);
-    requireSound(
-      checkDatabase(database, 'quick_check'),
-      'corrupt',
-      'merge tables',
-      request.merged,
-      'restore to another file with --to-path',
-    );
+    const findings = checkDatabase(database, 'quick_check');
+    const hint = 'restore to another file with --to-path';
+    requireSound(findings, 'corrupt', 'merge tables', request.merged, hint);
     const differences = compareTables(request.tables, examine(database).tables);
     if (differences.length > 0) {
       throw new DguardError('corrupt', differences.slice(0, 5).join('; '), { operation: 'merge tables' });
     }
-    for (const doubt of foreignKeyDoubts(database)) {
+    for (const doubt of [...findings.doubts.slice(0, 20), ...foreignKeyDoubts(database)]) {
       if (!doubtsBefore.has(doubt)) request.warn({ message: `after the merge, ${doubt}`, partial: false });
     }
     database.close();
@@ -79,6 +77,25 @@ export async function mergeTables(request: MergeRequest): Promise<readonly Table
   }
   await syncFile(request.merged);
   return request.tables;
+}
+
+/** SQLite attaches no database whose texts are encoded otherwise. */
+async function refuseOtherEncoding(database: Database, chosen: string): Promise<void> {
+  const encoding = (of: Database) => String(of.pragma('encoding', { simple: true }));
+  const other = await openDatabase(chosen, { readonly: false });
+  try {
+    if (encoding(other) === encoding(database)) return;
+    throw new DguardError(
+      'target_refused',
+      `the backup's database is ${encoding(other)}, the target is ${encoding(database)}: SQLite cannot copy tables between the two`,
+      {
+        operation: 'merge tables',
+        hint: 'restore to another file with --to-path, or the whole database in its place: --overwrite without --only',
+      },
+    );
+  } finally {
+    closeQuietly(other);
+  }
 }
 
 function replaceTables(database: Database, chosen: string): void {
@@ -97,10 +114,12 @@ function replaceTables(database: Database, chosen: string): void {
   const tables = objects.filter(({ type, name }) => type === 'table' && !isInternal(name));
   refuseOthers(database, objects);
   // A virtual table takes its shadow tables with it.
+  const isReplaced = (name: string) =>
+    tables.some((table) => table.name.toLowerCase() === name.toLowerCase());
   for (const wanted of [true, false]) {
-    for (const { name } of tables.filter((table) => isVirtual(table.sql) === wanted)) {
-      database.exec(`DROP TABLE IF EXISTS main.${quoteName(name)}`);
-    }
+    const there = listTables(database).filter(({ name }) => isReplaced(name));
+    for (const table of there.filter(({ kind }) => (kind === 'virtual') === wanted))
+      dropTable(database, table);
   }
   for (const table of tables.filter(({ sql }) => !isVirtual(sql))) {
     database.prepare(table.sql).run();

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { DguardError } from '../../../errors.ts';
+import { shellWord } from '../../../shell-word.ts';
 import type { Database } from '../database/driver.ts';
 import { closeQuietly, isBusy, isDamage, openDatabase, sqliteError } from '../database/driver.ts';
 import { sideFiles } from '../database/locate.ts';
@@ -88,7 +89,7 @@ function inUse(path: string, cause?: unknown): DguardError {
   return new DguardError('target_refused', 'another program uses the database', {
     operation: 'lock target',
     subject: path,
-    hint: `stop the writers, then restore again; see who they are: fuser -v '${path}'`,
+    hint: `stop the writers, then restore again; see who they are: fuser -v ${shellWord(path)}`,
     cause,
   });
 }
