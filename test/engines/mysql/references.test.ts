@@ -77,6 +77,21 @@ describeWithEachMysql('mysql: foreign keys of tables that are restored alone', (
     expect(bench.warnings).toEqual([]);
   });
 
+  it('whose parents are not restored are warned of, until they are', async () => {
+    await restore({ toDatabase: 'dgk_part' });
+    const text =
+      "c → a, c → odd `d; restore them together: --only c --only a --only 'odd `d', or drop the key";
+    expect(bench.warnings).toEqual([
+      expect.objectContaining({ partial: false, message: expect.stringContaining(text) }),
+    ]);
+    await expect(bench.sql('dgk_part', 'INSERT INTO c (id, a_id) VALUES (9, 1)')).rejects.toThrow(/foreign/);
+    bench.warnings.length = 0;
+    await restore({ toDatabase: 'dgk_part', only: ['c', 'a', 'odd `d'] });
+    expect(bench.warnings).toEqual([]);
+    await bench.sql('dgk_part', 'INSERT INTO c (id, a_id) VALUES (9, 1)');
+    await bench.sql(undefined, 'DROP DATABASE dgk_part');
+  });
+
   it('one that the target cannot have is named, with its statement', async () => {
     await bench.database('dgk_app', 'CREATE TABLE a (other TEXT)');
     await restore();
@@ -84,6 +99,7 @@ describeWithEachMysql('mysql: foreign keys of tables that are restored alone', (
       expect.stringMatching(
         /^not created: foreign key c_ibfk_1 of c: .*: ALTER TABLE `dgk_app`\.`c` ADD CONSTRAINT/,
       ),
+      expect.stringContaining('refer to tables that are not there, so that no row can be added: c → odd `d'),
     ]);
   });
 

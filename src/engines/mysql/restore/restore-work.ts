@@ -27,7 +27,9 @@ export interface Work {
   readonly target: string;
   readonly script: Script;
   readonly facts: SourceFacts;
-  /** The recorded tables that are to be restored. */
+  /** All tables that the backup recorded. */
+  readonly recorded: readonly TableFact[];
+  /** Those that are to be restored. */
   readonly tables: readonly TableFact[];
   readonly info: ServerInfo;
   readonly tools: Tools;
@@ -89,7 +91,20 @@ export async function prepare(
       merge && !request.deleteExtra ? storedNames(tables, info) : undefined,
     );
   }
-  const work = { content, request, server, session, target, script, facts, tables, info, tools, merge };
+  const work = {
+    content,
+    request,
+    server,
+    session,
+    target,
+    script,
+    facts,
+    recorded,
+    tables,
+    info,
+    tools,
+    merge,
+  };
   return existing === undefined ? work : { ...work, existing };
 }
 

@@ -7,6 +7,7 @@ import { serverError } from '../server/failures.ts';
 import { openServer } from '../server/server.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { MARK_TABLE, writeMark } from './marks.ts';
+import { warnOfMissingParents } from './missing-parents.ts';
 import { createForLoad } from './place.ts';
 import { mergeExtras } from './preflight.ts';
 import { compare, dropQuietly, load, setEvents } from './restore-steps.ts';
@@ -51,6 +52,7 @@ async function restoreToNew(work: Work): Promise<RestoreOutcome> {
     await setEvents(work, target, loaded.events);
     await session.run(`DROP TABLE ${identifier(target)}.${identifier(MARK_TABLE)}`);
     done = true;
+    await warnOfMissingParents(work, target).catch(() => {});
     return { target, sizeBytes: (await schemaSize(session, target)) ?? work.script.sizeBytes, tables };
   } finally {
     if (!done) await dropQuietly(work, target);
@@ -86,6 +88,7 @@ async function restoreBeside(work: Work, existing: SchemaFacts): Promise<Restore
       request.warn,
     );
     swapped = true;
+    await warnOfMissingParents(work, target).catch(() => {});
     // What was done is told, even where somebody interrupted it too late.
     const sizeBytes = await schemaSize(session, target).catch(() => undefined);
     return {
