@@ -45,6 +45,34 @@ describeWithEachMysql('mysql: objects of many kinds', (server) => {
     expect((await bench.names()).filter((name) => name.includes('__dg_'))).toEqual([]);
   });
 
+  it('comments of code with backslashes come back as they were, under NO_BACKSLASH_ESCAPES too', async () => {
+    const script = `CREATE TABLE t (n INT);
+CREATE PROCEDURE usual (x INT) COMMENT 'a\\\\b \\'c\\'\\n' SELECT 'x\\\\';
+SET sql_mode = 'NO_BACKSLASH_ESCAPES';
+CREATE PROCEDURE \`p (\` (\`comment\` INT) SQL SECURITY INVOKER COMMENT 'c:\\dir, it''s\\' SELECT '\\' AS \`comment\`;
+CREATE PROCEDURE without () SELECT 1 AS comment, 'a\\\\b';
+CREATE FUNCTION f (a INT, b CHAR(3)) RETURNS VARCHAR(30) CHARSET utf8mb4 DETERMINISTIC COMMENT '\\
+n' RETURN 'x\\';
+CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2030-01-01 00:00:00' COMMENT '\\' DO SELECT '\\';
+SET sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES';
+CREATE PROCEDURE "quo ted" () COMMENT '\\d' SELECT 1 AS "comment";
+SET sql_mode = DEFAULT`;
+    await bench.database('dgt_comments', script);
+    const comments = (schema: string) =>
+      bench.sql(
+        undefined,
+        `SELECT ROUTINE_NAME AS n, ROUTINE_COMMENT AS c FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '${schema}'
+          UNION ALL SELECT EVENT_NAME, EVENT_COMMENT FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '${schema}' ORDER BY 1`,
+      );
+    const [before, said] = [await picture(bench, 'dgt_comments'), await comments('dgt_comments')];
+    expect(said).toContainEqual({ n: 'p (', c: "c:\\dir, it's\\" });
+    const content = await backUp(bench.source('dgt_comments'));
+    await mysqlEngine.restore(content, bench.request('dgt_comments', { scratch: true }));
+    await mysqlEngine.restore(content, bench.request('dgt_comments', { overwrite: true }));
+    expect(await comments('dgt_comments')).toEqual(said);
+    expect(await picture(bench, 'dgt_comments')).toEqual(before);
+  });
+
   it('MariaDB: defaults from sequences take from those beside them, packages come back, an event goes on', async () => {
     if (server().flavour !== 'mariadb') return;
     await bench.database(

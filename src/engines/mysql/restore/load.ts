@@ -12,7 +12,7 @@ import type { Script } from './content.ts';
 import { loadFailure } from './load-failures.ts';
 import { openRowLoaders } from './row-loaders.ts';
 import { asRowMode, LOAD_MODE, withoutGoneMode } from './row-mode.ts';
-import { type StatementHandler, scanStatements } from './scanner.ts';
+import { type StatementHandler, scanStatements, sqlModeOf } from './scanner.ts';
 import { heldViews } from './views.ts';
 
 type Definer = Parameters<typeof rewriteCode>[1]['definer'];
@@ -124,6 +124,7 @@ export function dumpHandler(
   const [from, to] = [byteString(request.from), byteString(request.schema)];
   const views = heldViews(to);
   let inRows = false;
+  let mode = '';
   /** Without a primary key rows are kept in the order in which they come. */
   const inOrder = new Set<string>();
   const wanted = (token: Token | undefined) =>
@@ -143,6 +144,7 @@ export function dumpHandler(
           const { sql, rows } = asRowMode(text);
           if (rows !== undefined) inRows = rows === 'begin' && request.aside === true;
           views.set(words);
+          mode = sqlModeOf(text) ?? mode;
           return request.info !== undefined && hasNoGoneMode(request.info) ? withoutGoneMode(sql) : sql;
         }
         case 'UNLOCK':
@@ -204,6 +206,7 @@ export function dumpHandler(
     const code = rewriteCode(text, {
       definer: request.definer,
       eventStatus: 'DISABLE',
+      mode,
       // MariaDB names the schema in a view whose definer is gone.
       ...(from === '' ? {} : { schema: { from, to } }),
     });

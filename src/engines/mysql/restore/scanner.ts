@@ -280,7 +280,7 @@ function matches(data: Buffer, at: number, wanted: Buffer): boolean {
 }
 
 /** The sql_mode that a statement sets; '' where it sets what was before, which a dump's own is. */
-function sqlModeOf(statement: string): string | undefined {
+export function sqlModeOf(statement: string): string | undefined {
   if (statement.length > MAX_SET_CHARS) return undefined;
   return [...statement.matchAll(SQL_MODE)].map(([, , mode]) => mode ?? '').at(-1);
 }

@@ -184,6 +184,7 @@ async function createOne(
   const { sql } = rewriteCode(object.sql, {
     definer,
     schema: options,
+    mode: object.sqlMode,
     ...(status === undefined ? {} : { eventStatus: status }),
   });
   await dropOne(session, options.to, object);

@@ -1,3 +1,4 @@
+import { plainComment } from './code-comment.ts';
 import { moveReferences } from './references.ts';
 import { isWord, joined, nameOf, significant, type Token, tokenize } from './tokens.ts';
 
@@ -10,6 +11,8 @@ export interface RewriteOptions {
   readonly schema?: { readonly from: string; readonly to: string };
   /** What an event's status becomes. */
   readonly eventStatus?: string;
+  /** The sql_mode that the statement is to be carried out under. */
+  readonly mode?: string;
 }
 
 export interface Rewritten {
@@ -63,6 +66,8 @@ export function rewriteCode(sql: string, options: RewriteOptions): Rewritten {
   // PACKAGE BODY; IF NOT EXISTS
   if (kind === 'package' && isWord(tokens[places[at]!], 'BODY')) at++;
   if (isWord(tokens[places[at]!], 'IF')) at += isWord(tokens[places[at + 1]!], 'NOT') ? 3 : 2;
+  if (/\bNO_BACKSLASH_ESCAPES\b/i.test(options.mode ?? ''))
+    plainComment(tokens, places, at + (tokens[places[at + 1]!]?.text === '.' ? 3 : 1), kind);
   const name = dropQualifier(tokens, places, at);
   let table: string | undefined;
   let eventStatus: string | undefined;
