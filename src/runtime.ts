@@ -26,6 +26,8 @@ export interface HostFacts {
   readonly pid: number;
   /** When the process `pid` started, in the system's own words, where it tells (`processStart`). */
   readonly pidStart?: string;
+  /** Which processes a number means (containers have their own); empty or missing where that is not known (`pidNamespace`). */
+  readonly pidNamespace?: string;
   /** True where dguard runs with the privileges to give files away (root). */
   readonly privileged: boolean;
 }

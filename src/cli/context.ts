@@ -4,7 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/types.ts';
 import type { Destination } from '../core/catalog.ts';
-import { processStart } from '../core/owner.ts';
+import { pidNamespace, processStart } from '../core/owner.ts';
 import { DguardError, unlessAborted } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import type { Runtime } from '../runtime.ts';
@@ -56,6 +56,7 @@ export function createContext(options: GlobalOptions, signal: AbortSignal): Cont
         bootId: readText('/proc/sys/kernel/random/boot_id'),
         pid: process.pid,
         pidStart: processStart(process.pid),
+        pidNamespace: pidNamespace(),
         privileged: process.getuid?.() === 0,
       },
       get tempDir() {

@@ -6,7 +6,17 @@ import { abortError, DguardError, errnoOf, toDguardError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { formatDuration } from '../plan/duration.ts';
 import type { Runtime } from '../runtime.ts';
-import { type Owner, ownerOf, ownerState, ownerText, readOwner } from './owner.ts';
+import {
+  isOfThisKernel,
+  isOfThisNamespace,
+  type Owner,
+  type OwnerState,
+  ownerOf,
+  ownerState,
+  ownerText,
+  readOwner,
+} from './owner.ts';
+import { askLife, removeLife, showLife } from './sign-of-life.ts';
 
 /** Who holds a lock, and what for. */
 export interface LockHolder extends Owner {
@@ -14,6 +24,8 @@ export interface LockHolder extends Owner {
   readonly name: string;
   readonly operation: string;
   readonly taken_at: string;
+  /** The sign of life beside it (`showLife`); empty where there is none. */
+  readonly alive: string;
 }
 
 const POLL_MS = 250;
@@ -33,32 +45,59 @@ export async function takeLock(
   waitMs: number,
   runtime: Runtime,
   next: (path: string) => string = () =>
-    'wait for it (--wait-lock 30m); if it is certain that it does not run any more: `dguard unlock`',
+    'wait for it (--wait-lock 30m); if it is certain that it does not run any more: `dguard unlock JOB`',
 ): Promise<{ release(): Promise<void> }> {
   await makeLockFolder(runtime.lockDir);
   const path = lockPath(name, runtime);
+  const life = await showLife(runtime.lockDir);
   const holder: LockHolder = {
     ...ownerOf(runtime.host),
     name,
     operation,
     taken_at: runtime.now().toISOString(),
+    alive: life.name,
   };
+  try {
+    await takeAs(holder, path, waitMs, runtime, next);
+  } catch (error) {
+    await life.end();
+    throw error;
+  }
+  const release = async () => {
+    await removeOwn(path, holder);
+    await life.end();
+  };
+  return { release };
+}
+
+async function takeAs(
+  holder: LockHolder,
+  path: string,
+  waitMs: number,
+  runtime: Runtime,
+  next: (path: string) => string,
+): Promise<void> {
+  const { name } = holder;
   const giveUpAt = performance.now() + waitMs;
   for (;;) {
-    if (await publish(path, holder)) return { release: () => removeOwn(path, holder) };
+    if (await publish(path, holder)) return;
     const current = await readLock(path);
     if (current === 'released') continue;
-    if (isDead(current, runtime)) {
+    if (await isDead(current, runtime)) {
       if (await removeDead(path, runtime)) {
-        const message =
-          current === 'cut'
-            ? 'a lock that says nothing, as after a power cut, is taken over'
-            : `the lock of ${ownerText(current)}, which is gone, is taken over (${current.operation} since ${current.taken_at})`;
+        const dead = holderIn(current);
+        const message = dead
+          ? `the lock of ${ownerText(dead)}, which is gone, is taken over (${dead.operation} since ${dead.taken_at})`
+          : 'a lock that says nothing, as after a power cut, is taken over';
         runtime.emit({ type: 'log', level: 'warning', subject: name, message });
       }
       continue;
     }
-    if (performance.now() >= giveUpAt) throw locked(name, holderIn(current), waitMs, next(path));
+    if (performance.now() >= giveUpAt) {
+      const holder = holderIn(current);
+      const who = holder ? await holderText(holder, runtime) : 'another run';
+      throw locked(name, who, waitMs, next(path));
+    }
     await sleep(POLL_MS, undefined, { signal: runtime.signal }).catch(() => {
       throw abortError(runtime.signal);
     });
@@ -68,6 +107,26 @@ export async function takeLock(
 /** Who holds the lock `name` of this host, or undefined. */
 export function lockHolder(name: string, runtime: Runtime): Promise<LockHolder | undefined> {
   return readHolder(lockPath(name, runtime));
+}
+
+/** Whether who holds a lock of this host lives: by its number, and out of another container by its sign of life. */
+export async function lockState(holder: LockHolder, { host, lockDir }: Runtime): Promise<OwnerState> {
+  const state = ownerState(holder, host);
+  return state === 'unknown' && isOfThisKernel(holder, host) ? askLife(lockDir, holder.alive) : state;
+}
+
+/** Who holds a lock, since when, and from where no process of that number is to be seen here: for people. */
+export function lockText(holder: LockHolder, { host }: Runtime): string {
+  const where =
+    isOfThisKernel(holder, host) && !isOfThisNamespace(holder, host)
+      ? ', by the numbers of another container,'
+      : '';
+  return `${ownerText(holder)}${where} (${holder.operation} since ${holder.taken_at})`;
+}
+
+async function holderText(holder: LockHolder, runtime: Runtime): Promise<string> {
+  const state = await lockState(holder, runtime);
+  return `${lockText(holder, runtime)}${state === 'alive' ? '' : ', of which cannot be seen from here whether it runs,'}`;
 }
 
 /** All locks of this host and user, as far as they can be read. */
@@ -84,8 +143,11 @@ export async function listLocks(runtime: Runtime): Promise<readonly LockHolder[]
 
 /** Removes the lock `name`, whoever holds it. True where there was one. */
 export async function breakLock(name: string, runtime: Runtime): Promise<boolean> {
+  const path = lockPath(name, runtime);
+  const holder = await readHolder(path);
   try {
-    await unlink(lockPath(name, runtime));
+    await unlink(path);
+    await removeLife(runtime.lockDir, holder?.alive ?? '');
     return true;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false;
@@ -151,8 +213,8 @@ const holderIn = (lock: ReadLock): LockHolder | undefined => (typeof lock === 's
 const readHolder = async (path: string): Promise<LockHolder | undefined> => holderIn(await readLock(path));
 
 /** A lock is linked when it is whole: one that is cut outlived the power, and its owner did not. */
-function isDead(lock: ReadLock, { host }: Runtime): lock is LockHolder | 'cut' {
-  return lock === 'cut' || (typeof lock !== 'string' && ownerState(lock, host) === 'dead');
+async function isDead(lock: ReadLock, runtime: Runtime): Promise<boolean> {
+  return lock === 'cut' || (typeof lock !== 'string' && (await lockState(lock, runtime)) === 'dead');
 }
 
 async function readLock(path: string): Promise<ReadLock> {
@@ -161,7 +223,7 @@ async function readLock(path: string): Promise<ReadLock> {
     if (value === null || typeof value !== 'object') return 'cut';
     const text = (field: string) => (typeof value[field] === 'string' ? value[field] : '');
     const of = { name: text('name'), operation: text('operation'), taken_at: text('taken_at') };
-    return { ...of, ...readOwner(value) };
+    return { ...of, ...readOwner(value), alive: text('alive') };
   } catch (error) {
     if (error instanceof SyntaxError) return 'cut';
     return errnoOf(error) === 'ENOENT' ? 'released' : 'unknown';
@@ -185,16 +247,17 @@ async function removeDead(path: string, runtime: Runtime): Promise<boolean> {
     return false;
   }
   try {
-    if (!isDead(await readLock(path), runtime)) return false;
+    const current = await readLock(path);
+    if (!(await isDead(current, runtime))) return false;
     await unlink(path);
+    await removeLife(runtime.lockDir, holderIn(current)?.alive ?? '');
     return true;
   } finally {
     await unlink(mutex).catch(() => undefined);
   }
 }
 
-function locked(name: string, holder: LockHolder | undefined, waitMs: number, hint: string): DguardError {
-  const who = holder ? `${ownerText(holder)} (${holder.operation} since ${holder.taken_at})` : 'another run';
+function locked(name: string, who: string, waitMs: number, hint: string): DguardError {
   const waited = waitMs > 0 ? ` and did not let go within ${formatDuration(waitMs)}` : '';
   return new DguardError('locked', `${who} holds the lock${waited}`, {
     operation: 'lock',

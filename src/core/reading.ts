@@ -6,7 +6,7 @@ import { readObject } from '../storages/read.ts';
 import type { Storage, StoredObject } from '../storages/types.ts';
 import { putBytes } from '../storages/write.ts';
 import type { CatalogEntry } from './catalog.ts';
-import { type PlacedOwner, placedOwnerOf, readPlacedOwner } from './owner.ts';
+import { type Owner, ownerOf, readOwner } from './owner.ts';
 
 const RENEW_MS = 60 * 60 * 1000;
 const MAX_BYTES = 64 * 1024;
@@ -46,7 +46,7 @@ export async function holdReadLease(
     const text = canonicalJson({
       format: 1,
       operation,
-      ...placedOwnerOf(runtime.host),
+      ...ownerOf(runtime.host),
       made_at: runtime.now().toISOString(),
     });
     for (const folder of folders) {
@@ -76,10 +76,10 @@ export async function readReader(
   storage: Storage,
   key: string,
   signal: AbortSignal,
-): Promise<PlacedOwner | 'gone' | undefined> {
+): Promise<Owner | 'gone' | undefined> {
   try {
     const bytes = await readObject(storage, key, MAX_BYTES, signal);
-    return readPlacedOwner(JSON.parse(bytes.toString('utf8')) as Record<string, unknown>);
+    return readOwner(JSON.parse(bytes.toString('utf8')) as Record<string, unknown>);
   } catch (error) {
     throwIfAborted(signal);
     return (error as { code?: string }).code === 'storage_not_found' ? 'gone' : undefined;

@@ -84,8 +84,8 @@ export async function lockTarget(
   };
   try {
     // In one order everywhere, so that no two wait for each other.
-    for (const place of [...new Set(await placesOf(target, runtime))].sort()) {
-      held.push(await takeLock(`target ${place}`, operation, TARGET_WAIT_MS, runtime, whenHeld));
+    for (const name of await targetLocks(target, runtime)) {
+      held.push(await takeLock(name, operation, TARGET_WAIT_MS, runtime, whenHeld));
     }
     return { release };
   } catch (error) {
@@ -100,6 +100,11 @@ const whenHeld = (path: string): string =>
 
 /** A look whether something is to be recovered holds the lock for a moment, and two backups may look at once. */
 const TARGET_WAIT_MS = 10_000;
+
+/** What of this host is locked while something works on the target. */
+export async function targetLocks(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
+  return [...new Set(await placesOf(target, runtime))].sort().map((place) => `target ${place}`);
+}
 
 async function placesOf(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
   const { type, datasource, toPath, toDatabase } = target;

@@ -4,14 +4,7 @@ import { join } from 'node:path';
 import { removeElsewhere } from '../engines/elsewhere.ts';
 import { errnoOf, errorText, toDguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
-import {
-  type Owner,
-  ownerText,
-  type PlacedOwner,
-  placedOwnerOf,
-  placedOwnerState,
-  readPlacedOwner,
-} from './owner.ts';
+import { type Owner, type OwnerState, ownerOf, ownerText, readOwner, sharedOwnerState } from './owner.ts';
 
 type Place = Pick<Runtime, 'tempDir' | 'host' | 'emit'>;
 
@@ -59,7 +52,7 @@ export async function makeTempFolder(place: Place, use?: string): Promise<string
       hint: 'give defaults.temp_dir a folder that this user may write to, on a disk with room',
     });
   });
-  const owner = placedOwnerOf(place.host);
+  const owner = ownerOf(place.host);
   // On a full disk it may be missing or cut: then a folder that is left stays.
   await writeFile(join(folder, OWNER_NAME), JSON.stringify(owner), { mode: 0o600 }).catch(() => {});
   return folder;
@@ -71,7 +64,7 @@ export interface TempFolder {
   readonly changedAt: Date;
   /** Whose process made it; undefined where it does not say. */
   readonly owner: Owner | undefined;
-  readonly state: ReturnType<typeof placedOwnerState>;
+  readonly state: OwnerState;
 }
 
 export async function listTempFolders({
@@ -87,7 +80,7 @@ export async function listTempFolders({
     const marked = await lstat(join(path, OWNER_NAME)).catch(() => undefined);
     if (!marked?.isFile()) continue;
     const owner = ownerIn(path);
-    const state = owner === undefined ? 'unknown' : placedOwnerState(owner, host);
+    const state = owner === undefined ? 'unknown' : sharedOwnerState(owner, host);
     found.push({ path, changedAt: facts.mtime, owner, state });
   }
   return found;
@@ -123,10 +116,10 @@ async function removeLeftFolder(path: string): Promise<boolean> {
 }
 
 /** Undefined: what it says is cut, or is of no process that can be told from others. */
-function ownerIn(folder: string): PlacedOwner | undefined {
+function ownerIn(folder: string): Owner | undefined {
   try {
     const value = JSON.parse(readFileSync(join(folder, OWNER_NAME), 'utf8')) as Record<string, unknown>;
-    const owner = readPlacedOwner(value);
+    const owner = readOwner(value);
     return owner.pid_namespace === '' || owner.pid <= 0 ? undefined : owner;
   } catch {
     return undefined;

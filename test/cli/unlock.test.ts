@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { createContext } from '../../src/cli/context.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -74,6 +75,18 @@ describe('unlock', () => {
     } finally {
       for (const each of [...others, foreign]) await breakLock(each, runtime);
     }
+  });
+
+  it('of another container that shows no sign of life takes a yes', async () => {
+    await held({ pidNamespace: 'pid:[1]' });
+    const { alive } = (await lockHolder(lock, runtime))!;
+    rmSync(join(runtime.lockDir, alive));
+    expect((await place.run('backup', JOB)).stderr).toMatch(
+      /another container.*cannot be seen from here.*holds/,
+    );
+    const { code, stdout } = await place.run('unlock', JOB, '--yes');
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('cannot be seen') });
+    expect(await isHeld()).toBe(false);
   });
 
   it('of another host takes a yes', async () => {

@@ -126,12 +126,34 @@ describe('locks of a job', () => {
     expect((await world.backup()).outcomes[0]!.status).toBe('completed');
     await world.storage.delete(mark);
     expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });
-    // That of another namespace is not of this group, and a writer of an earlier boot of this host is gone.
-    for (const more of [{ namespace: 'another' }, { host: 'testhost' }]) {
+    // That of another namespace is not of this group, and a writer of an earlier boot of this machine is gone.
+    const machine = 'pid:[4026531836]';
+    const earlier = { host: 'testhost', pid_namespace: machine };
+    const backUpIn = (pidNamespace: string) =>
+      world.backup({ runtime: { ...world.runtime, host: { ...world.runtime.host, pidNamespace } } });
+    for (const more of [{ namespace: 'another' }, earlier]) {
       await world.storage.delete(`${folder}/lease-0000.json`);
       await putLease({ ...lease, ...more });
-      expect((await world.backup()).outcomes[0]!.status, JSON.stringify(more)).toBe('completed');
+      expect((await backUpIn(machine)).outcomes[0]!.status, JSON.stringify(more)).toBe('completed');
     }
+    // A container of that name may run on another machine, or beside this one, by numbers of its own.
+    const beside = { host: 'testhost', boot_id: 'boot', pid: 2 ** 22 + 1 };
+    const forget = () => world.storage.delete(`${folder}/lease-0000.json`);
+    await forget();
+    for (const [more, here] of [
+      [earlier, 'pid:[1]'],
+      [{ ...earlier, pid_namespace: 'pid:[1]' }, machine],
+      [{ ...earlier, pid_namespace: 'pid:[1]' }, 'pid:[1]'],
+      [{ ...beside, pid_namespace: 'pid:[1]' }, 'pid:[2]'],
+      [beside, 'pid:[2]'],
+    ] as const) {
+      await putLease({ ...lease, ...more });
+      const [outcome] = (await backUpIn(here)).outcomes;
+      expect(outcome, JSON.stringify([more, here])).toMatchObject({ error: { code: 'locked' } });
+      await forget();
+    }
+    await putLease({ ...lease, ...beside, pid_namespace: 'pid:[1]' });
+    expect((await backUpIn('pid:[1]')).outcomes[0]!.status).toBe('completed');
     await world.storage.delete(`${folder}/lease-0000.json`);
     await putLease(lease);
     expect((await world.backup()).outcomes[0]).toMatchObject({ error: { code: 'locked' } });

@@ -19,7 +19,7 @@ import { tmpdir, uptime } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
-import { ownerOf, ownerState, processStart } from '../../src/core/owner.ts';
+import { ownerOf, ownerState, pidNamespace, processStart } from '../../src/core/owner.ts';
 import type { DguardEvent } from '../../src/events.ts';
 import type { Runtime } from '../../src/runtime.ts';
 import { traceCalls } from '../faults/fs-faults.mjs';
@@ -44,6 +44,7 @@ function runtime(host: Partial<Runtime['host']> = {}): Runtime {
       bootId: 'boot-1',
       pid: process.pid,
       pidStart: processStart(process.pid),
+      pidNamespace: pidNamespace(),
       privileged: false,
       ...host,
     },
@@ -53,12 +54,18 @@ function runtime(host: Partial<Runtime['host']> = {}): Runtime {
   };
 }
 
+/** What lies there but for signs of life. */
+const lockFiles = () =>
+  readdirSync(join(folder, 'locks'))
+    .filter((name) => !name.startsWith('alive-'))
+    .sort();
+
 describe('lock', () => {
   it.each(['', '\0\0\0', 'null'])(
     'that a power cut has left as %j is taken over: who made it is as dead',
     async (left) => {
       await takeLock('prod/db', 'backup prod', 0, runtime());
-      const [name] = readdirSync(join(folder, 'locks'));
+      const [name] = lockFiles();
       writeFileSync(join(folder, 'locks', name!), left);
       const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
       expect(await lockHolder('prod/db', runtime())).toMatchObject({ pid: process.pid });
@@ -81,12 +88,12 @@ describe('lock', () => {
       hint: expect.stringContaining('--wait-lock'),
     });
     const whereItLies = takeLock('prod/db', 'prune prod', 0, runtime(), (path) => path);
-    const [file] = readdirSync(join(folder, 'locks'));
+    const [file] = lockFiles();
     await expect(whereItLies).rejects.toMatchObject({ hint: join(folder, 'locks', file!) });
     await takeLock('prod/files', 'backup prod', 0, runtime()).then((other) => other.release());
     await lock.release();
     await takeLock('prod/db', 'prune prod', 0, runtime()).then((next) => next.release());
-    expect(readdirSync(join(folder, 'locks'))).toEqual([]);
+    expect(lockFiles()).toEqual([]);
   });
 
   it('is waited for', async () => {
@@ -113,6 +120,48 @@ describe('lock', () => {
     await takeLock('prod/db', 'prune prod', 0, runtime());
   });
 
+  it.runIf(process.platform === 'linux')(
+    'of another container, whose numbers mean nothing here, is held as long as its sign of life is shown',
+    async () => {
+      const there = runtime({ pidNamespace: 'pid:[1]', pid: 2 ** 22 + 1, pidStart: '17' });
+      const lock = await takeLock('prod/db', 'backup prod', 0, there);
+      const taking = takeLock('prod/db', 'prune prod', 0, runtime());
+      await expect(taking).rejects.toThrow(
+        /process 4194305 on here, by the numbers of another container, \(backup prod since \S+\) holds the lock$/,
+      );
+      await lock.release();
+      expect(readdirSync(join(folder, 'locks'))).toEqual([]);
+    },
+  );
+
+  it.runIf(process.platform === 'linux')(
+    'of another container that was killed is taken over, and without a sign of life never',
+    async () => {
+      const there = runtime({ pidNamespace: 'pid:[1]', pid: 2 ** 22 + 1, pidStart: '17' });
+      await (await takeLock('prod/db', 'backup prod', 0, there)).release();
+      const alive = 'alive-0123456789abcdef';
+      const listen = `require('node:net').createServer().listen(process.argv[1], () => console.log('listens'))`;
+      const child = spawn(process.execPath, ['-e', listen, join(folder, 'locks', alive)]);
+      await once(child.stdout, 'data');
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      const held = await takeLock('prod/db', 'backup prod', 0, there);
+      const file = join(folder, 'locks', lockFiles()[0]!);
+      const text = JSON.parse(readFileSync(file, 'utf8')) as object;
+      for (const none of ['', 'alive-gone000000000000', `../locks/${alive}`]) {
+        writeFileSync(file, JSON.stringify({ ...text, alive: none }));
+        await expect(takeLock('prod/db', 'prune prod', 0, runtime())).rejects.toThrow(
+          /cannot be seen from here/,
+        );
+      }
+      writeFileSync(file, JSON.stringify({ ...text, alive }));
+      await (await takeLock('prod/db', 'prune prod', 0, runtime())).release();
+      expect(events).toMatchObject([{ level: 'warning', message: expect.stringMatching(/is gone/) }]);
+      await held.release();
+      expect(readdirSync(join(folder, 'locks'))).toEqual([]);
+    },
+  );
+
   it('of an earlier boot is taken over, that of another host never', async () => {
     await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
     const lock = await takeLock('prod/db', 'prune prod', 0, runtime());
@@ -135,7 +184,7 @@ describe('lock', () => {
     const child = spawn('true');
     await once(child, 'exit');
     await takeLock('prod/db', 'backup prod', 0, runtime({ pid: child.pid!, pidStart: '17' }));
-    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const file = join(folder, 'locks', lockFiles()[0]!);
     const faster = { ...ownerOf(runtime().host), name: 'prod/db', operation: 'restore prod', taken_at: '' };
     const late = runtime();
     const { host } = late;
@@ -155,13 +204,13 @@ describe('lock', () => {
 
   it('of a dead process that another is just taking over is left to that one, until it is done', async () => {
     await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
-    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const file = join(folder, 'locks', lockFiles()[0]!);
     writeFileSync(`${file}.takeover`, '');
     let looks = 0;
     const now = () => {
       // The first is for the lock's own time. The other one is done when it was looked at three times.
       if (++looks === 4) {
-        expect(readdirSync(join(folder, 'locks'))).toHaveLength(2);
+        expect(lockFiles()).toHaveLength(2);
         expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ boot_id: 'boot-0' });
         rmSync(`${file}.takeover`);
       }
@@ -174,7 +223,7 @@ describe('lock', () => {
 
   it('whose takeover was itself cut short is taken over all the same', async () => {
     await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
-    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const file = join(folder, 'locks', lockFiles()[0]!);
     writeFileSync(`${file}.takeover`, '');
     utimesSync(`${file}.takeover`, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
     let looks = 0;
@@ -184,12 +233,12 @@ describe('lock', () => {
     };
     await takeLock('prod/db', 'prune prod', 0, { ...runtime(), now });
     expect(await lockHolder('prod/db', runtime())).toMatchObject({ operation: 'prune prod' });
-    expect(readdirSync(join(folder, 'locks'))).toHaveLength(1);
+    expect(lockFiles()).toHaveLength(1);
   });
 
   it('that cannot be read is of somebody: nobody takes it over', async () => {
     const lock = await takeLock('prod/db', 'backup prod', 0, runtime());
-    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const file = join(folder, 'locks', lockFiles()[0]!);
     await lock.release();
     // As where a folder's disk fails, or permissions are in the way: to root those are none.
     symlinkSync(file, file);
@@ -199,7 +248,7 @@ describe('lock', () => {
 
   it('comes into being whole: nobody can meet half of one, and take it for what a power cut has left', async () => {
     const { trace } = await traceCalls(() => takeLock('prod/db', 'backup prod', 0, runtime()));
-    const file = join(folder, 'locks', readdirSync(join(folder, 'locks'))[0]!);
+    const file = join(folder, 'locks', lockFiles()[0]!);
     const about = trace.filter(({ path, to }) => path === file || to === file);
     expect(about.map(({ name, to }) => [name, to])).toEqual([['link', file]]);
     const before = trace.slice(0, trace.indexOf(about[0]!));
@@ -225,7 +274,7 @@ describe('lock', () => {
       await takeLock(one, 'backup prod', 0, runtime());
       await takeLock(other, 'backup prod', 0, runtime());
     }
-    expect(readdirSync(join(folder, 'locks'))).toHaveLength(4);
+    expect(lockFiles()).toHaveLength(4);
   });
 
   it('lies in a folder of this user alone, else it proves nothing', async () => {
@@ -268,12 +317,14 @@ describe('lock', () => {
 describe('owner', () => {
   it('is dead only where that is certain', () => {
     const { host } = runtime();
-    const me = { host: 'here', boot_id: 'boot-1', pid: process.pid, pid_start: processStart(process.pid) };
+    const me = ownerOf(host);
     expect(ownerState(me, host)).toBe('alive');
     expect(ownerState({ ...me, pid_start: '' }, host)).toBe('alive');
     expect(ownerState({ ...me, pid_start: '1' }, host)).toBe('dead');
     expect(ownerState({ ...me, boot_id: 'boot-0' }, host)).toBe('dead');
     expect(ownerState({ ...me, boot_id: '' }, host)).toBe('unknown');
+    for (const pid_namespace of ['', 'pid:[1]'])
+      expect(ownerState({ ...me, pid_namespace, pid_start: '1' }, host)).toBe('unknown');
     expect(ownerState({ ...me, host: 'elsewhere', boot_id: 'boot-0' }, host)).toBe('unknown');
     // What names no process: to kill(2) those numbers mean whole groups, which are always there.
     for (const pid of [0, -1]) expect(ownerState({ ...me, pid, pid_start: '' }, host)).toBe('dead');

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/types.ts';
 import { type JobOptions, type JobOutcome, runJob } from '../../src/core/backup/job.ts';
 import type { Catalog, CatalogEntry, Destination } from '../../src/core/catalog.ts';
+import { pidNamespace } from '../../src/core/owner.ts';
 import { type PruneOutcome, type PruneRequest, pruneGroup } from '../../src/core/prune/prune.ts';
 import { readCatalog } from '../../src/core/read-catalog.ts';
 import { type VerifyReport, verifyCopy } from '../../src/core/verify/verify.ts';
@@ -68,7 +69,13 @@ jobs: { prod: { datasources: [docs], destinations: [store], type: full${options.
     emit: (event) => void events.push(event),
     signal: new AbortController().signal,
     env: process.env,
-    host: { name: 'testhost', bootId: 'boot', pid: process.pid, privileged: process.getuid?.() === 0 },
+    host: {
+      name: 'testhost',
+      bootId: 'boot',
+      pid: process.pid,
+      pidNamespace: pidNamespace(),
+      privileged: process.getuid?.() === 0,
+    },
     tempDir: folder,
     lockDir: join(folder, 'locks'),
     version: '0.0.0',

@@ -39,7 +39,13 @@ export function contextIn(tempDir: string, warnings: Warning[] = []) {
   return {
     signal: new AbortController().signal,
     tempDir,
-    host: { name: hostname(), bootId: 'test', pid: process.pid, privileged: process.getuid?.() === 0 },
+    host: {
+      name: hostname(),
+      bootId: 'test',
+      pid: process.pid,
+      pidNamespace: 'pid:[1]',
+      privileged: process.getuid?.() === 0,
+    },
     now: () => new Date(),
     env: process.env,
     warn: (warning: Warning) => void warnings.push(warning),

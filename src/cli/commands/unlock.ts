@@ -1,8 +1,6 @@
-import type { JobConfig } from '../../config/types/jobs.ts';
-import type { Config } from '../../config/types.ts';
-import { groupLock, hooksLock } from '../../core/groups.ts';
-import { breakLock, listLocks, lockHolder } from '../../core/lock.ts';
-import { ownerState, ownerText } from '../../core/owner.ts';
+import { locksOfJob } from '../../core/job-locks.ts';
+import { breakLock, type LockHolder, lockHolder, lockState, lockText } from '../../core/lock.ts';
+import { isOfThisNamespace, ownerText } from '../../core/owner.ts';
 import { DguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import { confirm } from '../confirm.ts';
@@ -21,17 +19,17 @@ export async function unlockCommand(context: Context, name: string, options: Opt
   const [job] = chooseJobs(config, [name], false, 'unlock');
   const { runtime } = context;
   const unlocked: object[] = [];
-  for (const lock of await locksOf(config, job!, runtime)) {
+  for (const lock of await locksOfJob(config, job!, runtime)) {
     const holder = await lockHolder(lock, runtime);
     if (!holder) continue;
-    const state = ownerState(holder, runtime.host);
-    const about = `${lock}: ${ownerText(holder)} (${holder.operation} since ${holder.taken_at}), ${state === 'alive' ? 'which runs' : state === 'dead' ? 'which is gone' : 'of which this host knows nothing'}`;
+    const state = await lockState(holder, runtime);
+    const about = `${lock}: ${lockText(holder, runtime)}, ${state === 'alive' ? 'which runs' : state === 'dead' ? 'which is gone' : 'of which cannot be seen from here whether it runs'}`;
     if (!context.options.json) context.print(about);
     if (state === 'alive' && !options.force) {
       throw new DguardError('locked', `${ownerText(holder)} runs`, {
         operation: 'unlock',
         subject: lock,
-        hint: `end it first (kill ${holder.pid}), or remove its lock all the same: --force`,
+        hint: `end it first (${howToEnd(holder, runtime)}), or remove its lock all the same: --force`,
       });
     }
     if (state !== 'dead' && !options.yes) await confirm(context, 'unlock', `Remove the lock ${lock}?`);
@@ -45,13 +43,5 @@ export async function unlockCommand(context: Context, name: string, options: Opt
   return 0;
 }
 
-/** The locks that the job's runs take: of each datasource, and of each database that one is held of. */
-async function locksOf(config: Config, job: JobConfig, runtime: Runtime): Promise<string[]> {
-  const own = job.datasources.map((datasource) => groupLock(config, job, datasource));
-  const held = (await listLocks(runtime)).map(({ name }) => name);
-  const ofDatabases = own.flatMap((lock) => {
-    const at = lock.lastIndexOf('@');
-    return held.filter((name) => name.startsWith(`${lock.slice(0, at)}.`) && name.endsWith(lock.slice(at)));
-  });
-  return [...new Set([hooksLock(config, job), ...own, ...ofDatabases])];
-}
+const howToEnd = (holder: LockHolder, { host }: Runtime): string =>
+  isOfThisNamespace(holder, host) ? `kill ${holder.pid}` : 'in its container, or with it';

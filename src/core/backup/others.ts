@@ -6,7 +6,7 @@ import { readCatalogs } from '../find.ts';
 import { type Group, nameIn } from '../groups.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { markKeys } from '../marks.ts';
-import { ownerState, ownerText } from '../owner.ts';
+import { isOfEarlierBoot, ownerText, sharedOwnerState } from '../owner.ts';
 
 const LEASE_POLL_MS = 15_000;
 
@@ -28,7 +28,8 @@ export async function waitForOthers(
         if (!lease || markKeys(objects, 'deleting').length > 0) return false;
         if (nameIn(group, lease) !== group.datasource) return false;
         // The lock of this host is ours: what else of it left a lease is dead, or does not share our locks.
-        if (ownerState(lease, runtime.host) === 'dead') return false;
+        const { host } = runtime;
+        if (sharedOwnerState(lease, host) === 'dead' || isOfEarlierBoot(lease, host)) return false;
         return runtime.now().getTime() - newestAt.getTime() < LEASE_EXPIRES_MS;
       });
     if (!busy) return catalogs;

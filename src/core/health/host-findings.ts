@@ -7,8 +7,10 @@ import { freeBytesOf } from '../../folders.ts';
 import type { Runtime } from '../../runtime.ts';
 import { shellWord } from '../../shell-word.ts';
 import type { Catalog } from '../catalog.ts';
-import { listLocks } from '../lock.ts';
-import { ownerState, ownerText } from '../owner.ts';
+import { locksOfJob } from '../job-locks.ts';
+import { listLocks, lockState } from '../lock.ts';
+import { ownerText } from '../owner.ts';
+import { targetLocks } from '../target.ts';
 import { listTempFolders, type TempFolder } from '../temp-folder.ts';
 import type { Chosen } from './names.ts';
 
@@ -28,7 +30,7 @@ export async function diagnoseHost(
   return [
     ...(await tempSpace(config, chosen, catalogs, runtime)),
     ...(await tempLeftovers(runtime)),
-    ...(await staleLocks(config, runtime)),
+    ...(await staleLocks(config, chosen, runtime)),
     ...(await sameDisk(config, chosen)),
   ];
 }
@@ -103,19 +105,24 @@ async function tempLeftovers(runtime: Runtime): Promise<Finding[]> {
 }
 
 /** A lock whose owner is gone is taken over by the next run: good to know, no trouble. */
-async function staleLocks({ defaults, jobs }: Config, runtime: Runtime): Promise<Finding[]> {
-  const locks = await listLocks(runtime);
-  const prefix = defaults.namespace === '' ? '' : `${defaults.namespace}:`;
-  const ours = ['target ', ...Object.keys(jobs).map((job) => `${prefix}${job}/`)];
-  return locks
-    .filter(({ name }) => ours.some((start) => name.startsWith(start)))
-    .filter((holder) => ownerState(holder, runtime.host) === 'dead')
-    .map((holder) => ({
-      severity: 'notice',
-      topic: 'leftovers',
-      subject: holder.name,
-      message: `${ownerText(holder)} held this lock (${holder.operation} since ${holder.taken_at}) and is gone; the next run takes it over`,
-    }));
+async function staleLocks(config: Config, { datasources }: Chosen, runtime: Runtime): Promise<Finding[]> {
+  const ours = new Set<string>();
+  for (const job of Object.values(config.jobs)) {
+    for (const name of await locksOfJob(config, job, runtime)) ours.add(name);
+  }
+  for (const name of datasources) {
+    const datasource = config.datasources[name]!;
+    // One that cannot be found has findings of its own.
+    const places = await targetLocks({ type: datasource.type, datasource }, runtime).catch(() => []);
+    for (const place of places) ours.add(place);
+  }
+  const findings: Finding[] = [];
+  for (const holder of await listLocks(runtime)) {
+    if (!ours.has(holder.name) || (await lockState(holder, runtime)) !== 'dead') continue;
+    const message = `${ownerText(holder)} held this lock (${holder.operation} since ${holder.taken_at}) and is gone; the next run takes it over`;
+    findings.push({ severity: 'notice', topic: 'leftovers', subject: holder.name, message });
+  }
+  return findings;
 }
 
 /** A copy on the disk of what it is a copy of is lost with it. */

@@ -4,7 +4,7 @@ import type { Storage, StoredObject } from '../../storages/types.ts';
 import type { Catalog, CatalogEntry, Destination } from '../catalog.ts';
 import { LEASE_EXPIRES_MS } from '../lease.ts';
 import { putMark } from '../marks.ts';
-import { ownerText, placedOwnerState } from '../owner.ts';
+import { ownerText, sharedOwnerState } from '../owner.ts';
 import { readCatalog } from '../read-catalog.ts';
 import { isReadLease, readReader } from '../reading.ts';
 import { ownNames } from './names.ts';
@@ -127,7 +127,7 @@ async function whyRead(
     const until = new Date(modifiedAt.getTime() + LEASE_EXPIRES_MS);
     if (!isReadLease(key) || storageNow >= until) continue;
     const reader = await readReader(storage, key, signal);
-    if (reader === 'gone' || (reader && placedOwnerState(reader, host) === 'dead')) continue;
+    if (reader === 'gone' || (reader && sharedOwnerState(reader, host) === 'dead')) continue;
     const who = reader === undefined || reader.host === '' ? '' : `, by ${ownerText(reader)}`;
     return `it is being read (restore, verify or sync)${who}; its lease ends at ${until.toISOString()}, unless it is renewed`;
   }

@@ -3,7 +3,7 @@ import type { Runtime } from '../../runtime.ts';
 import type { StoredObject } from '../../storages/types.ts';
 import type { UnfinishedFolder } from '../catalog.ts';
 import { putMark } from '../marks.ts';
-import { ownerState } from '../owner.ts';
+import { sharedOwnerState } from '../owner.ts';
 import { isOfGrammar } from './names.ts';
 import { removeNames } from './remove.ts';
 
@@ -23,7 +23,7 @@ export function judgeUnfinished(orphan: UnfinishedFolder, runtime: Runtime): Swe
   const bytes = orphan.objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const kept = (reason: string): Sweep => ({ folder: orphan.folder, outcome: 'kept', reason, bytes });
   if (!orphan.lease) return kept('no lease in it names this folder: it is not known to be ours');
-  if (ownerState(orphan.lease, runtime.host) === 'alive') return kept('its writer runs');
+  if (sharedOwnerState(orphan.lease, runtime.host) === 'alive') return kept('its writer runs');
   const ageMs = runtime.now().getTime() - orphan.newestAt.getTime();
   if (ageMs < GRACE_MS) return kept('its newest object is younger than 24 h');
   return { folder: orphan.folder, outcome: 'swept', reason: 'left by a run that never ended', bytes };

@@ -3,6 +3,7 @@ import type { Db } from 'mongodb';
 import { beforeAll, expect, it } from 'vitest';
 import { Secret } from '../../../src/config/secret.ts';
 import { mongodbEngine } from '../../../src/engines/mongodb/engine.ts';
+import { markOwner } from '../../../src/engines/mongodb/restore/marks.ts';
 import type { BackupContent } from '../../../src/engines/types.ts';
 import { errorOf } from '../../error-of.ts';
 import { type Bench, backUp, describeWithMongodb, ownNames, picture } from './support.ts';
@@ -125,8 +126,11 @@ describeWithMongodb('mongodb: restore', (server) => {
   });
 
   it('removes what killed test restores left, and nothing without a mark, or in use', async () => {
-    const dead = { host: bench.request('x').host.name, bootId: 'test', pid: 2 ** 22 + 1 };
+    const { host } = bench.request('x');
+    const dead = markOwner({ ...host, pid: 2 ** 22 + 1 });
     const elsewhere = { ...dead, host: 'elsewhere' };
+    // In another container the number of this very process is that of another.
+    const inContainer = markOwner({ ...host, pidNamespace: 'pid:[2]' });
     const mark = (owner: object, ms: number) => ({
       ...{ dguard: 1, role: 'scratch', target: 'dgx_new', backupId: 'x', createdAt: '', parts: [], owner },
       leaseUntil: new Date(Date.now() + ms),
@@ -135,6 +139,7 @@ describeWithMongodb('mongodb: restore', (server) => {
     await bench.db(place(1)).collection('__dguard').insertOne(mark(dead, 60_000));
     await bench.db(place(2)).collection('__dguard').insertOne(mark(elsewhere, 60_000));
     await bench.db(place(3)).collection('__dguard').insertOne(mark(elsewhere, -60_000));
+    await bench.db(place(6)).collection('__dguard').insertOne(mark(inContainer, 60_000));
     await bench.db(place(4)).collection('theirs').insertOne({ a: 1 });
     await bench
       .db(place(5))
@@ -146,11 +151,12 @@ describeWithMongodb('mongodb: restore', (server) => {
       place(2),
       place(4),
       place(5),
+      place(6),
     ]);
     // Of a datasource that names no single database it is about all of them.
     const all = bench.source([], { all_databases: true });
     expect(await swaps.dropScratch!({ ...bench.target('dgx_new'), source: all })).toHaveLength(1);
-    for (const n of [2, 4]) await bench.db(place(n)).dropDatabase();
+    for (const n of [2, 4, 6]) await bench.db(place(n)).dropDatabase();
   });
 
   it('a load that fails, and one that is stopped, leave nothing and touch nothing', async () => {

@@ -63,7 +63,13 @@ export interface Mark {
 export interface MarkOwner {
   readonly host: string;
   readonly bootId: string;
+  /** As in `HostFacts`. */
+  readonly pidNamespace?: string;
   readonly pid: number;
+}
+
+export function markOwner({ name, bootId, pidNamespace, pid }: HostFacts): MarkOwner {
+  return { host: name, bootId, pidNamespace: pidNamespace ?? '', pid };
 }
 
 /** A word that keeps names beside one target apart. */
@@ -128,7 +134,9 @@ export function isMoving({ role, parts }: Mark): boolean {
 export function isHeld(mark: Mark, host: HostFacts, serverNow: Date): boolean {
   const { owner, leaseUntil } = mark;
   if (owner === undefined || leaseUntil === undefined) return false;
-  if (owner.host === host.name && owner.bootId === host.bootId) {
+  // In another container the same number is another process.
+  const isSeen = Boolean(host.pidNamespace) && owner.pidNamespace === host.pidNamespace;
+  if (isSeen && owner.host === host.name && owner.bootId === host.bootId) {
     // Of this very process we know.
     if (owner.pid === host.pid) return HELD.has(mark._id);
     if (!existsSync(`/proc/${owner.pid}`) && existsSync('/proc/self')) return false;

@@ -9,7 +9,16 @@ import { keepsEmptyTimestamps, serverNow } from '../server/server-info.ts';
 import { compareCatalog, compareDocuments } from './compare.ts';
 import { buildIndexes } from './indexes.ts';
 import { createCollection, loadPart } from './load.ts';
-import { holdMark, insertMark, leaseEnd, type Mark, type MarkPart, uniqueWord, updateMark } from './marks.ts';
+import {
+  holdMark,
+  insertMark,
+  leaseEnd,
+  type Mark,
+  type MarkPart,
+  markOwner,
+  uniqueWord,
+  updateMark,
+} from './marks.ts';
 import { isMovable, type Place, prepare, type Request, targetSource, type Work } from './restore-work.ts';
 import { restoreToScratch } from './scratch.ts';
 import { dropLoaded, keepCopies, swapCollections } from './swap.ts';
@@ -183,7 +192,7 @@ async function markOf(work: Work, now: Date): Promise<Mark> {
     parts: marked,
     whole: replacesAll,
     merge: !replacesAll && work.existing.length > 0,
-    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    owner: markOwner(request.host),
     leaseUntil: leaseEnd(now),
   };
 }

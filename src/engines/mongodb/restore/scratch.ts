@@ -5,7 +5,16 @@ import { catalogHash, databaseSize, listCollections, renamedInfo, storedIn } fro
 import { scratchDatabase, scratchNames } from '../server/names.ts';
 import { serverNow } from '../server/server-info.ts';
 import { createCollection } from './load.ts';
-import { holdMark, insertMark, leaseEnd, listMarks, type Mark, ownCollections, uniqueWord } from './marks.ts';
+import {
+  holdMark,
+  insertMark,
+  leaseEnd,
+  listMarks,
+  type Mark,
+  markOwner,
+  ownCollections,
+  uniqueWord,
+} from './marks.ts';
 import type { Place, Work } from './restore-work.ts';
 
 /**
@@ -29,7 +38,7 @@ export async function restoreToScratch(
     backupId: request.backupId,
     createdAt: request.now().toISOString(),
     parts: [],
-    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    owner: markOwner(request.host),
     leaseUntil: leaseEnd(await now()),
   };
   throwIfAborted(request.signal);

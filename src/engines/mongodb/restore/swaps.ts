@@ -18,6 +18,7 @@ import {
   listMarks,
   type Mark,
   type MarkPart,
+  markOwner,
   ownCollections,
   uniqueWord,
   updateMark,
@@ -192,7 +193,7 @@ async function markOfUndo(db: Db, copy: Mark, request: Request, server: Server):
     from: copy._id,
     whole: copy.whole === true,
     merge: copy.merge === true,
-    owner: { host: request.host.name, bootId: request.host.bootId, pid: request.host.pid },
+    owner: markOwner(request.host),
     leaseUntil: leaseEnd(await serverNow(server)),
   };
 }
