@@ -5,6 +5,9 @@ import { errorJson, errorLines } from './render/outcome.ts';
 import { createProgress, jsonLine, type ProgressStyle } from './render/progress.ts';
 import { plainText } from './render/text.ts';
 
+/** Pieces of a result are written together until they are as long. */
+const PIECE_LENGTH = 64 * 1024;
+
 export interface OutputOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -20,8 +23,8 @@ export interface OutputOptions {
  * but the spinner's, which only a terminal with colours gets.
  */
 export interface Output {
-  /** A result, on stdout. */
-  readonly print: (text: string) => void;
+  /** A result, on stdout, whole or in pieces. */
+  readonly print: (text: string | Iterable<string>) => void;
   /** Bytes of a result; when there is room for more. False where nobody reads any more. */
   readonly write: (bytes: Uint8Array) => Promise<boolean>;
   /** Something else to read, on stderr. */
@@ -60,6 +63,9 @@ export function createOutput(options: OutputOptions): Output {
           warn: (message) => show({ type: 'log', level: 'warning', message }),
         });
 
+  function toStdout(text: string): void {
+    if (!process.stdout.destroyed) process.stdout.write(text);
+  }
   function toStderr(text: string): void {
     progress.clear();
     process.stderr.write(`${redact(text)}\n`);
@@ -84,7 +90,14 @@ export function createOutput(options: OutputOptions): Output {
   return {
     print(text) {
       progress.clear();
-      if (!process.stdout.destroyed) process.stdout.write(`${text}\n`);
+      let held = '';
+      for (const piece of typeof text === 'string' ? [text] : text) {
+        held += piece;
+        if (held.length < PIECE_LENGTH) continue;
+        toStdout(held);
+        held = '';
+      }
+      toStdout(`${held}\n`);
     },
     async write(bytes) {
       const { stdout } = process;

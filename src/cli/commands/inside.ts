@@ -1,21 +1,28 @@
 import type { ContentEntry } from '../../archive/entry.ts';
 import { displayPath, fromText, withoutEnds } from '../../archive/paths.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
+import { type Change, type Compared, changesBetween } from '../../core/diff.ts';
 import { asStored, findCopy, readCatalogs, resolver } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { jsonDocument } from '../render/outcome.ts';
+import { jsonPieces } from '../render/outcome.ts';
 
 interface From {
   readonly from?: string;
   readonly destination?: string;
 }
 
-async function open(context: Context, id: string, options: From) {
+async function open(
+  context: Context,
+  id: string,
+  options: From,
+): Promise<Compared & { content: OpenContent }> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
   const catalogs = await readCatalogs(destinations, context.runtime.signal);
   const copy = findCopy(catalogs, id);
-  return openContent(asStored(copy), resolver(catalogs.entries, copy), context.runtime.signal);
+  const backup = asStored(copy);
+  const content = await openContent(backup, resolver(catalogs.entries, copy), context.runtime.signal);
+  return { manifest: backup.manifest, content };
 }
 
 export async function lsCommand(
@@ -24,7 +31,7 @@ export async function lsCommand(
   path: string | undefined,
   options: From,
 ): Promise<number> {
-  const content = await open(context, id, options);
+  const { content } = await open(context, id, options);
   const found: object[] = [];
   let count = 0;
   for await (const entry of content.entries(path === undefined ? {} : { only: [path] })) {
@@ -40,7 +47,7 @@ export async function lsCommand(
       hint: `\`dguard ls ${id}\` shows what there is`,
     });
   }
-  if (context.options.json) context.print(jsonDocument('ls', 0, { entries: found }, []));
+  if (context.options.json) context.print(jsonPieces('ls', 0, { entries: found }, []));
   return 0;
 }
 
@@ -74,7 +81,7 @@ export async function catCommand(
       },
     );
   }
-  const content = await open(context, id, options);
+  const { content } = await open(context, id, options);
   const entry = await entryOf(content, withoutEnds(member));
   if (
     !entry ||
@@ -117,25 +124,14 @@ export async function diffCommand(
   newer: string,
   options: From,
 ): Promise<number> {
-  const before = new Map<string, string>();
-  const changes: { change: 'added' | 'removed' | 'changed'; path: string }[] = [];
-  for await (const entry of (await open(context, older, options)).entries())
-    before.set(entry.path, fingerprint(entry));
-  for await (const entry of (await open(context, newer, options)).entries()) {
-    const old = before.get(entry.path);
-    before.delete(entry.path);
-    if (old === undefined) changes.push({ change: 'added', path: displayPath(entry.path) });
-    else if (old !== fingerprint(entry)) changes.push({ change: 'changed', path: displayPath(entry.path) });
+  const changes: Change[] = [];
+  for await (const change of changesBetween(
+    await open(context, older, options),
+    await open(context, newer, options),
+  )) {
+    if (context.options.json) changes.push(change);
+    else context.print(`${change.change.padEnd(8)} ${change.path || '.'}`);
   }
-  for (const path of before.keys()) changes.push({ change: 'removed', path: displayPath(path) });
-  if (context.options.json) context.print(jsonDocument('diff', 0, { changes }, []));
-  else for (const { change, path } of changes) context.print(`${change.padEnd(8)} ${path || '.'}`);
+  if (context.options.json) context.print(jsonPieces('diff', 0, { changes }, []));
   return 0;
-}
-
-function fingerprint(entry: ContentEntry): string {
-  if (entry.type === 'table') return `rows ${entry.rows}`;
-  if (entry.type === 'stream') return `stream ${entry.size}`;
-  const { kind, size, mode, uid, gid, link, sha256, mtimeNs } = entry;
-  return [kind, size, mode, uid, gid, link ?? '', sha256 ?? mtimeNs].join(' ');
 }

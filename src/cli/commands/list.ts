@@ -8,7 +8,7 @@ import type { VerifyResult } from '../../core/verified.ts';
 import { combineExitStatus, DguardError } from '../../errors.ts';
 import type { Manifest, ManifestArtifact } from '../../manifest/types.ts';
 import { type Context, openDestinations } from '../context.ts';
-import { jsonDocument } from '../render/outcome.ts';
+import { jsonDocument, jsonPieces } from '../render/outcome.ts';
 import { tableText } from '../render/table.ts';
 import { durationText, plainText, sizeText } from '../render/text.ts';
 import { parseMoment } from '../time.ts';
@@ -60,7 +60,7 @@ export async function listCommand(
   const status = combineExitStatus(failures.map(({ exitStatus }) => exitStatus));
   for (const error of failures) context.report(error);
   if (context.options.json) {
-    context.print(jsonDocument('list', status, { backups: chosen.map(entryJson) }, failures));
+    context.print(jsonPieces('list', status, { backups: mapped(chosen, entryJson) }, failures));
     return status;
   }
   for (const entry of chosen)
@@ -208,6 +208,11 @@ function selectionText({ selection }: Manifest): string[] {
     ...(exclude.length > 0 ? [`without ${exclude.join(', ')}`] : []),
   ];
   return [`  a selection, restored by its id alone: ${parts.join('; ')}`];
+}
+
+/** One at a time, as they are asked for. */
+function* mapped<T, U>(items: readonly T[], map: (item: T) => U): Generator<U> {
+  for (const item of items) yield map(item);
 }
 
 /**

@@ -64,21 +64,58 @@ function hintOf(error: DguardError): string | undefined {
 }
 
 /** The one document that a command prints with `--json`. */
-export function jsonDocument(
+export function jsonDocument(...document: Parameters<typeof jsonPieces>): string {
+  return [...jsonPieces(...document)].join('');
+}
+
+/**
+ * The same in pieces, each with one item of a list: of hundreds of thousands no text is made that is longer than a
+ * string may be, nor held. `fields` may be lists that are made as they are asked for.
+ */
+export function* jsonPieces(
   command: string,
   exitCode: number,
   fields: object,
   errors: readonly unknown[],
-): string {
+): Generator<string> {
   const status = exitCode === 0 ? 'ok' : [3, 75].includes(exitCode) ? 'partial' : 'failed';
+  let before = '{';
+  const document = { command, status, exit_code: exitCode, ...fields, errors: errors.map(errorJson) };
+  for (const [name, value] of Object.entries(document)) {
+    if (value === undefined) continue;
+    yield `${before}\n  ${jsonText(name, 2)}: `;
+    before = ',';
+    if (isList(value)) yield* jsonList(value);
+    else yield jsonText(value, 2);
+  }
+  yield '\n}';
+}
+
+function* jsonList(items: Iterable<unknown>): Generator<string> {
+  let before = '[';
+  for (const item of items) {
+    yield `${before}\n    ${jsonText(item, 4)}`;
+    before = ',';
+  }
+  yield before === '[' ? '[]' : '\n  ]';
+}
+
+function isList(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+/** As it stands in a document, so far from its left edge. */
+function jsonText(value: unknown, indent: number): string {
   const text = JSON.stringify(
-    { command, status, exit_code: exitCode, ...fields, errors: errors.map(errorJson) },
-    (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value),
+    value ?? null,
+    (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner),
     2,
   );
   // The same document, but what a backup says cannot steer the terminal that shows it.
-  return text.replace(
-    /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return text
+    .replaceAll('\n', `\n${' '.repeat(indent)}`)
+    .replace(
+      /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
 }
