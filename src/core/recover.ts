@@ -77,15 +77,22 @@ function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): strin
   if (!all.some(({ member }) => member === 'schema.sql')) return [];
   return [
     `${create} && ${load('schema.sql')}`,
-    '# the rows: schema.json says how the values of each .jsonl file are written',
+    `# the rows: schema.json says how the values of each .jsonl file are written; first SET NAMES utf8mb4, ${ROW_SESSION}`,
     load('triggers.sql'),
   ];
 }
 
-/** Where the bytes of an artifact go: files of a folder (mongodump's, pg_dump's) into that folder. */
+/** What rows need that are loaded by INSERT: keys of 0, days that no month has, tables in any order, times in UTC. */
+const ROW_SESSION =
+  "time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 0";
+
+/**
+ * Where the bytes of an artifact go: into what a `schema.json` beside them calls them, and files of a folder (mongodump's,
+ * pg_dump's) into that folder.
+ */
 function placeOf({ name, member }: ManifestArtifact): { folder: string; file: string } {
+  if (!isSafeEntryPath(fromText(member))) return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
   const slash = member.lastIndexOf('/');
-  if (slash < 0 || !isSafeEntryPath(fromText(member)))
-    return { folder: '', file: name.replace(/\.(zst|gz|lz4)$/, '') };
+  if (slash < 0) return { folder: '', file: shellWord(member) };
   return { folder: `mkdir -p -- ${shellWord(member.slice(0, slash))} && `, file: shellWord(member) };
 }
