@@ -21,13 +21,19 @@ const UNPACK = "tar --xattrs --xattrs-include='*' -xpf -";
  */
 const ELSEWHERE = 'B=$PWD R=~/restored-$(basename "$PWD") && mkdir "$R" && cd "$R"';
 
+/** Of artifacts that are too many for the manifest: their names are no way back to what they hold. */
+const BY_THE_INDEX = [
+  '# the artifacts are listed in the index: recover.py, of dguard\'s package, reads it (FORMAT.md, "Without dguard")',
+  'R=~/restored-$(basename "$PWD") && python3 recover.py . "$R" && cd "$R"',
+];
+
 /**
  * Commands for people who have the folder but not dguard: lines of one shell that begins in that folder. Together they are
  * one list of `&&`: where a line fails (the new folder is there from last time), the next would run in the backup's own.
  * They are one more than the artifacts at most, which is what every reader of manifests takes.
  */
 export function recoverCommands(artifacts: unknown, codec: CodecName): string[] {
-  if (!Array.isArray(artifacts)) return ['see FORMAT.md: the artifacts are listed in the index'];
+  if (!Array.isArray(artifacts)) return BY_THE_INDEX;
   const decompress = DECOMPRESS[codec];
   if (!decompress) return [`${codec} has no concatenation: use dguard, or recover.py (FORMAT.md)`];
   const lines = [
@@ -46,7 +52,11 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
 
 /** How the server's own client loads what those commands unpack; none for files and for JSONL of other servers than MySQL. */
 export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource' | 'facts'>): string[] {
-  if (!Array.isArray(manifest.artifacts)) return [];
+  if (!Array.isArray(manifest.artifacts)) {
+    return manifest.datasource.type === 'mongodb'
+      ? ['mongorestore --dir . # where there are .bson files']
+      : [];
+  }
   const all = manifest.artifacts as ManifestArtifact[];
   return [
     ...(all.some(({ format }) => format === 'pg_dump-custom')

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { recoverCommands } from '../../src/core/recover.ts';
@@ -79,6 +80,31 @@ it('a backup of as many artifacts as a manifest lists is made, and its commands 
   const { recover } = JSON.parse(readFileSync(`${cwd}/manifest.json`, 'utf8')) as Manifest;
   execFileSync('sh', ['-ec', recover.join('\n')], { cwd, env });
   expect(readdirSync(space.path(`restored-${backup!.id}`))).toHaveLength(50);
+});
+
+it('of more artifacts than a manifest lists, the printed command names the reader that comes with dguard', async ({
+  skip,
+}) => {
+  if (spawnSync('python3', ['--version']).status !== 0) return skip('needs python3');
+  if (spawnSync('zstd', ['--version']).status !== 0) return skip('needs zstd');
+  const database = new Driver(space.path('app.db'));
+  for (let i = 0; i < 50; i++) database.exec(`CREATE TABLE t${i} (v)`);
+  database.close();
+  space.config({
+    datasources: { app: { type: 'sqlite', file_path: 'app.db' } },
+    destinations: { disk: { type: 'local', path: 'backups' } },
+    jobs: { j: { datasources: ['app'], destinations: ['disk'], options: { format: 'jsonl' } } },
+  });
+  expect((await space.run('backup', 'j')).code).toBe(0);
+  const [backup] = await space.listed();
+  expect(backup!.artifacts).not.toBeInstanceOf(Array);
+  const { stdout } = await space.run('show', backup!.id);
+  const [, printed] = stdout.split('without dguard, in its folder:\n');
+  const reader = fileURLToPath(new URL('../recover/recover.py', import.meta.url));
+  const cwd = space.path('backups', backup!.computed.folder);
+  const env = { ...process.env, HOME: space.folder };
+  execFileSync('sh', ['-ec', printed!.replace('python3 recover.py', `python3 '${reader}'`)], { cwd, env });
+  expect(readdirSync(space.path(`restored-${backup!.id}`))).toHaveLength(51);
 });
 
 it('the commands of an older manifest, which unpack into the backup, are printed nowhere', async () => {

@@ -1,5 +1,6 @@
+import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { throwIfAborted } from '../../../errors.ts';
+import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import { memberName } from '../../jsonl/member-name.ts';
 import type { StreamMember } from '../../member.ts';
@@ -116,10 +117,24 @@ async function* exportRows(
       yield flush();
     }
   } catch (error) {
-    throw sqliteError(error, 'source_failed', 'read table', shape.table);
+    throw tooLong(error, shape.table) ?? sqliteError(error, 'source_failed', 'read table', shape.table);
   }
   if (text !== '') yield flush();
   exported.result = { rows, sha256: hash.digest('hex') };
+}
+
+/** A row that is more text than Node can hold. */
+function tooLong(thrown: unknown, table: string): DguardError | undefined {
+  if (!(thrown instanceof Error) || !/^(Invalid string length|Cannot create a string)/.test(thrown.message))
+    return undefined;
+  const { MAX_STRING_LENGTH } = constants;
+  const message = `a row of ${table} is too large for JSONL: a line holds at most ${MAX_STRING_LENGTH} characters, and of a blob three bytes take four`;
+  return new DguardError('source_failed', message, {
+    operation: 'read table',
+    subject: table,
+    hint: 'back it up with format: native, or leave the table out: exclude_tables',
+    cause: thrown,
+  });
 }
 
 function schemaDocument(
