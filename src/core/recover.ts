@@ -50,7 +50,7 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
   return lines.map((line, i) => (i < lines.length - 1 ? `${line} &&` : line));
 }
 
-/** How the server's own client loads what those commands unpack; none for files and for JSONL of other servers than MySQL. */
+/** How the server's own client loads what those commands unpack; none for files and for JSONL of MongoDB and SQL Server. */
 export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource' | 'facts'>): string[] {
   if (!Array.isArray(manifest.artifacts)) {
     return manifest.datasource.type === 'mongodb'
@@ -59,13 +59,30 @@ export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource'
   }
   const all = manifest.artifacts as ManifestArtifact[];
   return [
-    ...(all.some(({ format }) => format === 'pg_dump-custom')
-      ? ['pg_restore -d NEW-DATABASE database.dump']
-      : []),
+    ...(manifest.datasource.type === 'postgres' ? postgresCommands(manifest.facts?.engine, all) : []),
     ...(manifest.datasource.type === 'mysql' ? mysqlCommands(manifest.facts?.engine, all) : []),
     ...(all.some(({ format }) => format === 'bson') ? ['mongorestore --dir .'] : []),
   ];
 }
+
+/** Amounts of money are read by the locale that they were written by: where another is set, wrongly or not at all. */
+function postgresCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
+  const money = (engine as Record<string, unknown> | undefined)?.['lc_monetary'];
+  const option = `-c lc_monetary=${String(money).replace(/[\\ ]/g, '\\$&')}`;
+  const load = `${typeof money === 'string' ? `PGOPTIONS=${shellWord(option)} ` : ''}pg_restore -d NEW-DATABASE`;
+  const contents = all.find(({ format }) => format === 'pg_dump-directory-toc')?.member;
+  if (contents !== undefined) return [`${load} ${shellWord(contents.replace(/\/?[^/]*$/, '') || '.')}`];
+  const archive = all.find(({ format }) => format === 'pg_dump-custom')?.member;
+  if (archive === 'database.dump') return [`${load} ${archive}`];
+  if (archive !== 'schema.dump') return [];
+  return [
+    `${load} --section=pre-data --section=data ${archive}`,
+    ROWS_BY_HAND,
+    `${load} --section=post-data ${archive}`,
+  ];
+}
+
+const ROWS_BY_HAND = '# the rows: schema.json says how the values of each .jsonl file are written';
 
 /**
  * Into a database of the old name, character set and collation: definitions may name it, or take those from it. MariaDB's
@@ -87,7 +104,7 @@ function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): strin
   if (!all.some(({ member }) => member === 'schema.sql')) return [];
   return [
     `${create} && ${load('schema.sql')}`,
-    `# the rows: schema.json says how the values of each .jsonl file are written; first SET NAMES utf8mb4, ${ROW_SESSION}`,
+    `${ROWS_BY_HAND}; first SET NAMES utf8mb4, ${ROW_SESSION}`,
     load('triggers.sql'),
   ];
 }

@@ -30,7 +30,7 @@ export function describeWithPostgres(
   major: PostgresMajor,
   name: string,
   suite: (server: () => PostgresServer) => void,
-  options: { settings?: Record<string, string> } = {},
+  options: { settings?: Record<string, string>; env?: Record<string, string> } = {},
 ): void {
   const needed = {
     name: `PostgreSQL ${major}`,

@@ -14,6 +14,6 @@ export function regressionTests(): string | undefined;
 export function postgresPrograms(major: number | string): string | undefined;
 export function startPostgres(
   major: number | string,
-  options?: { settings?: Record<string, string> },
+  options?: { settings?: Record<string, string>; env?: Record<string, string> },
 ): Promise<PostgresServer>;
 export function externalPostgres(): PostgresServer | undefined;

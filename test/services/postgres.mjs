@@ -79,10 +79,10 @@ export function postgresPrograms(major) {
  * Starts a server of its own: new data folder, free port on the loopback interface, a password for its superuser, peer
  * authentication at its socket. It is not durable, and gone after `stop`.
  * @param {number | string} major
- * @param {{ settings?: Record<string, string> }} [options]
+ * @param {{ settings?: Record<string, string>, env?: Record<string, string> }} [options]
  * @returns {Promise<import('./postgres.d.mts').PostgresServer>}
  */
-export async function startPostgres(major, { settings = {} } = {}) {
+export async function startPostgres(major, { settings = {}, env: more = {} } = {}) {
   const bin = postgresPrograms(major);
   if (!bin) throw new Error(`PostgreSQL ${major} is not there: npm run services -- postgres-${major}`);
   const owner = serverUser();
@@ -95,7 +95,7 @@ export async function startPostgres(major, { settings = {} } = {}) {
   for (const path of [root, data, passwordFile]) chownSync(path, owner.uid, owner.gid);
   chmodSync(root, 0o755);
   const identity = process.getuid?.() === 0 ? { uid: owner.uid, gid: owner.gid } : {};
-  const env = { PATH: process.env.PATH, LC_ALL: 'C' };
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', ...more };
 
   const initdb = spawnSync(
     join(bin, 'initdb'),

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresEngine } from '../../../src/engines/postgres/engine.ts';
+import { errorOf } from '../../error-of.ts';
 import { describeWithPostgres } from '../../services/needs.ts';
 import { inspectIn } from '../support.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
@@ -62,5 +63,10 @@ describeWithPostgres(18, 'postgres: databases that are not UTF-8', (server) => {
     await postgresEngine.restore(content, bench.request('bytes', { toDatabase: 'bytes_copy' }));
     const sum = `SET client_encoding TO 'SQL_ASCII'; SELECT md5(textsend(x))::text || md5(textsend(obj_description('t'::regclass)))::text AS sum FROM t`;
     expect(await bench.sql('bytes_copy', sum)).toEqual(await bench.sql('bytes', sum));
+    expect(await errorOf(backUp(bench.source('bytes'), { format: 'jsonl' }))).toMatchObject({
+      code: 'source_failed',
+      message: expect.stringMatching(/^rows of public\.t: .*invalid byte sequence/s),
+      hint: expect.stringContaining('use format native'),
+    });
   });
 });

@@ -83,7 +83,19 @@ jobs:
   });
 
   it.each(['parallel', 'rows'])('job %s comes back the same', async (job) => {
-    expect(await run('backup', job)).toMatchObject({ code: 0 });
+    const backup = await run('backup', job);
+    expect(backup, backup.stderr).toMatchObject({ code: 0 });
+    const shown = (await run('show', backup.stdout.match(/full-\S+/)![0])).stdout;
+    const loads = [...shown.matchAll(/then load it: (.*)/g)].map(([, command]) => command);
+    expect(loads).toEqual(
+      job === 'parallel'
+        ? ['pg_restore -d NEW-DATABASE database.dir']
+        : [
+            'pg_restore -d NEW-DATABASE --section=pre-data --section=data schema.dump',
+            '# the rows: schema.json says how the values of each .jsonl file are written',
+            'pg_restore -d NEW-DATABASE --section=post-data schema.dump',
+          ],
+    );
     const restored = await run('restore', job, '--to-database', `app_${job}`);
     expect(restored, restored.stderr).toMatchObject({ code: 0 });
     const sum = 'SELECT md5(string_agg(t::text, $$ $$ ORDER BY n)) AS sum FROM t';

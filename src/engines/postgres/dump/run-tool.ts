@@ -76,8 +76,17 @@ export function explained(error: unknown, subject: string): unknown {
   return new DguardError(code, message, { operation: 'dump', subject, hint, cause: error });
 }
 
+/** What a server says of a row that it cannot write in the memory that one text may take. */
+export const TOO_LARGE = /Cannot enlarge string buffer|invalid memory alloc request size/;
+
 function explanation(message: string): [ErrorCode, string | undefined] {
   if (/out of shared memory/.test(message)) return ['source_failed', MORE_LOCKS];
+  if (TOO_LARGE.test(message)) {
+    return [
+      'source_failed',
+      'the server writes no row of over 1 GB as text, where bytea takes two characters a byte: leave the table out (exclude_tables), and keep its rows by \\copy … TO … (FORMAT binary)',
+    ];
+  }
   if (/server version mismatch/.test(message)) {
     return ['tool_version', "install the client tools of the server's major version, or set client_path"];
   }

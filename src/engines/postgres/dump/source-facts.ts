@@ -21,6 +21,8 @@ export interface SourceFacts {
   readonly without_rows: readonly string[];
   /** Whether the rows of its tables were counted, or estimated. */
   readonly row_counts: 'exact' | 'estimate';
+  /** The `lc_monetary` that values of type money are written by; undefined: there are none, or an older dguard wrote it. */
+  readonly lc_monetary?: string;
   /** Own event triggers. */
   readonly event_triggers: readonly string[];
   /** Of partitions and children: the tables that they are one of, by `schema.table`. */
@@ -99,6 +101,7 @@ export async function readSurroundings(
       `SELECT c.evtname AS n FROM pg_catalog.pg_event_trigger c WHERE ${ownObjects('c', 'pg_event_trigger')} ORDER BY 1`,
     ),
     publications: await names('SELECT pubname AS n FROM pg_catalog.pg_publication ORDER BY 1'),
+    ...(await readMoney(session)),
     subscriptions: await names(
       `SELECT subname AS n FROM pg_catalog.pg_subscription WHERE subdbid = ${here} ORDER BY 1`,
     ),
@@ -106,6 +109,17 @@ export async function readSurroundings(
       'SELECT slot_name AS n FROM pg_catalog.pg_replication_slots WHERE database = pg_catalog.current_database() ORDER BY 1',
     ),
   };
+}
+
+/** What a value of type money reads like follows from a setting, which a database or role may have of its own. */
+async function readMoney(session: Session): Promise<Pick<SourceFacts, 'lc_monetary'>> {
+  const types = "('pg_catalog.money'::pg_catalog.regtype, 'pg_catalog.money[]'::pg_catalog.regtype)";
+  const [row] = await session.rows<{ lc_monetary: string }>(`
+    SELECT pg_catalog.current_setting('lc_monetary') AS lc_monetary
+    WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND atttypid IN ${types})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE oid >= 16384 AND typbasetype IN ${types})
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_range WHERE rngtypid >= 16384 AND rngsubtype IN ${types})`);
+  return row ?? {};
 }
 
 /** Tables and sequences that the role may not read, or sees only a part of by row level security (`hidden`). */
@@ -175,6 +189,7 @@ export function sourceFacts(engine: Readonly<Record<string, unknown>> | undefine
     slots: texts(facts.slots),
     without_rows: texts(facts.without_rows),
     row_counts: facts.row_counts === 'estimate' ? 'estimate' : 'exact',
+    ...(typeof facts.lc_monetary === 'string' ? { lc_monetary: facts.lc_monetary } : {}),
     event_triggers: texts(facts.event_triggers),
     parents: Object.fromEntries(
       Object.entries(engine?.['parents'] ?? {}).map(([name, list]) => [name, texts(list)]),

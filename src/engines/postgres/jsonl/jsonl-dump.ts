@@ -9,7 +9,7 @@ import { memberName } from '../../jsonl/member-name.ts';
 import type { Member, StreamMember } from '../../member.ts';
 import type { TableFact } from '../../types.ts';
 import { globalsMember } from '../dump/members.ts';
-import { dumpArguments, explained, finishTool, startTool } from '../dump/run-tool.ts';
+import { dumpArguments, explained, finishTool, startTool, TOO_LARGE } from '../dump/run-tool.ts';
 import { refuseRenamed } from '../dump/same-objects.ts';
 import type { Snapshot } from '../dump/snapshot.ts';
 import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
@@ -152,12 +152,37 @@ async function* exportRows(opening: Promise<RowSession>, exported: TableExport):
   const copy = `COPY (${exportQuery(exported.info, exported.columns)}) TO STDOUT WITH ${RAW_LINES}`;
   const digest = createHash('sha256');
   let rows = 0;
-  for await (const chunk of session.copy(copy)) {
-    digest.update(chunk);
-    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) rows++;
-    yield chunk;
+  try {
+    for await (const chunk of session.copy(copy)) {
+      digest.update(chunk);
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) rows++;
+      yield chunk;
+    }
+  } catch (error) {
+    throw rowsFailure(error, exported.info.name);
   }
   exported.result = { rows, sha256: digest.digest('hex') };
+}
+
+/** psql names no table, and what stands in the way of JSON alone has another format as its way out. */
+function rowsFailure(error: unknown, table: string): unknown {
+  if (!(error instanceof DguardError) || error.code !== 'source_failed') return error;
+  const hint = hintOfRows(error.message) ?? error.hint;
+  return new DguardError(error.code, `rows of ${table}: ${error.message}`, {
+    operation: 'dump',
+    ...(error.subject === undefined ? {} : { subject: error.subject }),
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
+}
+
+function hintOfRows(message: string): string | undefined {
+  if (TOO_LARGE.test(message)) {
+    return 'the server writes no row of over 1 GB as JSON, where bytea takes two characters a byte and each " or \\ two: use format native, which takes somewhat larger ones, or leave the table out (exclude_tables)';
+  }
+  if (/invalid byte sequence for encoding|has no equivalent in encoding/.test(message))
+    return 'JSON is UTF-8, which these bytes are not: use format native, which keeps them as they are';
+  return undefined;
 }
 
 /** Writes the definitions, as pg_dump has them, into a file; resolves to its path. */

@@ -5,6 +5,7 @@ import type { BackupContent } from '../../types.ts';
 import type { Archive } from '../dump/content.ts';
 import { fillViews, type TellUnfilled } from '../restore/fill-views.ts';
 import { type LoadRequest, loadArchive } from '../restore/load.ts';
+import { loadFailure } from '../restore/load-failures.ts';
 import { listTables, placesOfRows } from '../server/catalog.ts';
 import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
@@ -54,11 +55,10 @@ export async function loadExport(
         subject: request.database,
       });
     }
-    await insertRows(
-      request,
-      importStatement(placeOf(info), columns.get(info.oid) ?? [], 'dguard_rows'),
-      () => content.read(entry),
-    );
+    const statement = importStatement(placeOf(info), columns.get(info.oid) ?? [], 'dguard_rows');
+    await insertRows(request, statement, () => content.read(entry)).catch((error: unknown) => {
+      throw loadFailure(error, request.loader, name);
+    });
   }
   await loadArchive(content, archive, { ...request, flags: [...request.flags, '--section=post-data'] });
   for (const { schema, name, last_value, is_called } of document.sequences) {
@@ -98,7 +98,12 @@ COPY pg_temp.dguard_rows FROM STDIN WITH ${RAW_LINES};\n`,
     signal: read.signal,
     redact: server.secrets,
     stdin: script(),
-    failure: { code: 'target_failed', operation: 'load', subject: database },
+    failure: {
+      code: 'target_failed',
+      operation: 'load',
+      subject: database,
+      hint: 'the target was not touched; solve what psql names, then restore again',
+    },
   });
   for await (const _ of child.stdout);
   const { stdinCutShort } = await child.done;

@@ -4,6 +4,7 @@ import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
 import { sqlName, type TableName } from '../server/table-name.ts';
 import type { Tools } from '../server/tools.ts';
+import { MONEY } from './run.ts';
 import type { ScriptPart } from './script.ts';
 import { readShapes, type TableShape } from './shape.ts';
 
@@ -58,7 +59,7 @@ async function* pgDump(
 ): AsyncGenerator<Uint8Array> {
   const argv = [
     ...tools.argv('pg_dump'),
-    `--dbname=${await server.conninfo(stage)}`,
+    `--dbname=${await server.conninfo(stage, [MONEY])}`,
     '--no-password',
     '--format=plain',
     ...tables.map((table) => `--table=${sqlName(table)}`),

@@ -16,6 +16,10 @@ export interface ScriptRequest {
   readonly makes: string;
 }
 
+/** What one of the two databases writes of money, the other reads: each may have a setting of its own. */
+export const MONEY = 'lc_monetary=C';
+const SAME_MONEY = "SET lc_monetary TO 'C';\n";
+
 /**
  * Runs a script of one transaction by psql. Throws `target_refused`, `target_failed` or the abort's error: nothing was
  * changed then, and nothing will be, unless the message says that it is not known.
@@ -24,7 +28,9 @@ export async function runScript(parts: readonly ScriptPart[], request: ScriptReq
   const { server, tools, database, makes } = request;
   let handedOver = false;
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(`${SCRIPT_HEAD}SET application_name TO ${literal(makes)};\nSET search_path TO '';\n`);
+    yield Buffer.from(
+      `${SCRIPT_HEAD}SET application_name TO ${literal(makes)};\nSET search_path TO '';\n${SAME_MONEY}`,
+    );
     for (const part of parts) {
       // With the last of them psql has the commit.
       if (part === parts.at(-1)) handedOver = true;
@@ -62,7 +68,7 @@ export async function* copyOut(
   query: string,
 ): AsyncGenerator<Uint8Array> {
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\nCOPY (${query}) TO STDOUT;\n`);
+    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\n${SAME_MONEY}COPY (${query}) TO STDOUT;\n`);
   }
   const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...SCRIPT_FLAGS];
   const child = await openChild(argv, {

@@ -8,12 +8,13 @@ export interface Loader {
 }
 
 /**
- * A failure of pg_restore as the user reads it: with what to do where that is known, and without the secrets of the
+ * A failure of pg_restore, or of psql at a table's rows, as the user reads it: with what to do where that is known, and without the secrets of the
  * statement that failed, which pg_restore repeats.
  */
-export function loadFailure(error: unknown, loader: Loader): unknown {
+export function loadFailure(error: unknown, loader: Loader, table?: string): unknown {
   if (!(error instanceof DguardError) || error.code !== 'target_failed') return error;
-  const message = error.message.replace(WITH_SECRETS, '$1 …');
+  const said = error.message.replace(WITH_SECRETS, '$1 …');
+  const message = table === undefined ? said : `rows of ${table}: ${said}`;
   const hint = hintOf(message, loader) ?? error.hint;
   if (message === error.message && hint === error.hint) return error;
   const { operation, subject } = error;
@@ -38,6 +39,9 @@ function hintOf(message: string, { role, serverVersionNum }: Loader): string | u
   if (other !== undefined) {
     const name = other.startsWith('"') ? other.slice(1, -1).replaceAll('""', '"') : other;
     return `as a superuser: ${grantRole(name, role, serverVersionNum)}; then restore again`;
+  }
+  if (/violates partition constraint/.test(message)) {
+    return 'where its rows lie follows from how a server sorts or hashes text, which another version of ICU or libc does otherwise: restore to a server like the one that was backed up, or load them by hand: what pg_restore -f FILE writes, with the partitioned table in place of its partitions behind COPY; the target was not touched';
   }
   if (
     /ERROR: +(permission denied to|must be superuser|must be owner of (extension|foreign-data wrapper|event trigger)|only superuser)/.test(

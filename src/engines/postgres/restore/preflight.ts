@@ -1,4 +1,4 @@
-import { DguardError } from '../../../errors.ts';
+import { DguardError, errorText } from '../../../errors.ts';
 import type { ServerVersion, SourceFacts } from '../dump/source-facts.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Server } from '../server/server.ts';
@@ -19,6 +19,8 @@ export interface Fit {
   readonly warnings: readonly string[];
   /** Roles of the dump that this server has too. */
   readonly roles: ReadonlySet<string>;
+  /** The `lc_monetary` that the backup's values of type money are read by; undefined: there are none. */
+  readonly money?: string;
   /** Where the new database lies; undefined: where the server puts it. */
   readonly tablespace?: string;
 }
@@ -96,6 +98,7 @@ export async function fitToServer(
   { existing, scratch }: { readonly existing: DatabaseFacts | undefined; readonly scratch: boolean },
 ): Promise<Fit> {
   await refuseMissingExtensions(session, facts, subject);
+  const money = await readableMoney(session, facts, subject);
   const flags: string[] = [];
   const warnings: string[] = [];
   // From 16 on a member may lack SET, without which it gives nothing away: whoever creates a role is such a member of it.
@@ -130,12 +133,36 @@ export async function fitToServer(
   }
   const { tablespace } = existing ?? facts.database;
   // What a new database is made in where nobody says otherwise, on every server.
-  if (tablespace === '' || tablespace === 'pg_default') return { flags, warnings, roles: there };
+  if (tablespace === '' || tablespace === 'pg_default') return { flags, warnings, roles: there, ...money };
   const space = spaces.find(({ name }) => name === tablespace);
-  if (space?.usable) return { flags, warnings, roles: there, tablespace };
+  if (space?.usable) return { flags, warnings, roles: there, ...money, tablespace };
   const why = space === undefined ? 'is not at the target' : `may not be used by ${powers.role}`;
   warnings.push(`the database's tablespace ${tablespace} ${why}; it goes into the server's default one`);
-  return { flags, warnings, roles: there };
+  return { flags, warnings, roles: there, ...money };
+}
+
+/** By another locale, `$ 12,34` is an error or, worse, 1234.00. */
+async function readableMoney(
+  session: Session,
+  { lc_monetary: money }: SourceFacts,
+  subject: string,
+): Promise<Pick<Fit, 'money'>> {
+  if (money === undefined) return {};
+  try {
+    await session.rows(`SELECT pg_catalog.set_config('lc_monetary', ${literal(money)}, true) AS set`);
+    return { money };
+  } catch (error) {
+    throw new DguardError(
+      'target_refused',
+      `values of type money are written by lc_monetary ${money}, which the target's server does not know: ${errorText(error)}`,
+      {
+        operation: 'restore',
+        subject,
+        hint: 'make that locale there (locale-gen) and restart the server, then restore again; nothing was changed',
+        cause: error,
+      },
+    );
+  }
 }
 
 async function refuseMissingExtensions(session: Session, facts: SourceFacts, subject: string): Promise<void> {

@@ -34,7 +34,9 @@ export async function choose(work: Work): Promise<Choice> {
   const { content, archive, recorded, request, facts, server, tools } = work;
   const context = { server, tools, read: readRequest(work) };
   const choice = await chooseEntries(content, archive, recorded, request.only, facts, context);
-  const tables = recorded.map(({ name }) => ({ name, table: tableOf(name) }));
+  // A table whose rows are all in its partitions is not among those whose rows were recorded.
+  const names = [...recorded.map(({ name }) => name), ...Object.values(facts.parents).flat()];
+  const tables = names.map((name) => ({ name, table: tableOf(name) }));
   await warnOfUnmetTables(request.only, tables, request.warn);
   return choice;
 }
@@ -66,12 +68,17 @@ export async function load(
     loader: { role: work.powers.role, serverVersionNum: work.version.num },
     flags: [...work.fit.flags, ...flags],
     // pg_restore's other connections wait while one makes a large index; it turns off the other limits of a role itself.
-    settings: work.version.major < 14 ? settings : [...settings, 'idle_session_timeout=0'],
+    settings: [
+      ...settings,
+      ...(work.version.major < 14 ? [] : ['idle_session_timeout=0']),
+      ...(work.fit.money === undefined ? [] : [`lc_monetary=${work.fit.money}`]),
+    ],
     ...(choice.list === undefined ? {} : { list: choice.list }),
     read: readRequest(work),
     known: work.facts.large_data,
     ...(work.request.parallelJobs === undefined ? {} : { parallelJobs: work.request.parallelJobs }),
   };
+  if (session !== undefined) await readMoneyBy(session, work.fit);
   const onUnfilled = tellUnfilled ?? ((names, why) => warnOfUnfilled(work, names, why));
   if (!isExport(work)) {
     await loadArchive(work.content, work.archive, request).catch((error: unknown) => {
@@ -97,6 +104,11 @@ export async function load(
   const tables = new Set(choice.tables.map(({ name }) => name));
   await loadExport(work.content, work.archive, session, { ...request, tables, onUnfilled });
   await loadEventTriggers(work, choice, request);
+}
+
+/** Defaults and views that name amounts of money read alike, and are made alike. */
+async function readMoneyBy(session: Session, { money }: Work['fit']): Promise<void> {
+  if (money !== undefined) await session.run(`SET lc_monetary TO ${literal(money)}`);
 }
 
 /** The materialised views of the backup that pg_restore had not filled when it failed at one. */
@@ -154,6 +166,7 @@ export async function compare(
   const sha256 = content.facts.schema_sha256;
   const sameMajor = Math.floor(facts.server_version_num / 10000) === version.major;
   const whole = request.only.length === 0 && choice.foreignKeys.length === 0 && schema !== 'rows';
+  await readMoneyBy(session, work.fit);
   const compared = await compareDatabase(
     session,
     {

@@ -158,8 +158,9 @@ function sessionSettings(statementTimeoutMs: number): string {
   return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS].map(asOption).join(' ');
 }
 
+/** A blank within a value ends no option behind a backslash. */
 function asOption(setting: string): string {
-  return `-c ${setting}`;
+  return `-c ${setting.replace(/[\\ ]/g, '\\$&')}`;
 }
 
 /**

@@ -118,8 +118,9 @@ export function createStatement(name: string, facts: DatabaseFacts, serverMajor:
   // Of no database: as the server makes them.
   if (facts.collate === '') return parts.join(' ');
   parts.push(`LC_COLLATE ${literal(facts.collate)}`, `LC_CTYPE ${literal(facts.ctype)}`);
+  // Not said, it is that of the server's template: what sorted by libc would sort by ICU.
+  if (serverMajor >= 15) parts.push(`LOCALE_PROVIDER ${facts.provider}`);
   if (serverMajor >= 15 && facts.provider !== 'libc') {
-    parts.push(`LOCALE_PROVIDER ${facts.provider}`);
     const option = facts.provider === 'icu' ? 'ICU_LOCALE' : 'BUILTIN_LOCALE';
     if (facts.locale !== undefined) parts.push(`${option} ${literal(facts.locale)}`);
     if (facts.icu_rules !== undefined && serverMajor >= 16)
