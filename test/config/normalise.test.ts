@@ -134,6 +134,16 @@ destinations: {l: {type: local, path: .}}
     expect(config.datasources['d']).toMatchObject({ all_databases: true, database: [] });
   });
 
+  it.each([
+    ['mongodb+srv://h.example.org', true],
+    ['mongodb://h:1,i:2/?replicaSet=r/s', true],
+    ['mongodb://user:a%2Fb@h/app?x=y', false],
+    ['mongodb://h/app', false],
+  ])('of mongodb by the uri %s too, where it names none', async (uri, all) => {
+    const { config } = await load(yamlWith({ datasource: `type: mongodb, uri: "${uri}"` }));
+    expect(config.datasources['d']).toMatchObject({ all_databases: all, database: [] });
+  });
+
   it('auto_delete with nothing to apply is a warning', async () => {
     const { warnings } = await load(yamlWith({ job: 'retention: {auto_delete: true}' }));
     expect(warnings.map((warning) => [warning.severity, warning.path])).toEqual([

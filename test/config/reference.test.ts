@@ -107,7 +107,7 @@ describe('showConfig', () => {
     });
     const again = JSON.stringify(shown)
       .replace('"url":"[redacted]"', '"url":"http://h"')
-      .replace('"uri":"[redacted]"', '"uri":"mongodb://h"');
+      .replace('"uri":"[redacted]"', '"uri":"mongodb://h/x"');
     const reloaded = showConfig((await load(again)).config);
     expect(reloaded).toEqual(shown);
   });

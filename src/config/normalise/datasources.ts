@@ -1,4 +1,5 @@
 import type { DatasourceInput } from '../schema/datasources.ts';
+import type { Secret } from '../secret.ts';
 import type { OwnSecrets } from '../secrets.ts';
 import type { DatasourceConfig } from '../types/datasources.ts';
 import { durationMs, given } from './given.ts';
@@ -34,8 +35,8 @@ function server(
 ): DatasourceConfig {
   const { password_file, password_command, uri_file, uri_command, database = [], ...rest } = input;
   const uri = secrets('uri');
-  const all =
-    database.includes('all') || (input.type === 'mongodb' && database.length === 0 && uri === undefined);
+  const isUnnamed = database.length === 0 && !namesDatabase(uri);
+  const all = database.includes('all') || (input.type === 'mongodb' && isUnnamed);
   const network = {
     ...base,
     ...rest,
@@ -56,4 +57,9 @@ function server(
     }) as DatasourceConfig;
   }
   return given(network) as DatasourceConfig;
+}
+
+/** Whether a path stands behind the hosts of a uri. Its passwords hold no `/` that is not encoded. */
+function namesDatabase(uri: Secret | undefined): boolean {
+  return uri !== undefined && /^[^:/]+:\/\/(?:[^@/]*@)?[^/?]+\/[^?]/.test(uri.reveal());
 }

@@ -25,7 +25,7 @@ export interface NetworkDatasource extends DatasourceBase {
   readonly port?: number;
   /** The databases by name; empty if `all_databases`, or if the uri names it. */
   readonly database: readonly string[];
-  /** `database: all`: those that exist when the backup begins. */
+  /** `database: all`, or of MongoDB nothing that names one: those that exist when the backup begins. */
   readonly all_databases: boolean;
   readonly username?: string;
   readonly password?: Secret;

@@ -1,7 +1,7 @@
 import type { JobConfig } from '../../config/types/jobs.ts';
 import type { Config } from '../../config/types.ts';
 import { createEngine } from '../../engines/registry.ts';
-import { type DguardError, toDguardError } from '../../errors.ts';
+import { DguardError, toDguardError } from '../../errors.ts';
 import type { Runtime } from '../../runtime.ts';
 import { hasSeveral } from '../groups.ts';
 import { isTriedAgain } from './attempts.ts';
@@ -59,6 +59,7 @@ async function workOf(
           runtime.emit({ type: 'log', level: 'warning', job: job.name, subject: datasource, message }),
       });
       const several = hasSeveral(config, datasource);
+      if (!several && chosen === undefined && databases.length > 1) throw unnamed(datasource, databases);
       return (chosen ?? databases).map((database) =>
         several
           ? { datasource, name: `${datasource}.${database}`, database, databasesCount: databases.length }
@@ -70,4 +71,14 @@ async function workOf(
       return [{ datasource, name: datasource, error }];
     }
   }
+}
+
+/** Each of them would be a backup of the same name, in one history. */
+function unnamed(datasource: string, databases: readonly string[]): DguardError {
+  const some = databases.length > 10 ? `${databases.slice(0, 10).join(', ')}, …` : databases.join(', ');
+  return new DguardError('config_invalid', `neither its uri nor database names one, and there are: ${some}`, {
+    operation: 'backup',
+    subject: datasource,
+    hint: 'write database: NAME, a list of names, or all beside the uri of the datasource',
+  });
 }

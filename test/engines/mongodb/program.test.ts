@@ -34,6 +34,10 @@ describeWithMongodb('mongodb: through the whole program', (server) => {
     const { host, port, user, password } = server();
     writeFileSync(join(folder, 'password'), `${password}\n`, { mode: 0o600 });
     writeFileSync(join(folder, 'wrong'), 'not the password\n', { mode: 0o600 });
+    const login = `${user}:${encodeURIComponent(password)}`;
+    writeFileSync(join(folder, 'uri'), `mongodb://${login}@${host}:${port}/?authSource=admin`, {
+      mode: 0o600,
+    });
     const base = `type: mongodb, host: ${host}, port: ${port}, username: ${user}`;
     writeFileSync(
       join(folder, 'backup.yaml'),
@@ -43,6 +47,7 @@ datasources:
   app: { ${base}, password_file: ${folder}/password, database: dgp_app }
   two: { ${base}, password_file: ${folder}/password, database: [dgp_second, dgp_none] }
   wrong: { ${base}, password_file: ${folder}/wrong, database: dgp_app }
+  server: { type: mongodb, uri_file: ${folder}/uri }
 destinations:
   nas: { type: local, path: ${folder}/nas }
 jobs:
@@ -50,6 +55,7 @@ jobs:
   rows: { datasources: [app], destinations: [nas], options: { format: jsonl } }
   two: { datasources: [two], destinations: [nas] }
   wrong: { datasources: [wrong], destinations: [nas] }
+  server: { datasources: [server], destinations: [nas] }
 `,
       { mode: 0o600 },
     );
@@ -85,6 +91,17 @@ jobs:
     expect(await run('restore', 'app', '--drop-undo', '--yes')).toMatchObject({ code: 0 });
     expect(await ownNames(bench.db('dgp_app'))).toEqual([]);
     await bench.db('dgp_app').collection('added').drop();
+  });
+
+  it('a uri that names no database means all of them, each a history of its own', async () => {
+    await bench.db('dgp_third').collection('x').insertOne({ a: 3 });
+    const backup = await run('backup', 'server', '--only', 'x');
+    // Of what else is on the server, a database may have no such collection.
+    expect([0, 3], backup.stderr).toContain(backup.code);
+    expect(backup.stdout).toMatch(/^server\.dgp_second: completed/m);
+    expect(backup.stdout).toMatch(/^server\.dgp_third: completed/m);
+    expect(backup.stderr).not.toContain('holds the lock');
+    await bench.db('dgp_third').dropDatabase();
   });
 
   it('its artifacts, unpacked by ordinary tools as the manifest says, are what mongorestore loads', async ({

@@ -30,6 +30,8 @@ describeWithPostgres(17, 'postgres: through the whole program', (server) => {
     writeFileSync(join(folder, 'password'), `${password}\n`, { mode: 0o600 });
     writeFileSync(join(folder, 'reader'), 'pass of reader\n', { mode: 0o600 });
     writeFileSync(join(folder, 'wrong'), 'not the password\n', { mode: 0o600 });
+    const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
+    writeFileSync(join(folder, 'uri'), `postgres://${login}@${host}:${port}/`, { mode: 0o600 });
     const base = `type: postgres, host: ${host}, port: ${port}, client_path: ['${bin}']`;
     writeFileSync(
       join(folder, 'backup.yaml'),
@@ -42,6 +44,7 @@ datasources:
   wrong: { ${base}, username: ${user}, password_file: ${folder}/wrong, database: app }
   kept: { ${base}, username: ${user}, password_file: ${folder}/password, database: kept }
   stage: { ${base}, username: ${user}, password_file: ${folder}/password, database: stage }
+  server: { type: postgres, uri_file: ${folder}/uri, client_path: ['${bin}'] }
 destinations:
   nas: { type: local, path: ${folder}/nas }
 jobs:
@@ -52,6 +55,7 @@ jobs:
   every: { datasources: [every], destinations: [nas] }
   wrong: { datasources: [wrong], destinations: [nas] }
   kept: { datasources: [kept], destinations: [nas] }
+  server: { datasources: [server], destinations: [nas] }
 `,
       { mode: 0o600 },
     );
@@ -59,6 +63,14 @@ jobs:
   afterAll(async () => {
     await bench?.remove();
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('a uri that names no database is refused where the server has several: they would share a history', async () => {
+    const backup = await run('backup', 'server');
+    expect(backup).toMatchObject({ code: 2 });
+    expect(backup.stderr).toMatch(/neither its uri nor database names one, and there are: .*app/);
+    expect(backup.stderr).toContain('write database: NAME, a list of names, or all');
+    expect(JSON.parse((await run('list', '--json')).stdout)).toMatchObject({ backups: [] });
   });
 
   it('backs up, restores in place, takes it back, restores to another name', async () => {
