@@ -188,3 +188,20 @@ it('reads lines without losing a digit, and nothing that is no row', () => {
     expect(parseLine(bad, columns), bad).toBeUndefined();
   }
 });
+
+it('gives large values in pieces, which no string has to hold, and cuts no character', () => {
+  const column = (name: string, form: 'text' | 'base64') => ({
+    ...{ name, form, type: '', not_null: false, primary_key: 0, generated: false },
+  });
+  const bytes = Buffer.alloc(13 * 1024 * 1024, 'a\x00\xffz', 'latin1');
+  const text = `'${'😀'.repeat(9 * 1024 * 1024)}\\`;
+  const line = JSON.stringify({ t: text, b: bytes.toString('base64') });
+  const values = parseLine(line, [column('t', 'text'), column('b', 'base64')])!;
+  const [t, b] = values.map((value) => {
+    const pieces = [...value];
+    expect(pieces.length).toBeGreaterThan(5);
+    return Buffer.concat(pieces.map((piece) => Buffer.from(piece)));
+  });
+  expect(t!.equals(Buffer.from(`'\\${text}\\'`))).toBe(true);
+  expect(b!.equals(Buffer.from(`0x${bytes.toString('hex')}`))).toBe(true);
+});

@@ -183,6 +183,19 @@ describe('mysql: a dump on its way to the client', () => {
   });
 });
 
+it('mysql: a row as large as no statement is held goes the way of the script', async () => {
+  const insert = Buffer.concat([
+    Buffer.from('INSERT INTO t VALUES (0x'),
+    Buffer.alloc(65 * 1024 * 1024, 'a'),
+  ]);
+  const script = Buffer.concat([insert, Buffer.from(');\n')]);
+  const handler = { statement: (text: string) => text, insert: () => 'aside' as const };
+  const refuse = () => expect.unreachable();
+  const aside = { takes: refuse, insert: refuse, settled: async () => {}, mark: refuse };
+  const sent = await collect(scanStatements(pieces(script, [script.length]), handler, aside));
+  expect(script.equals(sent)).toBe(true);
+});
+
 describe('mysql: code by its tokens', () => {
   it('reads every way to write a definer, and views of another schema', () => {
     const definer = (sql: string) => rewriteCode(sql, { definer: 'strip' });

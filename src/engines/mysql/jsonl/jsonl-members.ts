@@ -1,5 +1,6 @@
+import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { DguardError, throwIfAborted } from '../../../errors.ts';
+import { DguardError, errnoOf, throwIfAborted } from '../../../errors.ts';
 import { DOCUMENT_MEMBER } from '../../jsonl/document.ts';
 import { memberName } from '../../jsonl/member-name.ts';
 import type { StreamMember } from '../../member.ts';
@@ -105,6 +106,7 @@ async function* exportRows(
   // As statements, Base64 becomes hexadecimal digits.
   const growth = exported.columns.some((column) => columnForm(column) === 'base64') ? 1.5 : 1;
   let rows = 0;
+  let longest = 0;
   try {
     const parts = readInOrder(
       readers,
@@ -114,6 +116,7 @@ async function* exportRows(
           rowsQuery(schema, part.table.name, part.columns, part),
           (emit) => {
             const encoder = jsonlEncoder(part.columns, pool, (lines) => {
+              longest = Math.max(longest, lines.length);
               large.saw(part.table.name, growth * lines.length);
               emit(lines);
             });
@@ -130,11 +133,13 @@ async function* exportRows(
       ({ table }) => snapshot.same.check(table),
     );
     for await (const chunk of parts) {
+      if (longest > constants.MAX_STRING_LENGTH) throw tooLong(exported.table, subject);
       digest.update(chunk);
       yield chunk;
     }
   } catch (error) {
     throwIfAborted(server.source.signal);
+    if (errnoOf(error) === 'ERR_STRING_TOO_LONG') throw tooLong(exported.table, subject);
     throw serverError(error, 'source_failed', 'dump', subject);
   }
   const result = { rows, sha256: digest.digest('hex') };
@@ -142,6 +147,20 @@ async function* exportRows(
   if (exported.result !== undefined && exported.result.sha256 !== result.sha256)
     throw readTwice(exported.table, subject);
   exported.result = result;
+}
+
+/** What nobody could read back as one line. */
+function tooLong({ name }: TableInfo, subject: string): DguardError {
+  const most = Math.floor(constants.MAX_STRING_LENGTH / 1024 ** 2);
+  return new DguardError(
+    'source_failed',
+    `a row of ${name} is a line of over ${most} MiB, which could not be restored`,
+    {
+      operation: 'dump',
+      subject,
+      hint: 'back it up with format: native, or leave the table out: exclude_tables',
+    },
+  );
 }
 
 function readTwice({ name, transactional }: TableInfo, subject: string): DguardError {

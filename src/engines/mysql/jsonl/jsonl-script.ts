@@ -48,6 +48,12 @@ async function* insertStatements(content: BackupContent, table: TableDocument): 
     rows++;
     const values = parseLine(line, columns);
     if (values === undefined) throw fail(`line ${rows} of ${table.member} is not a row of the table`);
+    if (values.some((value) => typeof value !== 'string')) {
+      if (text !== '') yield Buffer.from(`${text};\n`);
+      text = '';
+      yield* largeRow(head, values);
+      continue;
+    }
     text += `${text === '' ? head : ',\n'}(${values.join(',')})`;
     if (text.length < STATEMENT_CHARS) continue;
     yield Buffer.from(`${text};\n`);
@@ -56,16 +62,33 @@ async function* insertStatements(content: BackupContent, table: TableDocument): 
   if (text !== '') yield Buffer.from(`${text};\n`);
 }
 
+function* largeRow(head: string, values: readonly SqlValue[]): Generator<Uint8Array> {
+  yield Buffer.from(`${head}(`);
+  for (const [at, value] of values.entries()) {
+    if (at > 0) yield Buffer.from(',');
+    if (typeof value === 'string') yield Buffer.from(value);
+    else for (const piece of value) yield Buffer.from(piece);
+  }
+  yield Buffer.from(');\n');
+}
+
+/** A value as SQL; a large one in pieces, which together may be more than a string holds. */
+export type SqlValue = string | Iterable<string>;
+
+/** Of a value as JSON. */
+const LARGE_CHARS = 16 * 1024 * 1024;
+const PIECE = 1024 * 1024;
+
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /**
  * The SQL values of one line, in the order of the columns, whatever the order of its keys; undefined for a line
  * that is none. Numbers are taken as they stand: as JavaScript's, they would lose digits.
  */
-export function parseLine(line: string, columns: TableDocument['columns']): string[] | undefined {
+export function parseLine(line: string, columns: TableDocument['columns']): SqlValue[] | undefined {
   const fields = lineFields(line);
   if (fields === undefined || fields.size !== columns.length) return undefined;
-  const values: string[] = [];
+  const values: SqlValue[] = [];
   for (const { name, form } of columns) {
     const json = fields.get(name);
     const sql = json === undefined ? undefined : sqlValue(json, form);
@@ -75,7 +98,7 @@ export function parseLine(line: string, columns: TableDocument['columns']): stri
   return values;
 }
 
-function sqlValue(json: string, form: string): string | undefined {
+function sqlValue(json: string, form: string): SqlValue | undefined {
   if (json === 'null') return 'NULL';
   if (form === 'number' || form === 'float') {
     if (!NUMBER.test(json)) return undefined;
@@ -84,10 +107,31 @@ function sqlValue(json: string, form: string): string | undefined {
   }
   const text = parsedString(json);
   if (text === undefined) return undefined;
-  if (form === 'text') return `'${text.replace(/[\0\n\r\x1a"'\\]/g, (char) => ESCAPED[char]!)}'`;
+  if (form === 'text') return json.length > LARGE_CHARS ? largeText(text) : `'${escaped(text)}'`;
   const bytes = Buffer.from(text, 'base64');
   if (bytes.toString('base64') !== text) return undefined;
+  if (json.length > LARGE_CHARS) return largeBytes(bytes);
   return bytes.length === 0 ? "''" : `0x${bytes.toString('hex')}`;
+}
+
+function* largeBytes(bytes: Buffer): Generator<string> {
+  yield '0x';
+  for (let at = 0; at < bytes.length; at += PIECE) yield bytes.toString('hex', at, at + PIECE);
+}
+
+function* largeText(text: string): Generator<string> {
+  yield "'";
+  for (let at = 0, end = 0; at < text.length; at = end) {
+    end = Math.min(text.length, at + PIECE);
+    // Both halves of a character above U+FFFF.
+    if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1]!)) end++;
+    yield escaped(text.slice(at, end));
+  }
+  yield "'";
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\0\n\r\x1a"'\\]/g, (char) => ESCAPED[char]!);
 }
 
 function parsedString(json: string): string | undefined {

@@ -82,13 +82,13 @@ export async function* scanStatements(
     else if (mode !== 'skip') {
       held.push(data.subarray(start, end));
       heldBytes += end - start;
-      if (heldBytes > MAX_STATEMENT_BYTES) throw tooLong();
       if (mode === 'aside' && heldBytes > MAX_ASIDE_BYTES) {
         mode = 'pass';
         out.push(...held);
         held = [];
         heldBytes = 0;
       }
+      if (heldBytes > MAX_STATEMENT_BYTES) throw tooLong();
     }
   };
   const release = () => {
