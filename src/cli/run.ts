@@ -20,7 +20,7 @@ export async function runCommand(
     if (!action) throw new DguardError('internal', 'this command does nothing by itself');
     status = await action(context, ...(words as never[]));
   } catch (thrown) {
-    const error = withOperation(toDguardError(thrown, 'internal'), name);
+    const error = withOperation(withoutFolder(thrown) ?? toDguardError(thrown, 'internal'), name);
     status = error.exitStatus;
     context.finish();
     context.report(error);
@@ -30,6 +30,15 @@ export async function runCommand(
     context.end(name, status);
   }
   return status;
+}
+
+/** The folder that a shell or a job stands in may be removed meanwhile: nothing relative means anything then. */
+function withoutFolder(thrown: unknown): DguardError | undefined {
+  if ((thrown as Partial<NodeJS.ErrnoException>).syscall !== 'uv_cwd') return undefined;
+  return new DguardError('usage', 'the folder that it was started in is not there any more', {
+    hint: 'cd to one that is (`cd /`), and run it again',
+    cause: thrown,
+  });
 }
 
 /** Says what failed where the thrower could not know. */

@@ -50,6 +50,23 @@ describe('a folder below a path where none can be made, which mkdir -p of Node t
   });
 });
 
+it('a folder to start in that is gone is named, whatever else is said', async () => {
+  fs.mkdirSync(space.path('gone'));
+  const script = 'cd gone && rmdir ../gone && "$0" "$1" list -c "$2"';
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', script, process.execPath, DGUARD, space.path('backup.yaml')],
+    {
+      cwd: space.folder,
+      encoding: 'utf8',
+    },
+  );
+  expect(status, stderr).toBe(2);
+  expect(stderr).toMatch(
+    /^error: list: the folder that it was started in is not there any more\n {2}next: cd to /,
+  );
+});
+
 describe('a configuration', () => {
   it.each([
     ['that is no YAML', 'version: 1\njobs: [unclosed\n', [/\.yaml:\d+:\d+/]],

@@ -147,7 +147,11 @@ it('that a newer backup is damaged is said where an older one is restored', asyn
   fs.truncateSync(`${folder(newest)}/manifest.json`, 100);
   const args = ['--datasource', 'two', '--from', from];
   const restore = await space.run('restore', 'both', ...args, '--to-path', `./to-${cases}`);
-  expect(restore.stderr).toContain(`not the newest: both/two/${newest}`);
+  expect(restore.stderr).toContain(`not the newest, passed over is both/two/${newest}, which cannot be read`);
+  const [day, time] = older.slice('full-'.length).split('T') as [string, string];
+  expect(restore.stderr).toContain(
+    `taken instead is the run of ${day}T${time.slice(0, 8).replaceAll('-', ':')}`,
+  );
   expect([restore.code, restore.stdout]).toEqual([0, expect.stringContaining(older)]);
   // One that is older than what is restored is no matter.
   const other = copy('both', 'two');

@@ -160,7 +160,9 @@ describe('a datasource that was taken out of its job', () => {
     await dguard(folder, 'backup', 'j');
     const restored = await dguard(folder, 'restore', 'j', '--to-path', 'out');
     expect(restored.code).toBe(0);
-    expect(restored.stderr).toMatch(/not the newest: the run of .*: h is suspect/);
+    expect(restored.stderr).toMatch(
+      /not the newest, passed over is the run of .*: h is suspect\n.*taken instead is the run of \S+Z: /,
+    );
     const first = (await dguard(folder, 'list', 'j')).stdout.match(/full-\S+/g)!.slice(-2);
     await dguard(folder, 'delete', ...first, '--yes');
     const none = await dguard(folder, 'restore', 'j', '--to-path', 'out2');

@@ -4,6 +4,7 @@ import type { Catalogs } from '../../core/find.ts';
 import { hostNameOf } from '../../core/groups.ts';
 import { type ChosenRun, newestGoodRun } from '../../core/job-runs.ts';
 import { DguardError, errorText } from '../../errors.ts';
+import { shellWord } from '../../shell-word.ts';
 import type { Context } from '../context.ts';
 import { parseMoment } from '../time.ts';
 import type { RestoreCommandOptions } from './restore-options.ts';
@@ -14,13 +15,14 @@ export interface Chosen {
   readonly lacking: boolean;
 }
 
-/** The newest good run of a job (not after --at); that a newer one is not good is said. */
+/** The newest good run of a job (not after --at); that a newer one is not good is said. `isTaken`: it is what will be restored. */
 export function chooseRun(
   context: Context,
   entries: readonly CatalogEntry[],
   job: string,
   config: Config | undefined,
   { at, datasource, now }: Pick<RestoreCommandOptions, 'at' | 'datasource'> & { readonly now: Date },
+  isTaken = true,
 ): Chosen {
   const moment = at === undefined ? undefined : parseMoment(at, 'upper', '--at', now);
   const run = newestGoodRun(entries, job, {
@@ -30,15 +32,16 @@ export function chooseRun(
     ...(datasource ? { datasources: datasource } : {}),
     ...(moment ? { at: moment } : {}),
   });
-  return toChosen(context, run, job);
+  return toChosen(context, run, job, isTaken);
 }
 
 /** Says which newer runs were passed over, and what the run does not have. */
-export function toChosen(context: Context, run: ChosenRun, job: string): Chosen {
+export function toChosen(context: Context, run: ChosenRun, job: string, isTaken = true): Chosen {
   const { copies, passedOver, leftOut, unreadable } = run;
-  for (const why of passedOver.slice(0, SHOWN)) context.warn(`not the newest: ${why}`, job);
+  for (const why of passedOver.slice(0, SHOWN)) context.warn(`not the newest, passed over is ${why}`, job);
   const more = passedOver.length - SHOWN;
-  if (more > 0) context.warn(`not the newest: ${more} further runs are not good either`, job);
+  if (more > 0) context.warn(`not the newest, passed over are ${more} further runs that are not good`, job);
+  if (isTaken && passedOver.length > 0) context.warn(insteadOf(copies, job), job);
   for (const what of leftOut.slice(0, SHOWN)) context.warn(`left out: ${what}; ${LEFT_OUT}`, job);
   if (leftOut.length > SHOWN)
     context.warn(`left out: ${leftOut.length - SHOWN} more that older runs have: dguard list ${job}`, job);
@@ -47,6 +50,12 @@ export function toChosen(context: Context, run: ChosenRun, job: string): Chosen 
   if (unreadable.length > SHOWN)
     context.warn(`left out: ${unreadable.length - SHOWN} more that cannot be read: dguard list ${job}`, job);
   return { copies, lacking: leftOut.length + unreadable.length > 0 };
+}
+
+/** How old what is taken is: who reads a warning in a hurry is to know what will be missing. */
+function insteadOf(copies: readonly CatalogEntry[], job: string): string {
+  const [oldest] = copies.map(({ manifest }) => manifest!.created_at).sort();
+  return `taken instead is the run of ${oldest}: what changed after that is not in it (\`dguard list ${shellWord(job)}\` shows all, an id names any)`;
 }
 
 const SHOWN = 3;

@@ -58,7 +58,7 @@ function before(
   config: Config | undefined,
 ): Chosen {
   const now = context.runtime.now();
-  const { copies: newest } = chooseRun(context, entries, job, config, { ...options, now });
+  const { copies: newest } = chooseRun(context, entries, job, config, { ...options, now }, false);
   const runs = new Set(newest.map(({ manifest }) => manifest!.run_id));
   const older = entries.filter(({ manifest }) => manifest === undefined || !runs.has(manifest.run_id));
   const at = new Date(Math.min(...newest.map(({ manifest }) => Date.parse(manifest!.created_at))));

@@ -95,6 +95,20 @@ describe('files that are opened first and read later', () => {
     expect(openFilesBelow(root)).toEqual([]);
   });
 
+  it.runIf(process.platform === 'linux')(
+    'that have no size before they are read (/proc) are read to their end',
+    async () => {
+      // A folder of the kernel's own: each says that it holds 0 bytes.
+      const source = '/proc/sys/kernel/random';
+      const warn = () => undefined;
+      const items = [...walk(walkRequest(source), { xattrs, nowMs, warn })].map(flatItem);
+      const size = items.find(({ entry }) => entry.path.endsWith('poolsize'))!;
+      const text = fs.readFileSync(join(source, 'poolsize'));
+      expect(text.length).toBeGreaterThan(0);
+      expect([size.entry.size, size.bytes]).toEqual([text.length, text.toString('base64')]);
+    },
+  );
+
   it('are closed once each where reading ends early', () => {
     for (let i = 0; i < 20; i++) fs.writeFileSync(join(root, `file-${i}`), 'x');
     const [run] = [...runsOf(128)] as [OpenedRun];

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -16,6 +17,38 @@ afterEach(() => removeFolder(root));
 function contentOf(...items: MemoryItem[]): BackupContent {
   return memoryContent(items, [{ path: join(root, 'app'), entry: '', kind: 'directory' }]);
 }
+
+/** Whether a file here can be made immutable: as root, and not on every file system. */
+function freezes(): boolean {
+  const path = tempFolder();
+  const done = ['+i', '-i'].map((flag) => spawnSync('chattr', [flag, path]).status);
+  removeFolder(path);
+  return done.every((status) => status === 0);
+}
+
+it.runIf(isRoot && freezes())(
+  'what may not be replaced is named by its path, and all stays as it was [needs root, chattr]',
+  async () => {
+    const at = join(root, 'app');
+    fs.mkdirSync(join(at, 'in'), { recursive: true });
+    fs.writeFileSync(join(at, 'in/frozen'), 'old');
+    fs.writeFileSync(join(at, 'in/before'), 'old');
+    const before = describeTree(at);
+    const content = contentOf(folder(''), folder('in'), file('in/before'), file('in/frozen'));
+    const request = restoreRequest({ toPath: at, overwrite: true, only: ['in/before', 'in/frozen'] });
+    execFileSync('chattr', ['+i', join(at, 'in/frozen')]);
+    try {
+      await expect(filesEngine.restore(content, request)).rejects.toMatchObject({
+        code: 'target_failed',
+        message: expect.stringMatching(/EPERM: .*\/app\/in\/frozen \(rename\)$/),
+        hint: expect.stringContaining('lsattr'),
+      });
+    } finally {
+      execFileSync('chattr', ['-i', join(at, 'in/frozen')]);
+    }
+    expect(describeTree(at)).toEqual(before);
+  },
+);
 
 describe('hostile contents', () => {
   const outside = () => join(root, 'outside');

@@ -11,6 +11,9 @@ import type { FileStat, Recorder } from './records.ts';
 export const WHOLE_FILE_BYTES = 1024 * 1024;
 /** A file modified this shortly before it was read may change again without its times showing it. */
 const UNSURE_NS = 2_000_000_000n;
+const UNSIZED = 'says that it is empty, and gives 1 MiB or more: only the first 1 MiB is in the backup';
+const EMPTY = new Uint8Array(0);
+const probe = Buffer.alloc(64 * 1024);
 /** Content of small files shares buffers of this size. */
 const ARENA_BYTES = 1024 * 1024;
 
@@ -91,7 +94,9 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
     const content =
       size >= WHOLE_FILE_BYTES
         ? openLarge(fd, path, stat, record.unsure === true)
-        : readWhole(fd, stat, path, record, size);
+        : size === 0
+          ? readUnsized(fd, path, record)
+          : readWhole(fd, stat, path, record, size);
     if (key !== undefined) {
       links.set(key, { entry, size: stat.size, mtimeNs: stat.mtimeNs, group: record.linkGroup! });
     }
@@ -108,6 +113,27 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
     }
     arenaUsed += size;
     return { bytes: arena, at: arenaUsed - size };
+  }
+
+  /** What is made when it is read (/proc, some FUSE) has no size before: an empty file is read to its end too. */
+  function readUnsized(fd: number, path: string, record: EntryRecord): Uint8Array {
+    let content: Uint8Array = EMPTY;
+    // Some of /proc give all by the first read, or nothing.
+    let count = readSync(fd, probe, 0, probe.length, null);
+    if (count > 0) {
+      const bytes = Buffer.allocUnsafe(WHOLE_FILE_BYTES);
+      let filled = probe.copy(bytes, 0, 0, count);
+      while (count > 0 && filled < bytes.length) {
+        count = readSync(fd, bytes, filled, bytes.length - filled, null);
+        filled += count;
+      }
+      content = bytes.subarray(0, filled);
+      record.unsure = true;
+      if (filled === bytes.length) warn({ message: UNSIZED, subject: path, partial: true });
+    }
+    record.size = content.length;
+    record.sha256 = sha256Hex(content);
+    return content;
   }
 
   function readWhole(

@@ -18,6 +18,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOSPC: 'free some room there, or restore elsewhere with --to-path DIR',
   EDQUOT: 'free some room there, or restore elsewhere with --to-path DIR',
   EACCES: 'restore as a user who may write there, or elsewhere with --to-path DIR',
+  EPERM: 'see whether it is immutable or append-only (lsattr), or restore elsewhere with --to-path DIR',
   EROFS: 'restore elsewhere with --to-path DIR',
   ENAMETOOLONG: 'restore to a folder with a shorter path: --to-path DIR',
 };

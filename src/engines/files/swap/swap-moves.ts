@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, renameSync } from 'node:fs';
 import { displayPath, parentPath } from '../../../archive/paths.ts';
-import { DguardError } from '../../../errors.ts';
+import { DguardError, errnoOf } from '../../../errors.ts';
 import { baseName, folderOf, fsPath, joinPath } from '../../fs-paths.ts';
 import { syncFolder } from '../../undo/folder.ts';
 import type { UnitMember } from '../../undo/marks.ts';
@@ -27,16 +27,17 @@ export function moveForward(side: SwapSide, xattrs: Xattrs | undefined): void {
     for (const step of readPlan(side.member.folder, side.plan)) {
       if (step.do !== 'move') continue;
       const place = placeOf(step, true);
-      if (step.old) move(place.target!, place.outgoing!, step.oldMode);
+      if (step.old) named(side.member, step, () => move(place.target!, place.outgoing!, step.oldMode));
       if (!step.new) continue;
       // A rename would silently replace it.
       if (isThere(place.target)) throw cameUp(side.member, step);
-      move(place.incoming!, place.target!, step.newMode);
+      named(side.member, step, () => move(place.incoming!, place.target!, step.newMode));
     }
     for (const step of readPlan(side.member.folder, side.plan)) {
       if (step.do !== 'folder') continue;
       const folder = folderAt(step.path);
-      if (step.after !== undefined) applyFolderState(folder, step.after, xattrs);
+      const { after } = step;
+      if (after !== undefined) named(side.member, step, () => applyFolderState(folder, after, xattrs));
       syncFolder(`${folder}/.`);
     }
   });
@@ -52,18 +53,19 @@ export function moveBack(side: SwapSide, xattrs: Xattrs | undefined): void {
       if (step.do !== 'move') continue;
       const place = placeOf(step, false);
       if (step.new && !isThere(place.incoming) && isThere(place.target)) {
-        move(place.target!, place.incoming!, step.newMode);
+        named(side.member, step, () => move(place.target!, place.incoming!, step.newMode));
       }
       if (!step.old) continue;
       if (isThere(place.outgoing)) {
         if (isThere(place.target)) throw cameUp(side.member, step);
-        move(place.outgoing!, place.target!, step.oldMode);
+        named(side.member, step, () => move(place.outgoing!, place.target!, step.oldMode));
       } else if (step.oldMode !== undefined) {
         chmodSync(fsPath(place.target!), step.oldMode);
       }
     }
     for (const step of readPlan(side.member.folder, side.plan)) {
-      if (step.do === 'folder') applyFolderState(folderAt(step.path), step.before, xattrs);
+      if (step.do !== 'folder') continue;
+      named(side.member, step, () => applyFolderState(folderAt(step.path), step.before, xattrs));
     }
     // All is as it was before any of it is made durable, which a full or failing disk may refuse.
     for (const step of readPlan(side.member.folder, side.plan)) {
@@ -123,6 +125,20 @@ function move(from: string, to: string, mode: number | undefined): void {
   if (mode !== undefined) chmodSync(fsPath(from), mode | 0o200);
   renameSync(fsPath(from), fsPath(to));
   if (mode !== undefined) chmodSync(fsPath(to), mode);
+}
+
+/** What the system refuses is said by the path that people know: its own words name a number of an open folder. */
+function named(member: UnitMember, { path }: SwapStep, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    const { message, syscall } = error as NodeJS.ErrnoException;
+    const at = displayPath(path === '' ? member.target : joinPath(member.target, path));
+    const what = `${message.split(',')[0]}, ${at}${syscall === undefined ? '' : ` (${syscall})`}`;
+    throw Object.assign(new Error(what, { cause: error }), { code: errno });
+  }
 }
 
 function cameUp(member: UnitMember, step: Move): DguardError {
