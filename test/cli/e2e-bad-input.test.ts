@@ -221,6 +221,13 @@ describe('a source', () => {
   it('that is missing: exit 1, never an empty backup', async () => {
     await refused(withConfig(job({ source_path: './gone' }), 'backup', 'j'), 1, /gone/);
   });
+  it('that is a database in a folder that is missing: said of what is read, not of a restore', async () => {
+    const config = { ...CONFIG, datasources: { tree: { type: 'sqlite', file_path: './gone/app.db' } } };
+    const run = await withConfig(config, 'backup', 'j');
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toMatch(/no such database file/);
+    expect(run.stderr).not.toMatch(/--to-path|mkdir/);
+  });
   it('that is empty (an unmounted disk): exit 1', async () => {
     fs.mkdirSync(space.path('void'), { recursive: true });
     await refused(withConfig(job({ source_path: './void' }), 'backup', 'j'), 1, /void/, /empty|mount/);

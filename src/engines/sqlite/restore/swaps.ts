@@ -6,12 +6,15 @@ import { findUnits } from '../../undo/find.ts';
 import { discardUnit, keptSince, type SwapUnit, unitState } from '../../undo/unit.ts';
 import type { SqliteOptions } from '../options.ts';
 import { keptPath, recoverDatabase, swapDatabase } from './swap.ts';
-import { resolveUndoTarget, targetPath } from './target.ts';
+import { resolveUndoTarget, targetPath, targetPathIfThere, wantedPath } from './target.ts';
 
 /** What restores of a database keep beside it. */
 export const sqliteSwaps: TargetSwaps<SqliteOptions> = {
-  places: async (request) => [await targetPath(request)],
-  recover: async (request) => await recoverDatabase(await targetPath(request)),
+  places: async (request) => [(await targetPathIfThere(request)) ?? (await wantedPath(request))],
+  recover: async (request) => {
+    const path = await targetPathIfThere(request);
+    return path === undefined ? [] : await recoverDatabase(path);
+  },
   undoCopies: async (request) => keptUnits(await targetPath(request)).map(undoCopy),
   undo: undoNewest,
   dropUndo: async (request, keep) => dropKept(await targetPath(request), keep),

@@ -61,13 +61,24 @@ export async function targetPath(request: TargetRequest<SqliteOptions>): Promise
   return await resolveLinks(wanted, nowhere, true);
 }
 
+/** As `targetPath`, or undefined where its folder is not there: nothing was ever replaced in it. */
+export async function targetPathIfThere(request: TargetRequest<SqliteOptions>): Promise<string | undefined> {
+  try {
+    return await targetPath(request);
+  } catch (error) {
+    if (error instanceof DguardError && error.code === 'target_refused') return undefined;
+    throw error;
+  }
+}
+
 async function refuseUsed(path: string, refuse: (why: string, hint: string) => DguardError): Promise<void> {
   const users = await usersOf(path);
   if (users.length === 0) return;
   throw refuse(`the database is open in ${users.join(', ')}`, 'stop the writers, then restore again');
 }
 
-async function wantedPath(request: TargetRequest<SqliteOptions>): Promise<string> {
+/** Where a request's database is to be, by the name that is given. */
+export async function wantedPath(request: TargetRequest<SqliteOptions>): Promise<string> {
   if (request.toDatabase !== undefined) {
     throw new DguardError('unsupported', 'an SQLite backup is restored to a file, not to a database name', {
       operation: 'restore',
