@@ -5,7 +5,7 @@ import { jsonlMembers } from '../jsonl/jsonl-dump.ts';
 import { listKept } from '../merge/kept.ts';
 import type { PostgresOptions } from '../options.ts';
 import { tablesWithoutRows } from '../select.ts';
-import { countLargeObjects, countRows, estimateRows, type TableInfo } from '../server/catalog.ts';
+import { countLargeObjects, countRows, estimateRows, isStandby, type TableInfo } from '../server/catalog.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { schemaHash } from '../server/schema-hash.ts';
@@ -218,14 +218,9 @@ function parentNames(tables: readonly TableInfo[]): SourceFacts['parents'] {
  * snapshot, and a second look at all rows would cost the server as much as the first. The rest is asked.
  */
 async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
-  const [recovery] = await snapshot.session.rows<{ standby: boolean }>(
-    'SELECT pg_catalog.pg_is_in_recovery() AS standby',
-  );
+  const standby = await isStandby(snapshot.session);
   const left = new Set(snapshot.withoutRows.map((table) => table.oid));
-  // A standby has no content of unlogged tables, and cannot even count it.
-  const counted = snapshot.tables.filter(
-    (table) => !left.has(table.oid) && !(recovery!.standby && table.unlogged),
-  );
+  const counted = snapshot.tables.filter((table) => !left.has(table.oid) && !(standby && table.unlogged));
   try {
     if (!snapshot.countsRows) return await estimateRows(snapshot.session, counted);
     const { dumpedRows } = snapshot;

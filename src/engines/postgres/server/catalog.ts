@@ -123,6 +123,12 @@ export async function estimateRows(session: Session, tables: readonly TableInfo[
     .map(({ oid, name }) => (known.has(oid) ? { name, rows: known.get(oid)! } : { name }));
 }
 
+/** A standby has no content of unlogged tables, and cannot even count it. */
+export async function isStandby(session: Session): Promise<boolean> {
+  const [row] = await session.rows<{ standby: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS standby');
+  return row!.standby;
+}
+
 export async function countLargeObjects(session: Session): Promise<number> {
   const [row] = await session.rows<{ n: number }>(
     'SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_largeobject_metadata',
