@@ -1,7 +1,6 @@
 import type { ContentEntry } from '../archive/entry.ts';
 import { compareEntryPaths, displayPath, fromText } from '../archive/paths.ts';
 import type { OpenContent } from '../archive/reader.ts';
-import type { Manifest } from '../manifest/types.ts';
 
 export interface Change {
   readonly change: 'added' | 'removed' | 'changed';
@@ -9,21 +8,16 @@ export interface Change {
   readonly path: string;
 }
 
-/** One of the two backups. */
-export interface Compared {
-  readonly manifest: Manifest;
-  readonly content: Pick<OpenContent, 'entries'>;
-}
-
 /**
  * What is not the same in two backups, in the order of their entries; both are read once, side by side. Nothing of
  * their data is read: a large file counts as changed by its time, a dump or a database by its digest, whatever it is
  * that differs in it. Errors: `corrupt`.
  */
-export async function* changesBetween(older: Compared, newer: Compared): AsyncGenerator<Change> {
-  const olds = older.content.entries()[Symbol.asyncIterator]();
-  const news = newer.content.entries()[Symbol.asyncIterator]();
-  const [printOld, printNew] = [older, newer].map(({ manifest }) => fingerprints(manifest)) as [Print, Print];
+export async function* changesBetween(older: OpenContent, newer: OpenContent): AsyncGenerator<Change> {
+  const olds = older.entries()[Symbol.asyncIterator]();
+  const news = newer.entries()[Symbol.asyncIterator]();
+  const printOld = await fingerprints(older);
+  const printNew = await fingerprints(newer);
   try {
     let [before, after] = [await olds.next(), await news.next()];
     while (before.done !== true || after.done !== true) {
@@ -48,9 +42,9 @@ export async function* changesBetween(older: Compared, newer: Compared): AsyncGe
 type Print = (entry: ContentEntry) => string;
 
 /** A text that is another where an entry is. */
-function fingerprints({ artifacts }: Manifest): Print {
-  const listed = Array.isArray(artifacts) ? artifacts : [];
-  const digests = new Map(listed.map(({ member, digest }) => [fromText(member), digest]));
+async function fingerprints({ chain }: OpenContent): Promise<Print> {
+  const { artifacts } = await chain.link(chain.own);
+  const digests = new Map(artifacts.map(({ member, digest }) => [fromText(member), digest]));
   return (entry) => {
     if (entry.type === 'table') return `rows ${entry.rows}`;
     if (entry.type === 'stream') return `stream ${entry.size} ${digests.get(entry.path) ?? ''}`;

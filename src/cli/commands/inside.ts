@@ -1,7 +1,7 @@
 import type { ContentEntry } from '../../archive/entry.ts';
 import { displayPath, fromText, withoutEnds } from '../../archive/paths.ts';
 import { type OpenContent, openContent } from '../../archive/reader.ts';
-import { type Change, type Compared, changesBetween } from '../../core/diff.ts';
+import { type Change, changesBetween } from '../../core/diff.ts';
 import { asStored, findCopy, readCatalogs, resolver } from '../../core/find.ts';
 import { DguardError } from '../../errors.ts';
 import { type Context, openDestinations } from '../context.ts';
@@ -12,17 +12,11 @@ interface From {
   readonly destination?: string;
 }
 
-async function open(
-  context: Context,
-  id: string,
-  options: From,
-): Promise<Compared & { content: OpenContent }> {
+async function open(context: Context, id: string, options: From): Promise<OpenContent> {
   const destinations = await openDestinations(context, options.from ?? options.destination);
   const catalogs = await readCatalogs(destinations, context.runtime.signal);
   const copy = findCopy(catalogs, id);
-  const backup = asStored(copy);
-  const content = await openContent(backup, resolver(catalogs.entries, copy), context.runtime.signal);
-  return { manifest: backup.manifest, content };
+  return openContent(asStored(copy), resolver(catalogs.entries, copy), context.runtime.signal);
 }
 
 export async function lsCommand(
@@ -31,7 +25,7 @@ export async function lsCommand(
   path: string | undefined,
   options: From,
 ): Promise<number> {
-  const { content } = await open(context, id, options);
+  const content = await open(context, id, options);
   const found: object[] = [];
   let count = 0;
   for await (const entry of content.entries(path === undefined ? {} : { only: [path] })) {
@@ -81,7 +75,7 @@ export async function catCommand(
       },
     );
   }
-  const { content } = await open(context, id, options);
+  const content = await open(context, id, options);
   const entry = await entryOf(content, withoutEnds(member));
   if (
     !entry ||
