@@ -95,6 +95,25 @@ describe('files that are opened first and read later', () => {
     expect(openFilesBelow(root)).toEqual([]);
   });
 
+  it('that were empty and are written before they are read have changed, however much it is', () => {
+    const sizes = [1, 1 << 20, (1 << 20) + 1];
+    for (const size of sizes) fs.writeFileSync(join(root, `${size}`), '');
+    const [run] = [...runsOf(128)] as [OpenedRun];
+    for (const size of sizes) fs.writeFileSync(join(root, `${size}`), noise(size, 1));
+    const { warnings, items } = reader();
+    const read = [...items(run)].filter(({ entry }) => entry.kind === 'file');
+    expect(read.map(({ entry }) => [entry.size, entry.unsure])).toEqual(
+      ['1', '1048576', '1048577'].map((name) => [Math.min(Number(name), 1 << 20), true]),
+    );
+    expect(warnings).toMatchObject(
+      sizes.map((size) => ({
+        subject: join(root, `${size}`),
+        partial: true,
+        message: 'changed while it was read',
+      })),
+    );
+  });
+
   it.runIf(process.platform === 'linux')(
     'that have no size before they are read (/proc) are read to their end',
     async () => {

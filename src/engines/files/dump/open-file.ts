@@ -11,7 +11,7 @@ import type { FileStat, Recorder } from './records.ts';
 export const WHOLE_FILE_BYTES = 1024 * 1024;
 /** A file modified this shortly before it was read may change again without its times showing it. */
 const UNSURE_NS = 2_000_000_000n;
-const UNSIZED = 'says that it is empty, and gives 1 MiB or more: only the first 1 MiB is in the backup';
+const UNSIZED = 'says that it is empty, and gives more than 1 MiB: only the first 1 MiB is in the backup';
 const EMPTY = new Uint8Array(0);
 const probe = Buffer.alloc(64 * 1024);
 /** Content of small files shares buffers of this size. */
@@ -129,7 +129,10 @@ export function createFileReader(options: OpenFileOptions, recorder: Recorder) {
       }
       content = bytes.subarray(0, filled);
       record.unsure = true;
-      if (filled === bytes.length) warn({ message: UNSIZED, subject: path, partial: true });
+      const isCut = filled === bytes.length && readSync(fd, probe, 0, 1, null) > 0;
+      // One that has a size by now is an ordinary file that somebody has just written.
+      const message = fstatSync(fd).size > 0 ? CHANGED : isCut ? UNSIZED : undefined;
+      if (message !== undefined) warn({ message, subject: path, partial: true });
     }
     record.size = content.length;
     record.sha256 = sha256Hex(content);
