@@ -55,6 +55,44 @@ describe('restore', () => {
     expect(read(file, names)).toBe('b');
   });
 
+  test('only: a virtual table that SQLite cannot enter goes without the data of one whose name is longer', async () => {
+    const target = join(bench.folder, 'has.db');
+    for (const path of [source, target]) {
+      create(
+        path,
+        `CREATE VIRTUAL TABLE docs USING fts4(a); INSERT INTO docs VALUES ('needle');
+         CREATE VIRTUAL TABLE docs_archive USING fts4(a); INSERT INTO docs_archive VALUES ('hay')`,
+      );
+    }
+    const tables =
+      "SELECT group_concat(name) FROM (SELECT name FROM sqlite_master WHERE name GLOB 'docs*' ORDER BY 1)";
+    const all = read<string>(target, tables);
+    for (const path of [source, target]) {
+      const database = new Driver(path);
+      database.unsafeMode(true);
+      database.pragma('writable_schema = ON');
+      database.exec(
+        `UPDATE sqlite_master SET sql = 'CREATE VIRTUAL TABLE docs USING fts4(a, tokenize=nothere)' WHERE name = 'docs'`,
+      );
+      database.close();
+    }
+    const backup = await backUp(bench.source(source));
+    const at = bench.request({ source: bench.source(target), only: ['docs'], overwrite: true });
+    await sqliteEngine.restore(backup, at);
+    expect(read(target, tables)).toBe(all);
+    expect(read(target, "SELECT a FROM docs_archive WHERE docs_archive MATCH 'hay'")).toBe('hay');
+    const some = await backUp(bench.source(source), { exclude: ['docs'] });
+    const file = join(bench.folder, 'some.db');
+    await sqliteEngine.restore(some, bench.request({ toPath: file }));
+    expect(read(file, tables)).toBe(
+      all
+        .split(',')
+        .filter((name) => name.startsWith('docs_archive'))
+        .join(),
+    );
+    expect(read(file, "SELECT a FROM docs_archive WHERE docs_archive MATCH 'hay'")).toBe('hay');
+  });
+
   test('only: into a database of another encoding is refused, and changes nothing', async () => {
     const backup = await backUp(bench.source(source));
     const target = join(bench.folder, 'wide.db');

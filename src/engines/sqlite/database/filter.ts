@@ -45,9 +45,9 @@ export function dropTable(database: Database, { name, kind }: TableInfo): void {
     database.exec(`DROP TABLE main.${quoteName(name)}`);
   } catch (error) {
     if (kind !== 'virtual' || isDamage(error)) throw error;
-    const isShadow = (table: TableInfo) =>
-      table.kind === 'shadow' && table.name.toLowerCase().startsWith(`${name.toLowerCase()}_`);
-    const shadows = listTables(database).filter(isShadow);
+    const shadows = listTables(database).filter(
+      (table) => table.kind === 'shadow' && isShadowOf(name, table.name),
+    );
     // Off the defensive mode: an entry in sqlite_master, shadow tables.
     database.unsafeMode(true);
     const isOn = database.pragma('writable_schema', { simple: true }) === 1;
@@ -58,6 +58,15 @@ export function dropTable(database: Database, { name, kind }: TableInfo): void {
     if (isOn) database.pragma('writable_schema = ON');
     else database.unsafeMode(false);
   }
+}
+
+/**
+ * As SQLite sees it (sqlite3ShadowTableName): what follows the last `_` is the module's own word (`content`, `node`).
+ * So `docs_archive_content` belongs to `docs_archive`, not to `docs`.
+ */
+function isShadowOf(virtual: string, table: string): boolean {
+  const cut = table.lastIndexOf('_');
+  return cut >= 0 && table.slice(0, cut).toLowerCase() === virtual.toLowerCase();
 }
 
 /** VACUUM INTO always writes rollback-journal mode; the application expects the mode it once set. */
