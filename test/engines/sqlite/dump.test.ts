@@ -50,11 +50,14 @@ describe('dump, native', () => {
         source,
         `CREATE VIRTUAL TABLE bare USING fts4(q, content=""); INSERT INTO bare (docid, q) VALUES (3, 'needle');
        CREATE TABLE texts (id INTEGER PRIMARY KEY, q); INSERT INTO texts VALUES (1, 'not yet');
-       CREATE VIRTUAL TABLE late USING fts4(content="texts", q)`,
+       CREATE VIRTUAL TABLE late USING fts4(q, -- of
+         content="texts")`,
       );
       const backup = await backUp(bench.source(source), { format });
       expect(bench.warnings.map(({ message }) => message).sort()).toEqual([
-        expect.stringMatching(/^malformed inverted index .*main\.late$/),
+        expect.stringMatching(
+          /main\.late: it is stale or broken, rebuild it: INSERT INTO "late" \("late"\) VALUES \('rebuild'\)$/,
+        ),
         expect.stringMatching(/^unable to validate .*main\.bare/),
       ]);
       expect(await sqliteEngine.inspect(backup, inspectRequest())).toEqual([]);
@@ -87,6 +90,25 @@ describe('dump, native', () => {
     const error = await errorOf(backUp(bench.source(source)));
     expect(error.message).toMatch(/corrupt: malformed inverted index for FTS4 table main\.own$/);
   });
+
+  test.each(['""', "''", '``', '[]', ''])(
+    'an index of a table that keeps no texts (content=%s) is all there is: a broken one fails the backup',
+    async (content) => {
+      create(
+        source,
+        `CREATE VIRTUAL TABLE bare USING fts4(q, content=${content}); INSERT INTO bare (docid, q) VALUES (3, 'needle')`,
+      );
+      const database = new Driver(source);
+      database.unsafeMode(true);
+      database.exec("UPDATE bare_segdir SET root = x'00ffffffffffff'");
+      database.close();
+      const error = await errorOf(backUp(bench.source(source)));
+      expect(error).toMatchObject({
+        code: 'source_failed',
+        message: expect.stringMatching(/corrupt: malformed inverted index for FTS4 table main\.bare$/),
+      });
+    },
+  );
 
   test.each(['wal', 'delete'])('is of one moment under a live writer, journal mode %s', async (mode) => {
     create(source, `PRAGMA journal_mode = ${mode}; ${PAIR_SCHEMA}`);

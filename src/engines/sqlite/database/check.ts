@@ -70,23 +70,42 @@ const MALFORMED = 'malformed inverted index for FTS4 table main.';
 function sortFindings(database: Database, lines: readonly string[]): Findings {
   const malformed = lines.some((line) => line.startsWith(MALFORMED));
   const elsewhere = new Set(malformed ? indexesOfOtherTables(database) : []);
-  const isDoubt = (line: string) =>
-    RULE_BROKEN.test(line) ||
-    NOT_COMPARED.test(line) ||
-    (line.startsWith(MALFORMED) && elsewhere.has(line.slice(MALFORMED.length)));
-  return { damage: lines.filter((line) => !isDoubt(line)), doubts: lines.filter(isDoubt) };
+  const damage: string[] = [];
+  const doubts: string[] = [];
+  for (const line of lines) {
+    const index = line.startsWith(MALFORMED) ? line.slice(MALFORMED.length) : undefined;
+    if (index !== undefined && elsewhere.has(index)) doubts.push(`${line}: ${rebuildOf(index)}`);
+    else if (RULE_BROKEN.test(line) || NOT_COMPARED.test(line)) doubts.push(line);
+    else damage.push(line);
+  }
+  return { damage, doubts };
+}
+
+/** Which of the two it is cannot be told; the texts are all there, and the same statement mends both. */
+function rebuildOf(index: string): string {
+  const name = quoteName(index);
+  return `it is stale or broken, rebuild it: INSERT INTO ${name} (${name}) VALUES ('rebuild')`;
 }
 
 /** FTS4 tables whose texts are another table's: the application keeps the two equal, or does not. */
 function indexesOfOtherTables(database: Database): string[] {
   try {
     return listSchema(database)
-      .filter(({ sql }) => /^\s*CREATE\s+VIRTUAL\s[\s\S]*\bcontent\s*=/i.test(sql))
+      .filter(({ sql }) => /^\s*CREATE\s+VIRTUAL\s/i.test(sql) && contentOf(sql) !== '')
       .map(({ name }) => name);
   } catch (error) {
     if (isDamage(error)) return [];
     throw error;
   }
+}
+
+const COMMENT = /--[^\n]*|\/\*[\s\S]*?\*\//g;
+const CONTENT = /[(,]\s*content=('[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|[^,)]*)/gi;
+
+/** What `content=` names, quoted as it is; empty where there is none, or `content=""`: then the index is all there is. */
+function contentOf(sql: string): string {
+  const values = [...sql.replace(COMMENT, ' ').matchAll(CONTENT)].map((match) => match[1]!);
+  return (values.at(-1) ?? '').replace(/^(''|""|``|\[\])$/, '').trim();
 }
 
 export interface Examined {
