@@ -18,7 +18,7 @@ export interface RestoreTarget {
 
 /**
  * Finishes or reverts what a restore or undo of this target was doing when it was cut short, so that the
- * target is old or new. To be called before anything reads or replaces it. Cheap where there is nothing to do.
+ * target is old or new. To be called before a backup reads it: a target that is not there is the backup's to tell. Cheap where there is nothing to do.
  * Returns what was done, in words. Errors: `locked` while a restore is running.
  */
 export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
@@ -26,7 +26,7 @@ export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Pr
     target,
     'recover',
     runtime,
-    (swaps, request) => swaps.recover(request),
+    (swaps, request) => swaps.recover(request, true),
     false,
   );
   tellWarnings(found?.warnings ?? [], runtime);

@@ -13,9 +13,10 @@ export interface TargetSwaps<Options = unknown> {
   /**
    * Finishes or reverts swaps of this target that were interrupted, by their journal, so that it is old or
    * new. Cheap where there is none, and safe to repeat. Returns what was done, in words, and what an interrupted
-   * restore to another target of the same server left.
+   * restore to another target of the same server left. `isLook`: before a backup of what is there. Where the place of the
+   * target cannot be seen, a look finds nothing, as the backup's own error says more; otherwise that is an error.
    */
-  recover(target: TargetRequest<Options>): Promise<readonly string[]>;
+  recover(target: TargetRequest<Options>, isLook?: boolean): Promise<readonly string[]>;
   /** The undo copies of this target, newest first. */
   undoCopies(target: TargetRequest<Options>): Promise<readonly UndoCopy[]>;
   /** Puts the newest undo copy back by a swap of the same kind; what it replaces becomes an undo copy. */

@@ -227,6 +227,13 @@ describe('a source', () => {
     expect(run.code, run.stderr).toBe(1);
     expect(run.stderr).toMatch(/no such database file/);
     expect(run.stderr).not.toMatch(/--to-path|mkdir/);
+    // What an interrupted restore has left there cannot be seen: that is not that there is nothing.
+    await refused(
+      withConfig(config, 'restore', 'j', '--recover'),
+      1,
+      /its folder does not exist/,
+      /mount the disk/,
+    );
   });
   it('that is empty (an unmounted disk): exit 1', async () => {
     fs.mkdirSync(space.path('void'), { recursive: true });

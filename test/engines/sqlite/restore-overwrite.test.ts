@@ -1,18 +1,23 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { fromText } from '../../../src/archive/paths.ts';
 import { sqliteEngine } from '../../../src/engines/sqlite/engine.ts';
+import { newPath } from '../../../src/engines/sqlite/restore/swap.ts';
+import { beginSwap, createUnit } from '../../../src/engines/undo/unit.ts';
 import { errorOf } from '../../error-of.ts';
 import { backUp } from './support.ts';
 import { bench, source } from './support-bench.ts';
@@ -174,5 +179,44 @@ describe('restore', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test.each([
+    ['one link', { 'a.db': 'data/real.db' }],
+    ['links to links', { 'a.db': 'b.db', 'b.db': 'c.db', 'c.db': 'data/real.db' }],
+    [
+      'a link in a folder that is a link',
+      { 'a.db': 'near/b.db', near: 'data/deep', 'data/deep/b.db': '../real.db' },
+    ],
+  ])('an interrupted swap is found by %s to the database, which is not there half way', async (_, links) => {
+    const real = join(bench.folder, 'data/real.db');
+    mkdirSync(join(bench.folder, 'data/deep'), { recursive: true });
+    renameSync(source, real);
+    for (const [name, to] of Object.entries(links)) symlinkSync(to, join(bench.folder, name));
+    const text = dumpText(real);
+    const unit = createUnit([{ path: fromText(real), place: 'beside' }], 'some', new Date());
+    writeFileSync(newPath(unit), 'what was to be there');
+    beginSwap(unit, 'swapping', new Date(), { generation: 1, was_wal: false });
+    renameSync(real, join(dirname(newPath(unit)), 'data'));
+    const at = bench.request({ toPath: join(bench.folder, 'a.db') });
+    const { places, recover } = sqliteEngine.swaps!;
+    expect(await places!(at)).toEqual([real]);
+    expect(await recover(at, true)).toEqual([`${real}: an interrupted restore was taken back`]);
+    expect(dumpText(real)).toBe(text);
+    expect(await places!(at)).toEqual([real]);
+  });
+
+  test.each([
+    ['a folder that is not there', 'gone/a.db'],
+    ['links that lead to each other', 'b.db'],
+  ])('where %s stands for the database, a recovery fails: nothing can be said of it', async (_, to) => {
+    symlinkSync(to, join(bench.folder, 'a.db'));
+    symlinkSync('a.db', join(bench.folder, 'b.db'));
+    const at = bench.request({ toPath: join(bench.folder, 'a.db') });
+    expect(await errorOf(sqliteEngine.swaps!.recover(at))).toMatchObject({
+      code: 'target_refused',
+      hint: expect.stringContaining('mount'),
+    });
+    expect(await sqliteEngine.swaps!.recover(at, true)).toEqual([]);
   });
 });

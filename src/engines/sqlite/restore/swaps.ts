@@ -11,8 +11,8 @@ import { resolveUndoTarget, targetPath, targetPathIfThere, wantedPath } from './
 /** What restores of a database keep beside it. */
 export const sqliteSwaps: TargetSwaps<SqliteOptions> = {
   places: async (request) => [(await targetPathIfThere(request)) ?? (await wantedPath(request))],
-  recover: async (request) => {
-    const path = await targetPathIfThere(request);
+  recover: async (request, isLook) => {
+    const path = isLook === true ? await targetPathIfThere(request) : await targetPath(request);
     return path === undefined ? [] : await recoverDatabase(path);
   },
   undoCopies: async (request) => keptUnits(await targetPath(request)).map(undoCopy),

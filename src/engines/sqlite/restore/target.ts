@@ -1,5 +1,5 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { DguardError, errnoOf } from '../../../errors.ts';
 import type { RestoreRequest, TargetRequest } from '../../types.ts';
 import { lstatIfThere, sideFiles } from '../database/locate.ts';
@@ -56,12 +56,14 @@ export async function resolveUndoTarget(path: string): Promise<Target> {
 /** Where a request's database is or was, with links resolved as far as they lead. */
 export async function targetPath(request: TargetRequest<SqliteOptions>): Promise<string> {
   const wanted = await wantedPath(request);
-  const nowhere = (why: string, hint: string) =>
-    new DguardError('target_refused', why, { operation: 'find target', subject: wanted, hint });
-  return await resolveLinks(wanted, nowhere, true);
+  const nowhere = (why: string, forNew: string) => {
+    const hint = `mount the disk that it lies on; for a new place: ${forNew}`;
+    return new DguardError('target_refused', why, { operation: 'find target', subject: wanted, hint });
+  };
+  return await resolveLinks(wanted, nowhere, MAX_LINKS);
 }
 
-/** As `targetPath`, or undefined where its folder is not there: nothing was ever replaced in it. */
+/** As `targetPath`, or undefined where its folder cannot be seen: where it never was, or its disk is not mounted. */
 export async function targetPathIfThere(request: TargetRequest<SqliteOptions>): Promise<string | undefined> {
   try {
     return await targetPath(request);
@@ -99,27 +101,35 @@ export async function wantedPath(request: TargetRequest<SqliteOptions>): Promise
   return path;
 }
 
-/** The file behind a link is what is replaced, as SQLite itself names its journals after that one. */
+/** As many as Linux follows (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/**
+ * The file behind a link is what is replaced, as SQLite itself names its journals after that one. Half way through a
+ * swap there is none: up to `mayDangle` links that lead nowhere are followed.
+ */
 async function resolveLinks(
   wanted: string,
   refuse: (why: string, hint: string) => DguardError,
-  mayDangle = false,
+  mayDangle = 0,
 ): Promise<string> {
   try {
     const link = await lstatIfThere(wanted);
-    // Half way through a swap, a link to the database leads nowhere.
     if (
-      mayDangle &&
+      mayDangle > 0 &&
       link?.isSymbolicLink() === true &&
       (await stat(wanted).catch(() => undefined)) === undefined
     ) {
-      return await resolveLinks(resolve(dirname(wanted), await readlink(wanted)), refuse);
+      const next = await readlink(wanted);
+      // Not `resolve`: where a folder is a link, `..` is beside what it leads to.
+      const from = isAbsolute(next) ? '' : `${await realpath(dirname(wanted))}/`;
+      return await resolveLinks(from + next, refuse, mayDangle - 1);
     }
     if (link !== undefined) return await realpath(wanted);
     return join(await realpath(dirname(wanted)), basename(wanted));
   } catch (error) {
     const code = errnoOf(error);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
     throw refuse(
       'the target is a link to nothing, or its folder does not exist',
       `mkdir -p '${dirname(wanted)}', or name another path with --to-path`,
