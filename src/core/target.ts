@@ -18,8 +18,8 @@ export interface RestoreTarget {
 
 /**
  * Finishes or reverts what a restore or undo of this target was doing when it was cut short, so that the
- * target is old or new. To be called before a backup reads it: a target that is not there is the backup's to tell. Cheap where there is nothing to do.
- * Returns what was done, in words. Errors: `locked` while a restore is running.
+ * target is old or new. To be called before a backup reads it: a target that is not there is the backup's to tell.
+ * Cheap where there is nothing to do. Returns what was done, in words. Errors: `locked` while a restore is running.
  */
 export async function recoverTarget(target: RestoreTarget, runtime: Runtime): Promise<readonly string[]> {
   const found = await withSwaps(

@@ -69,12 +69,33 @@ describe('dump, native', () => {
     },
   );
 
-  test('a file that ends within its last page is refused, though SQLite finds nothing amiss', async () => {
-    create(source, 'CREATE TABLE t (b); INSERT INTO t VALUES (randomblob(3000)), (randomblob(3000))');
+  /** Of three pages, the last of them full. */
+  const THREE_PAGES = 'CREATE TABLE t (b); INSERT INTO t VALUES (randomblob(3000)), (randomblob(3000))';
+
+  test.each(['delete', 'wal'])(
+    'a file that ends within its last page is refused, though SQLite finds nothing amiss (journal mode %s)',
+    async (mode) => {
+      create(source, `PRAGMA journal_mode = ${mode}; ${THREE_PAGES}`);
+      truncateSync(source, statSync(source).size - 100);
+      expect(read(source, 'PRAGMA integrity_check')).toBe('ok');
+      const error = await errorOf(backUp(bench.source(source)));
+      expect(error).toMatchObject({ code: 'source_failed', message: expect.stringContaining('is cut off') });
+    },
+  );
+
+  test('a file whose last page is cut off by a checkpoint that broke off is whole with its -wal', async () => {
+    create(source, `PRAGMA journal_mode = WAL; ${THREE_PAGES}`);
+    const writer = await beside(
+      `const d = new Database(process.argv[1]); d.pragma('wal_autocheckpoint = 0');
+       d.exec('UPDATE t SET b = zeroblob(2999) || 1'); console.log('ready'); setInterval(() => d.open, 1000);`,
+      source,
+    );
+    await writer.stop();
     truncateSync(source, statSync(source).size - 100);
-    expect(read(source, 'PRAGMA integrity_check')).toBe('ok');
-    const error = await errorOf(backUp(bench.source(source)));
-    expect(error).toMatchObject({ code: 'source_failed', message: expect.stringContaining('is cut off') });
+    const backup = await backUp(bench.source(source));
+    const copy = join(bench.folder, 'copy.db');
+    writeFileSync(copy, backup.members.get('database.db')!);
+    expect(read(copy, 'SELECT count(*) FROM t WHERE b = zeroblob(2999) || 1')).toBe(2);
   });
 
   test('an index that is broken in itself fails the backup', async () => {
@@ -332,6 +353,9 @@ describe('bad sources', () => {
       chmodSync(source, 0o644);
       const backup = await unprivileged((user) => backUp(user.source(source)));
       expect(backup.facts.rows).toBe(1);
+      truncateSync(source, statSync(source).size - 100);
+      const error = await unprivileged((user) => errorOf(backUp(user.source(source))));
+      expect(error).toMatchObject({ code: 'source_failed', message: expect.stringContaining('is cut off') });
     },
   );
 

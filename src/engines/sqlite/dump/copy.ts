@@ -4,7 +4,7 @@ import { DguardError, throwIfAborted } from '../../../errors.ts';
 import { shellWord } from '../../../shell-word.ts';
 import type { EngineSource } from '../../types.ts';
 import type { Database } from '../database/driver.ts';
-import { isOnNetwork } from '../database/locate.ts';
+import { isOnNetwork, lstatIfThere } from '../database/locate.ts';
 import type { SqliteOptions } from '../options.ts';
 
 /** How much one step of the backup API moves; between two of them the event loop runs. */
@@ -33,7 +33,9 @@ export async function copyPages(
   const isWal = database.pragma('journal_mode', { simple: true }) === 'wal';
   // A server's clock and cache say little of when a file was written. And where another file has taken the place
   // of the one that was opened, this lock keeps nobody from it.
-  if (isWal || (await isOnNetwork(path)) || (await fileAt(path)) !== file) {
+  const isElsewhere = (await isOnNetwork(path)) || (await fileAt(path)) !== file;
+  if (isWal || isElsewhere) {
+    if (!isElsewhere && !(await hasFrames(path))) await refuseCutShort(database, path);
     await copyByApi(database, copyPath, source);
     return true;
   }
@@ -59,7 +61,7 @@ async function copyAsFile(
   throwIfAborted(source.signal);
   const pageBytes = database.pragma('page_size', { simple: true }) as number;
   const sizeBytes = pageBytes * (database.pragma('page_count', { simple: true }) as number);
-  await refuseCutShort(path, sizeBytes, pageBytes);
+  await refuseCutShort(database, path);
   const copiedBytes = (await stat(copyPath)).size;
   const isWhole = !failed && copiedBytes >= sizeBytes && copiedBytes === (await stat(path)).size;
   // What lies behind the last page is no part of the database.
@@ -68,17 +70,28 @@ async function copyAsFile(
 }
 
 /**
- * SQLite reads zeros where the last page is not all there, and its checks find nothing amiss. Nobody can be writing
- * that page: the file is locked.
+ * Whether pages of the database may be in its `-wal` alone, and a checkpoint may be writing them to the file. Where not,
+ * no page of the file is written to while this process reads: a checkpoint wants the lock that a reader holds who
+ * needs no frames (WAL_READ_LOCK(0), wal.c, walCheckpoint), and no `-wal` is emptied under one who needs some.
  */
-async function refuseCutShort(path: string, sizeBytes: number, pageBytes: number): Promise<void> {
+async function hasFrames(path: string): Promise<boolean> {
+  return ((await lstatIfThere(`${path}-wal`))?.size ?? 0) > 0;
+}
+
+/**
+ * SQLite reads zeros where the last page is not all there, and its checks find nothing amiss. For a file that nobody
+ * can be writing to: it is locked, or a copy.
+ */
+export async function refuseCutShort(database: Database, path: string, subject = path): Promise<void> {
+  const pageBytes = database.pragma('page_size', { simple: true }) as number;
+  const sizeBytes = pageBytes * (database.pragma('page_count', { simple: true }) as number);
   const { size } = await stat(path);
   if (size >= sizeBytes || size % pageBytes === 0) return;
   const message = `the database is cut off: ${size} bytes are no whole number of pages of ${pageBytes} bytes`;
   throw new DguardError('source_failed', message, {
     operation: 'copy database',
-    subject: path,
-    hint: `what can be saved: sqlite3 ${shellWord(path)} .recover; or restore the newest good backup`,
+    subject,
+    hint: `what can be saved: sqlite3 ${shellWord(subject)} .recover; or restore the newest good backup`,
   });
 }
 

@@ -11,7 +11,7 @@ import type { SourceFile } from '../database/locate.ts';
 import { isOnNetwork, locateSource, requireSpace, sideFiles, unreadable } from '../database/locate.ts';
 import { withSource } from '../database/source.ts';
 import type { SqliteOptions } from '../options.ts';
-import { copyPages, fileAt, stateOf } from './copy.ts';
+import { copyPages, fileAt, refuseCutShort, stateOf } from './copy.ts';
 
 /** One wait for a lock blocks the event loop, so it is short; together they make half a minute. */
 const LOCK_WAIT_MS = 250;
@@ -134,7 +134,10 @@ async function copyAtRest(
   }
   await chmod(copyPath, 0o600);
   if (source.signal.aborted) throw abortError(source.signal);
-  if ((await restingState(file.path)) === before) return takenAt;
+  if ((await restingState(file.path)) === before) {
+    await withSource(copyPath, LOCK_WAIT_MS, (copy) => refuseCutShort(copy, copyPath, file.path));
+    return takenAt;
+  }
   const hint = 'run dguard as the owner of the database, so that it can lock it';
   throw changedMeanwhile(file, source, hint, cause);
 }
