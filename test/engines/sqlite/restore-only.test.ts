@@ -93,6 +93,32 @@ describe('restore', () => {
     expect(read(file, "SELECT a FROM docs_archive WHERE docs_archive MATCH 'hay'")).toBe('hay');
   });
 
+  test('only: what was doubtful in the target before is not said to be of the merge; what it makes so, is', async () => {
+    const indexed = (
+      texts: string,
+      index: string,
+    ) => `CREATE TABLE ${texts} (q); INSERT INTO ${texts} VALUES ('then');
+      CREATE VIRTUAL TABLE ${index} USING fts4(q, content="${texts}")`;
+    create(source, "CREATE TABLE texts (q); INSERT INTO texts VALUES ('now')");
+    const backup = await backUp(bench.source(source));
+    const target = join(bench.folder, 'has.db');
+    create(
+      target,
+      `${indexed('other', 'stale')}; ${indexed('texts', 'fresh')}; INSERT INTO fresh (fresh) VALUES ('rebuild')`,
+    );
+    const at = bench.request({ source: bench.source(target), only: ['texts'], overwrite: true });
+    await sqliteEngine.restore(backup, at);
+    expect(read(target, 'SELECT q FROM texts')).toBe('now');
+    expect(bench.warnings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^after the merge, malformed .*main\.fresh: it is stale or broken, rebuild it: /),
+    ]);
+    create(
+      target,
+      "INSERT INTO fresh (fresh) VALUES ('rebuild'); INSERT INTO stale (stale) VALUES ('rebuild')",
+    );
+    expect(read(target, 'PRAGMA integrity_check')).toBe('ok');
+  });
+
   test('only: into a database of another encoding is refused, and changes nothing', async () => {
     const backup = await backUp(bench.source(source));
     const target = join(bench.folder, 'wide.db');

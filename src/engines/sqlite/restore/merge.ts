@@ -53,7 +53,7 @@ export async function mergeTables(request: MergeRequest): Promise<readonly Table
       throw new DguardError('target_failed', 'the target could not be copied', { operation: 'merge tables' });
     }
     await refuseOtherEncoding(database, request.chosen);
-    const doubtsBefore = new Set(foreignKeyDoubts(database));
+    const doubtsBefore = await doubtsOf(request.merged);
     replaceTables(database, request.chosen);
     const findings = checkDatabase(database, 'quick_check');
     const hint = 'restore to another file with --to-path';
@@ -62,8 +62,12 @@ export async function mergeTables(request: MergeRequest): Promise<readonly Table
     if (differences.length > 0) {
       throw new DguardError('corrupt', differences.slice(0, 5).join('; '), { operation: 'merge tables' });
     }
-    for (const doubt of [...findings.doubts.slice(0, 20), ...foreignKeyDoubts(database)]) {
-      if (!doubtsBefore.has(doubt)) request.warn({ message: `after the merge, ${doubt}`, partial: false });
+    const isNew = (doubt: string) => !doubtsBefore.has(doubt);
+    for (const doubt of [
+      ...findings.doubts.filter(isNew).slice(0, 20),
+      ...foreignKeyDoubts(database).filter(isNew),
+    ]) {
+      request.warn({ message: `after the merge, ${doubt}`, partial: false });
     }
     database.close();
     if (request.seized.wasWal) {
@@ -77,6 +81,16 @@ export async function mergeTables(request: MergeRequest): Promise<readonly Table
   }
   await syncFile(request.merged);
   return request.tables;
+}
+
+/** What is doubtful in the target as it was; by a connection of its own, as a check leaves tables opened. */
+async function doubtsOf(path: string): Promise<ReadonlySet<string>> {
+  const database = await openDatabase(path, { readonly: false });
+  try {
+    return new Set([...checkDatabase(database, 'quick_check').doubts, ...foreignKeyDoubts(database)]);
+  } finally {
+    closeQuietly(database);
+  }
 }
 
 /** SQLite attaches no database whose texts are encoded otherwise. */
