@@ -18,7 +18,7 @@ import {
   TO_DUMP,
 } from './server/privileges.ts';
 import { openServer } from './server/server.ts';
-import { readServer, type ServerInfo } from './server/server-info.ts';
+import { readServer, type ServerInfo, storedName } from './server/server-info.ts';
 import { identifier, literal, type Session } from './server/session.ts';
 import { compareVersions } from './server/tools.ts';
 
@@ -49,7 +49,8 @@ export async function diagnoseServer(
     ];
     for (const schema of schemas)
       findings.push(...(await schemaFindings(open, schema, info, privileges, source.options)));
-    const targets = source.options.all_databases ? [] : schemas;
+    const stored = schemas.map((schema) => storedName(schema, info.lowerCaseTableNames));
+    const targets = source.options.all_databases ? [] : stored;
     const owned = { targets, datasource: source.name };
     return [...findings, ...leftoverFindings(await listMarked(open), owned, job)];
   } finally {

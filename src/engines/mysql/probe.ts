@@ -7,7 +7,7 @@ import { listMarked } from './restore/marks.ts';
 import { SYSTEM_SCHEMAS, schemaSize } from './server/catalog.ts';
 import { failureKind, serverError } from './server/failures.ts';
 import { openServer } from './server/server.ts';
-import { readServer } from './server/server-info.ts';
+import { readServer, storedName } from './server/server-info.ts';
 import type { Session } from './server/session.ts';
 
 /** Connects, and tells what a person wants to know of a server. Never throws for what a status can say. */
@@ -30,7 +30,8 @@ export async function probeServer(source: EngineSource<MysqlOptions>): Promise<H
       const { all_databases, database } = source.options;
       const named = database.length > 0 ? database : schema === undefined ? [] : [schema];
       const sizeBytes = await sizeOf(session, all_databases, named);
-      const owned = { targets: all_databases ? [] : named, datasource: source.name };
+      const stored = named.map((name) => storedName(name, info.lowerCaseTableNames));
+      const owned = { targets: all_databases ? [] : stored, datasource: source.name };
       return {
         status: 'ok',
         latencyMs,

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { mysqlEngine } from '../../../src/engines/mysql/engine.ts';
 import { errorOf } from '../../error-of.ts';
 import type { MysqlServer } from '../../services/mysql.mjs';
 import { mysqlPrograms, startMysql } from '../../services/mysql.mjs';
 import { describeWithServers } from '../../services/needs.ts';
 import { type Bench, backUp, makeBench } from './support.ts';
+import { openMysqlProxy } from './support-proxy.ts';
 
 const SCHEMA = `CREATE TABLE Orders (Id INT PRIMARY KEY, Name VARCHAR(20));
 CREATE TABLE Items (Id INT PRIMARY KEY, OrderId INT, CONSTRAINT ItemOrder FOREIGN KEY (OrderId) REFERENCES Orders (Id));
@@ -42,14 +43,14 @@ function suite(server: () => MysqlServer, exact: () => MysqlServer): void {
   });
 
   /** Tables and their rows, and what triggers there are. */
-  async function state(schema: string) {
-    const tables = await bench.sql(schema, "SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'");
+  async function state(schema: string, at = bench) {
+    const tables = await at.sql(schema, "SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'");
     const names = tables.map((row) => String(Object.values(row)[0]));
     const counts = names.map(async (table) => {
-      const [row] = await bench.sql(schema, `SELECT COUNT(*) AS n FROM \`${table}\``);
+      const [row] = await at.sql(schema, `SELECT COUNT(*) AS n FROM \`${table}\``);
       return `${table}: ${row!['n']}`;
     });
-    const triggers = await bench.sql(
+    const triggers = await at.sql(
       undefined,
       `SELECT TRIGGER_NAME AS t, EVENT_OBJECT_TABLE AS o FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '${schema}'`,
     );
@@ -82,6 +83,72 @@ function suite(server: () => MysqlServer, exact: () => MysqlServer): void {
     expect(await state('dgfold_one')).toEqual(['OrdersBi on orders', 'orders: 2']);
     await restore(content, bench.request('DGfold_shop', { scratch: true }));
     expect(await bench.names()).toEqual(['dgfold_new', 'dgfold_one', 'dgfold_shop']);
+  });
+
+  it.each(['native', 'jsonl'] as const)('%s: loads on a server that tells names apart', async (format) => {
+    await bench.database('dgfold_from', SCHEMA);
+    const content = await backUp(bench.source('dgfold_from'), { format });
+    for (const name of await other.names()) await other.sql(undefined, `DROP DATABASE \`${name}\``);
+    // A test restore, which the schema itself must pass.
+    await restore(content, other.request('dgfold_From', { scratch: true }));
+    await restore(content, other.request('dgfold_To'));
+    expect(await state('dgfold_To', other)).toEqual(['OrdersBi on orders', 'items: 1', 'orders: 2']);
+    await other.sql('dgfold_To', "INSERT INTO orders VALUES (3, 'c')");
+    expect(await other.sql('dgfold_To', 'SELECT Name FROM orders WHERE Id = 3')).toEqual([{ Name: 'C' }]);
+    await restore(content, other.request('dgfold_one', { only: ['orders'] }));
+    expect(await state('dgfold_one', other)).toEqual(['OrdersBi on orders', 'orders: 2']);
+    expect(await other.names()).toEqual(['dgfold_To', 'dgfold_one']);
+  });
+
+  it('finds what an older dguard marked with the name as it was said', async () => {
+    const olden = async () => {
+      const marked = (await bench.names()).filter((name) => name.includes('__dg_'));
+      for (const name of marked)
+        await bench.sql(
+          name,
+          `UPDATE __dguard_mark SET doc = REPLACE(doc, '"dgfold_old', '"DGfold_Old') WHERE id IN ('mark', 'plan')`,
+        );
+      expect(marked).not.toEqual([]);
+    };
+    await bench.database('dgfold_old', SCHEMA);
+    const content = await backUp(bench.source('dgfold_old'));
+    const before = await state('dgfold_old');
+    await bench.sql('dgfold_old', 'DELETE FROM items');
+    const now = await state('dgfold_old');
+    await restore(content, bench.request('dgfold_old', { overwrite: true }));
+    await olden();
+    expect(await swaps!.undoCopies(bench.target('dgfold_old'))).toHaveLength(1);
+    await swaps!.undo(bench.target('DGfold_Old'));
+    expect(await state('dgfold_old')).toEqual(now);
+    await olden();
+    const [copy] = await swaps!.undoCopies(bench.target('dgfold_old'));
+    await bench.sql(copy!.name, `UPDATE __dguard_mark SET doc = REPLACE(doc, '"undo"', '"scratch"')`);
+    expect((await mysqlEngine.probe(bench.source('DGfold_OLD'))).leftovers).toHaveLength(1);
+    const found = await mysqlEngine.diagnose!(bench.source('DGfold_OLD'), { job: 'job' });
+    expect(found.filter(({ topic }) => topic === 'leftovers')).toHaveLength(1);
+    expect(await swaps!.dropScratch!(bench.target('dgfold_OLD'))).toHaveLength(1);
+    await restore(content, bench.request('dgfold_old', { overwrite: true }));
+    await olden();
+    expect(await swaps!.dropUndo(bench.target('dgfold_old'), 0)).toHaveLength(1);
+    await bench.sql('dgfold_old', 'DELETE FROM items');
+
+    for (const when of ['before', 'after'] as const) {
+      const proxy = await openMysqlProxy(server().port, 'RENAME TABLE', { at: 1, when });
+      const source = bench.source('dgfold_old', { port: proxy.port, ssl: 'disable' });
+      await errorOf(restore(content, bench.request('dgfold_old', { source, overwrite: true })));
+      await proxy.close();
+      await olden();
+      // The server frees the locks of a broken connection as soon as it notices.
+      await vi.waitFor(
+        async () => {
+          await swaps!.recover(bench.target('dgfold_old'));
+          const left = (await bench.names()).filter((name) => name.includes('__dg_'));
+          expect(left).toHaveLength(when === 'after' ? 1 : 0);
+          expect(await state('dgfold_old')).toEqual(when === 'after' ? before : now);
+        },
+        { timeout: 60_000, interval: 100 },
+      );
+    }
   });
 
   it('takes a backup of a server that tells them apart, but no two tables that would be one', async () => {

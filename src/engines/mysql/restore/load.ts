@@ -29,6 +29,8 @@ export interface LoadRequest {
   /** Where the sequences are that its tables take values from. */
   readonly sequences: string;
   readonly definer: Definer;
+  /** What a trigger's table is called that its statement may write in another case; undefined: as it is written. */
+  readonly storedTable?: ((written: string) => string) | undefined;
   /** Tables to load; undefined: everything. */
   readonly chosen?: (table: string) => boolean;
   /** Connections that load rows; undefined: as many as this host has cores, 2 to 4. */
@@ -113,14 +115,14 @@ export async function loadScript(script: Script, request: LoadRequest): Promise<
 
 /** What a dump of one schema consists of; everything else is refused. */
 export function dumpHandler(
-  request: Pick<LoadRequest, 'schema' | 'from' | 'sequences' | 'definer' | 'chosen'> & {
+  request: Pick<LoadRequest, 'schema' | 'from' | 'sequences' | 'definer' | 'storedTable' | 'chosen'> & {
     readonly info?: LoadRequest['info'];
     /** Rows may be loaded in any order by others. */
     readonly aside?: boolean;
   },
   seen: { events: Record<string, string>; definers: Set<string> },
 ): StatementHandler {
-  const { chosen } = request;
+  const { chosen, storedTable } = request;
   const [from, to] = [byteString(request.from), byteString(request.schema)];
   const views = heldViews(to);
   let inRows = false;
@@ -207,6 +209,7 @@ export function dumpHandler(
       definer: request.definer,
       eventStatus: 'DISABLE',
       mode,
+      ...(storedTable && { tableName: (name: string) => byteString(storedTable(utf8(name))) }),
       // MariaDB names the schema in a view whose definer is gone.
       ...(from === '' ? {} : { schema: { from, to } }),
     });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { DguardError } from '../../../errors.ts';
 import { OWN_PREFIX, schemaSize } from '../server/catalog.ts';
 import type { ForeignKey } from '../server/foreign-keys.ts';
+import { readServer, storedName } from '../server/server-info.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 
 /**
@@ -70,15 +71,21 @@ export async function readDocuments(session: Session, schema: string, prefix: st
   return rows.map(({ doc }) => JSON.parse(doc) as unknown);
 }
 
-/** All schemas of this server that carry a mark, newest first; of one target where it is named. */
+/**
+ * All schemas of this server that carry a mark, newest first; of one target where it is named. Targets are called as the
+ * server has them: an older dguard marked them as they were said.
+ */
 export async function listMarked(session: Session, target?: string): Promise<MarkedSchema[]> {
   const rows = await session.rows<{ name: string }>(
     `SELECT TABLE_SCHEMA AS name FROM information_schema.TABLES WHERE TABLE_NAME = ${literal(MARK_TABLE)}`,
   );
+  const folding = (await readServer(session)).lowerCaseTableNames;
   const found: MarkedSchema[] = [];
   for (const { name } of rows) {
-    const mark = await readMark(session, name);
-    if (mark === undefined || (target !== undefined && mark.target !== target)) continue;
+    const read = await readMark(session, name);
+    if (read === undefined) continue;
+    const mark = { ...read, target: storedName(read.target, folding) };
+    if (target !== undefined && mark.target !== storedName(target, folding)) continue;
     const size = await schemaSize(session, name);
     const inUse = await isHeld(session, name);
     found.push({ ...mark, name, inUse, ...(size === undefined ? {} : { sizeBytes: size }) });

@@ -28,6 +28,7 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
     // Chosen tables come without them.
     sequences: request.only.length > 0 || work.merge ? work.target : schema,
     definer,
+    storedTable: storedTable(work),
     // A merge takes the tables with rows; a new schema takes all of what the backup holds.
     ...(request.only.length > 0 || work.merge ? { chosen: (name: string) => names.has(folded(name)) } : {}),
     ...(request.parallelJobs === undefined ? {} : { parallelJobs: request.parallelJobs }),
@@ -44,6 +45,16 @@ export async function load(work: Work, schema: string): Promise<Loaded> {
   return loaded;
 }
 
+/**
+ * MariaDB keeps a trigger as it was written, which a server that tells names apart by case takes at its word: there its
+ * table is named as the source stored it.
+ */
+function storedTable({ facts, info, recorded }: Work): ((written: string) => string) | undefined {
+  if (facts.lower_case_table_names === 0 || info.lowerCaseTableNames !== 0) return undefined;
+  const stored = new Map(recorded.map(({ name }) => [name.toLowerCase(), name]));
+  return (written) => stored.get(written.toLowerCase()) ?? written;
+}
+
 /** What the datasource says; otherwise definers are kept where the account may. */
 async function chooseDefiner({ request, session }: Work) {
   const wanted = request.source?.options.definer;
@@ -58,9 +69,11 @@ export async function compare(work: Work, schema: string, strict: boolean): Prom
   const { content, facts, info, request, session, target } = work;
   const sha256 = content.facts.schema_sha256;
   const whole = request.only.length === 0 && !work.merge;
-  // Another version describes the same in other words.
-  const sameVersion =
-    facts.flavour === info.flavour && compareVersions(minor(facts.version), minor(info.version)) === 0;
+  // Another version describes the same in other words, and one that keeps names otherwise under other names.
+  const sameWords =
+    facts.flavour === info.flavour &&
+    compareVersions(minor(facts.version), minor(info.version)) === 0 &&
+    facts.lower_case_table_names === info.lowerCaseTableNames;
   const compared = await compareSchema(
     session,
     schema,
@@ -68,7 +81,7 @@ export async function compare(work: Work, schema: string, strict: boolean): Prom
       tables: work.tables,
       approximate: (table) => facts.counts === 'approximate' || facts.non_transactional.includes(table),
       oldEnd: work.script.format === 'native' && endsIn2038(facts) && !endsIn2038(info),
-      ...(sha256 === undefined || !whole || !sameVersion ? {} : { schemaSha256: sha256 }),
+      ...(sha256 === undefined || !whole || !sameWords ? {} : { schemaSha256: sha256 }),
     },
     target,
   );

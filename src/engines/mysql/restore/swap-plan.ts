@@ -1,6 +1,7 @@
 import { listTables, OWN_PREFIX, readSchema, type SchemaFacts, type TableInfo } from '../server/catalog.ts';
 import { type CodeObject, readCode } from '../server/code.ts';
 import { type ForeignKey, readOutwardKeys } from '../server/foreign-keys.ts';
+import { readServer, storedName } from '../server/server-info.ts';
 import { identifier, type Session } from '../server/session.ts';
 import { MARK_TABLE, type Mark, readDocuments, readMark, writeDocument } from './marks.ts';
 import { createMarked } from './place.ts';
@@ -127,16 +128,20 @@ export async function writePlan(session: Session, plan: SwapPlan): Promise<void>
   await writeDocument(session, plan.undo, PREFIX, rest);
 }
 
-/** The plan in a schema; undefined where none was written to its end. */
+/** The plan in a schema, of databases as the server calls them (see `listMarked`); undefined where none was written to its end. */
 export async function readPlan(session: Session, undo: string): Promise<SwapPlan | undefined> {
   const [rest] = (await readDocuments(session, undo, PREFIX)).filter(
     (document) => (document as { leaving?: unknown }).leaving !== undefined,
   ) as Omit<SwapPlan, 'oldCode' | 'newCode'>[];
   if (rest === undefined) return undefined;
+  const { lowerCaseTableNames: folding } = await readServer(session);
   return {
     // An older dguard's plan has no keys.
     ...{ oldKeys: [], newKeys: [] },
     ...rest,
+    target: storedName(rest.target, folding),
+    incoming: storedName(rest.incoming, folding),
+    undo: storedName(rest.undo, folding),
     oldCode: (await readDocuments(session, undo, `${PREFIX}-old-`)) as CodeObject[],
     newCode: (await readDocuments(session, undo, `${PREFIX}-new-`)) as CodeObject[],
   };

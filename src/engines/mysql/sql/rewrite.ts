@@ -11,6 +11,8 @@ export interface RewriteOptions {
   readonly schema?: { readonly from: string; readonly to: string };
   /** What an event's status becomes. */
   readonly eventStatus?: string;
+  /** Of a trigger: what the table is called that the statement names. */
+  readonly tableName?: (written: string) => string;
   /** The sql_mode that the statement is to be carried out under. */
   readonly mode?: string;
 }
@@ -73,7 +75,15 @@ export function rewriteCode(sql: string, options: RewriteOptions): Rewritten {
   let eventStatus: string | undefined;
   if (kind === 'trigger') {
     const on = places.findIndex((place, index) => index > at && isWord(tokens[place], 'ON'));
+    const qualified = tokens[places[on + 2]!]?.text === '.';
     table = dropQualifier(tokens, places, on + 1);
+    const called = options.tableName?.(table) ?? table;
+    if (called !== table)
+      tokens[places[on + (qualified ? 3 : 1)]!] = {
+        type: 'name',
+        text: `\`${called.replaceAll('`', '``')}\``,
+      };
+    table = called;
   } else if (kind === 'event') {
     eventStatus = changeStatus(tokens, places, at, options.eventStatus);
   } else if (kind === 'view' && options.schema !== undefined) {
