@@ -52,33 +52,59 @@ export function recoverCommands(artifacts: unknown, codec: CodecName): string[] 
 
 /** How the server's own client loads what those commands unpack; none for files and for JSONL of MongoDB and SQL Server. */
 export function loadCommands(manifest: Pick<Manifest, 'artifacts' | 'datasource' | 'facts'>): string[] {
-  if (!Array.isArray(manifest.artifacts)) {
-    return manifest.datasource.type === 'mongodb'
-      ? ['mongorestore --dir . # where there are .bson files']
-      : [];
-  }
+  const { type } = manifest.datasource;
+  const engine = manifest.facts?.engine;
+  if (!Array.isArray(manifest.artifacts)) return loadCommandsOfMany(type, engine);
   const all = manifest.artifacts as ManifestArtifact[];
   return [
-    ...(manifest.datasource.type === 'postgres' ? postgresCommands(manifest.facts?.engine, all) : []),
-    ...(manifest.datasource.type === 'mysql' ? mysqlCommands(manifest.facts?.engine, all) : []),
+    ...(type === 'postgres' ? postgresCommands(engine, all) : []),
+    ...(type === 'mysql'
+      ? mysqlCommands(
+          engine,
+          all.map(({ member }) => member),
+        )
+      : []),
     ...(all.some(({ format }) => format === 'bson') ? ['mongorestore --dir .'] : []),
   ];
 }
 
+/**
+ * The artifacts are in the index, which is not read here: of what a datasource of the type has so many. One stream is never
+ * so many.
+ */
+function loadCommandsOfMany(type: string, engine: unknown): string[] {
+  if (type === 'mongodb') return ['mongorestore --dir . # where there are .bson files'];
+  if (type === 'mysql') return mysqlCommands(engine, ['schema.sql']);
+  if (type !== 'postgres') return [];
+  const load = pgRestore(engine);
+  return [
+    `${load} database.dir # where there is that folder`,
+    ...postgresExportCommands(load, ' # where there is schema.dump'),
+  ];
+}
+
 /** Amounts of money are read by the locale that they were written by: where another is set, wrongly or not at all. */
-function postgresCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
-  const money = (engine as Record<string, unknown> | undefined)?.['lc_monetary'];
+function pgRestore(engine: unknown): string {
+  const { lc_monetary: money, has_money: isUsed } = (engine ?? {}) as Record<string, unknown>;
   const option = `-c lc_monetary=${String(money).replace(/[\\ ]/g, '\\$&')}`;
-  const load = `${typeof money === 'string' ? `PGOPTIONS=${shellWord(option)} ` : ''}pg_restore -d NEW-DATABASE`;
+  const isSaid = typeof money === 'string' && isUsed !== false;
+  return `${isSaid ? `PGOPTIONS=${shellWord(option)} ` : ''}pg_restore -d NEW-DATABASE`;
+}
+
+function postgresCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
+  const load = pgRestore(engine);
   const contents = all.find(({ format }) => format === 'pg_dump-directory-toc')?.member;
   if (contents !== undefined) return [`${load} ${shellWord(contents.replace(/\/?[^/]*$/, '') || '.')}`];
   const archive = all.find(({ format }) => format === 'pg_dump-custom')?.member;
   if (archive === 'database.dump') return [`${load} ${archive}`];
-  if (archive !== 'schema.dump') return [];
+  return archive === 'schema.dump' ? postgresExportCommands(load) : [];
+}
+
+function postgresExportCommands(load: string, where = ''): string[] {
   return [
-    `${load} --section=pre-data --section=data ${archive}`,
+    `${load} --section=pre-data --section=data schema.dump${where}`,
     ROWS_BY_HAND,
-    `${load} --section=post-data ${archive}`,
+    `${load} --section=post-data schema.dump${where}`,
   ];
 }
 
@@ -88,7 +114,7 @@ const ROWS_BY_HAND = '# the rows: schema.json says how the values of each .jsonl
  * Into a database of the old name, character set and collation: definitions may name it, or take those from it. MariaDB's
  * client leaves comments out of code, and both make LF of its CR LF, unless they are told.
  */
-function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): string[] {
+function mysqlCommands(engine: unknown, members: readonly string[]): string[] {
   const text = (key: string) => {
     const value = (engine as Record<string, unknown> | undefined)?.[key];
     return typeof value === 'string' ? value : '';
@@ -100,8 +126,8 @@ function mysqlCommands(engine: unknown, all: readonly ManifestArtifact[]): strin
   const create = `${client} -e ${shellWord(`CREATE DATABASE \`${name.replaceAll('`', '``')}\`${defaults}`)}`;
   const load = (file: string) =>
     `${client} --binary-mode --comments ${shellWord(`--database=${name}`)} < ${file}`;
-  if (all.some(({ member }) => member === 'database.sql')) return [`${create} && ${load('database.sql')}`];
-  if (!all.some(({ member }) => member === 'schema.sql')) return [];
+  if (members.includes('database.sql')) return [`${create} && ${load('database.sql')}`];
+  if (!members.includes('schema.sql')) return [];
   return [
     `${create} && ${load('schema.sql')}`,
     `${ROWS_BY_HAND}; first SET NAMES utf8mb4, ${ROW_SESSION}`,

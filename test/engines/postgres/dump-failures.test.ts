@@ -116,6 +116,24 @@ describeWithEachPostgres('postgres: a dump that cannot go on', (server) => {
     expect(Buffer.concat(globals).toString()).not.toContain('SCRAM-SHA-256');
   });
 
+  it.each(['native', 'jsonl'] as const)('%s: a damaged row is called one, with its table', async (format) => {
+    // As text, what is four bytes of a zero has a length of -4.
+    await bench.database('damaged', 'CREATE TABLE bad (v int); INSERT INTO bad VALUES (0)');
+    await bench.sql(
+      'damaged',
+      `UPDATE pg_attribute SET atttypid = 'text'::regtype, attlen = -1, attbyval = false, attstorage = 'x', attcollation = 100
+       WHERE attrelid = 'bad'::regclass AND attname = 'v'`,
+    );
+    const error = await errorOf(backUp(bench.source('damaged'), { format }));
+    expect(error).toMatchObject({
+      code: 'source_failed',
+      message: expect.stringMatching(
+        /bad.*invalid (memory alloc request size \d{11}|string enlargement request size: -)/s,
+      ),
+      hint: expect.stringContaining('pg_amcheck'),
+    });
+  });
+
   it("a role's own statement_timeout does not end a dump", async () => {
     await bench.sql(
       'postgres',

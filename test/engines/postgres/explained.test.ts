@@ -11,6 +11,13 @@ pg_dump: detail: Error message from server: ERROR:  invalid memory alloc request
   expect(error).toMatchObject({ message: said, hint: expect.stringContaining('exclude_tables') });
 });
 
+it.each(['18446744073709551613', '99999999999'])('a length of %s is told to be damage', (size) => {
+  const said = `psql: exit status 3: ERROR:  invalid memory alloc request size ${size}`;
+  const error = explained(new DguardError('source_failed', said, { operation: 'dump' }), 'app/big');
+  expect(error).toMatchObject({ message: said, hint: expect.stringContaining('pg_amcheck') });
+  expect((error as DguardError).hint).not.toContain('exclude_tables');
+});
+
 it('rows that lie in another partition by the sort order of this server say so, with the table', () => {
   // Of a partition by the hash of an ICU collation, from Debian 12 to a server with a newer ICU.
   const said =

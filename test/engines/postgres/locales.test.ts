@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -77,6 +77,11 @@ describeWithPostgres(
       rmSync(locales, { recursive: true, force: true });
     });
 
+    const settings = (database: string) =>
+      bench.sql(
+        'postgres',
+        `SELECT s.setconfig AS own FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = '${database}'`,
+      );
     const amounts = (database: string) =>
       bench.sql(database, 'SELECT id, v::numeric::text, a::numeric[]::text FROM prices ORDER BY id');
 
@@ -90,6 +95,7 @@ describeWithPostgres(
         const copy = `shop_${format}`;
         await postgresEngine.restore(content, bench.request('shop', { toDatabase: copy }));
         expect(await amounts(copy)).toEqual(before);
+        expect(await settings(copy)).toEqual([{ own: ['lc_monetary=xx_YY'] }]);
         await bench.sql(copy, 'UPDATE prices SET v = v * 2; ALTER TABLE prices ALTER v DROP DEFAULT');
         const only = bench.request(copy, { toDatabase: copy, only: ['prices'], overwrite: true });
         await postgresEngine.restore(content, only);
@@ -102,6 +108,55 @@ describeWithPostgres(
         expect(bench.warnings).toEqual([]);
       });
     }
+
+    it('amounts come back on a server that does not know the locale of the source', async (context) => {
+      if (!isKnown) context.skip('the server does not know the locale that localedef made');
+      const before = await amounts('shop');
+      const contents = {
+        native: await backUp(bench.source('shop')),
+        jsonl: await backUp(bench.source('shop'), { format: 'jsonl' }),
+      };
+      renameSync(locales, `${locales}.away`);
+      try {
+        const unknown = bench.sql('postgres', "SET lc_monetary TO 'xx_YY'");
+        await expect(unknown).rejects.toThrow('invalid value');
+        for (const [format, content] of Object.entries(contents)) {
+          expect(content.facts.engine).toMatchObject({ lc_monetary: 'C', has_money: true });
+          bench.warnings.length = 0;
+          await postgresEngine.restore(content, bench.request('shop', { scratch: true }));
+          expect(bench.warnings).toEqual([]);
+          const copy = `shop_away_${format}`;
+          await postgresEngine.restore(content, bench.request('shop', { toDatabase: copy }));
+          expect(await amounts(copy)).toEqual(before);
+          expect(bench.warnings).toMatchObject([{ message: expect.stringContaining('SET "lc_monetary"') }]);
+        }
+      } finally {
+        renameSync(`${locales}.away`, locales);
+      }
+    });
+
+    it('what an older dguard wrote by the locale of the source is read by it', async (context) => {
+      if (!isKnown) context.skip('the server does not know the locale that localedef made');
+      const content = await backUp(bench.source('shop'));
+      const { host, port, user, password, bin = '' } = server();
+      const file = join(bench.folder, 'older.dump');
+      const argv = ['-h', host, '-p', `${port}`, '-U', user, '-Fc', '-Z0', '-f', file, 'shop'];
+      const env = { ...process.env, PGPASSWORD: password };
+      const dumped = spawnSync(join(bin, 'pg_dump'), argv, { env, encoding: 'utf8' });
+      expect(dumped.status, dumped.stderr).toBe(0);
+      const bytes = readFileSync(file);
+      expect(bytes.includes('$ 12,34')).toBe(true);
+      const older: BackupContent = {
+        ...content,
+        facts: { ...content.facts, engine: { ...content.facts.engine, lc_monetary: 'xx_YY' } },
+        async *read(entry) {
+          if (entry.path === 'database.dump') yield bytes;
+          else yield* content.read(entry);
+        },
+      };
+      await postgresEngine.restore(older, bench.request('shop', { toDatabase: 'shop_older' }));
+      expect(await amounts('shop_older')).toEqual(await amounts('shop'));
+    });
 
     it('a server that does not know the locale is refused before anything is made', async () => {
       await bench.database('plain', 'CREATE TABLE t (m money); INSERT INTO t VALUES (1.5)');

@@ -6,6 +6,7 @@ import { listKept } from '../merge/kept.ts';
 import type { PostgresOptions } from '../options.ts';
 import { tablesWithoutRows } from '../select.ts';
 import { countLargeObjects, countRows, estimateRows, isStandby, type TableInfo } from '../server/catalog.ts';
+import { SET_MONEY } from '../server/connection.ts';
 import { type DatabaseFacts, databaseSize, readDatabase } from '../server/database.ts';
 import { serverError } from '../server/failures.ts';
 import { schemaHash } from '../server/schema-hash.ts';
@@ -59,6 +60,7 @@ export async function dumpDatabase(
       source.warn({ message, subject, partial: false });
     }
     await session.run("SET search_path TO ''");
+    await session.run(SET_MONEY);
     await refuseUnreadable(session, subject);
     const system =
       (await readSystemIdentifier(session)) ??
@@ -70,7 +72,9 @@ export async function dumpDatabase(
       'SELECT pg_catalog.pg_export_snapshot() AS id, pg_catalog.getdatabaseencoding() AS encoding',
     );
     const snapshotAt = source.now();
+    const standby = await isStandby(session);
     const withoutRows = await tablesWithoutRows(tables, request, subject, source.warn);
+    if (standby) warnOfUnlogged(source, tables, withoutRows, subject);
     const snapshot: Snapshot = {
       server,
       session,
@@ -79,6 +83,7 @@ export async function dumpDatabase(
       tools,
       tables,
       withoutRows,
+      standby,
       keptSchemas: (await listKept(session)).map(({ name }) => name),
       ...(size === undefined ? {} : { sizeBytes: size }),
       readsPasswords: await readsPasswords(session),
@@ -196,6 +201,26 @@ async function describe(
   }
 }
 
+/** How many tables a warning names. */
+const NAMED = 5;
+
+/** Of no harm to the backup: their rows are not at a standby, and a crash of the primary empties them. */
+function warnOfUnlogged(
+  source: EngineSource<PostgresOptions>,
+  tables: readonly TableInfo[],
+  withoutRows: readonly TableInfo[],
+  subject: string,
+): void {
+  const left = new Set(withoutRows.map(({ oid }) => oid));
+  const names = tables
+    .filter(({ oid, unlogged, partitioned }) => unlogged && !partitioned && !left.has(oid))
+    .map(({ name }) => name);
+  if (names.length === 0) return;
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : '';
+  const message = `the server is a standby, which has no rows of unlogged tables: only the definitions are backed up of ${names.slice(0, NAMED).join(', ')}${more}`;
+  source.warn({ message, subject, partial: false });
+}
+
 async function readsPasswords(session: Session): Promise<boolean> {
   const [row] = await session.rows<{ readable: boolean }>(
     "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS readable",
@@ -218,9 +243,10 @@ function parentNames(tables: readonly TableInfo[]): SourceFacts['parents'] {
  * snapshot, and a second look at all rows would cost the server as much as the first. The rest is asked.
  */
 async function countKept(snapshot: Snapshot): Promise<readonly TableFact[]> {
-  const standby = await isStandby(snapshot.session);
   const left = new Set(snapshot.withoutRows.map((table) => table.oid));
-  const counted = snapshot.tables.filter((table) => !left.has(table.oid) && !(standby && table.unlogged));
+  const counted = snapshot.tables.filter(
+    (table) => !left.has(table.oid) && !(snapshot.standby && table.unlogged),
+  );
   try {
     if (!snapshot.countsRows) return await estimateRows(snapshot.session, counted);
     const { dumpedRows } = snapshot;

@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { openChild } from '../../../child/open.ts';
 import type { Child } from '../../../child/types.ts';
 import { DguardError, type ErrorCode } from '../../../errors.ts';
+import { MONEY } from '../server/connection.ts';
 import { identifier } from '../server/session.ts';
 import { MORE_LOCKS } from './begin-locked.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -11,7 +12,7 @@ export async function dumpArguments(snapshot: Snapshot): Promise<string[]> {
   const { server, tools, database, encoding, id, withoutRows, keptSchemas } = snapshot;
   return [
     ...tools.argv('pg_dump'),
-    `--dbname=${await server.conninfo(database)}`,
+    `--dbname=${await server.conninfo(database, [MONEY])}`,
     '--no-password',
     // Compression is dguard's: what comes compressed cannot be deduplicated.
     '--compress=0',
@@ -76,8 +77,12 @@ export function explained(error: unknown, subject: string): unknown {
   return new DguardError(code, message, { operation: 'dump', subject, hint, cause: error });
 }
 
-/** What a server says of a row that it cannot write in the memory that one text may take. */
-export const TOO_LARGE = /Cannot enlarge string buffer|invalid memory alloc request size/;
+/** What a server says of a row that it cannot write in the memory that one text may take: of a few GB at most. */
+export const TOO_LARGE = /Cannot enlarge string buffer|invalid memory alloc request size \d{1,10}(?!\d)/;
+/** Longer than any value, or less than nothing, is what stands for a length in bytes that are none. */
+const DAMAGED = /invalid memory alloc request size \d{11}|invalid string enlargement request size: -/;
+const DAMAGED_HINT =
+  'no value has such a length: a row or page of the table is damaged on the disk of the server. Look which with pg_amcheck (amcheck; 14 and newer) and keep a copy of the data folder; then restore the table from an older backup. Last resort, which loses the rows of such pages: zero_damaged_pages';
 
 function explanation(message: string): [ErrorCode, string | undefined] {
   if (/out of shared memory/.test(message)) return ['source_failed', MORE_LOCKS];
@@ -87,6 +92,7 @@ function explanation(message: string): [ErrorCode, string | undefined] {
       'the server writes no row of over 1 GB as text, where bytea takes two characters a byte: leave the table out (exclude_tables), and keep its rows by \\copy … TO … (FORMAT binary)',
     ];
   }
+  if (DAMAGED.test(message)) return ['source_failed', DAMAGED_HINT];
   if (/server version mismatch/.test(message)) {
     return ['tool_version', "install the client tools of the server's major version, or set client_path"];
   }

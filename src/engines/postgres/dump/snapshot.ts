@@ -15,6 +15,8 @@ export interface Snapshot {
   readonly tools: Tools;
   readonly tables: readonly TableInfo[];
   readonly withoutRows: readonly TableInfo[];
+  /** The server is one: it has no rows of unlogged tables. */
+  readonly standby: boolean;
   /** Schemas in which restores keep what they replaced: not a part of the backup. */
   readonly keptSchemas: readonly string[];
   /** Of the database on the server's disk, indexes included; where it may be known. */

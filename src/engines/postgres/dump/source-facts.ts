@@ -1,5 +1,6 @@
 import { DguardError } from '../../../errors.ts';
 import { OWN_SCHEMA, ownObjects } from '../server/catalog.ts';
+import { MONEY_LOCALE } from '../server/connection.ts';
 import type { DatabaseFacts } from '../server/database.ts';
 import type { Session } from '../server/session.ts';
 import type { DataBlock } from './archive-offsets.ts';
@@ -21,8 +22,10 @@ export interface SourceFacts {
   readonly without_rows: readonly string[];
   /** Whether the rows of its tables were counted, or estimated. */
   readonly row_counts: 'exact' | 'estimate';
-  /** The `lc_monetary` that values of type money are written by; undefined: there are none, or an older dguard wrote it. */
+  /** The `lc_monetary` that values of type money are written by; undefined: an older dguard wrote it. */
   readonly lc_monetary?: string;
+  /** Whether columns or types are of type money; undefined: as above. */
+  readonly has_money?: boolean;
   /** Own event triggers. */
   readonly event_triggers: readonly string[];
   /** Of partitions and children: the tables that they are one of, by `schema.table`. */
@@ -111,15 +114,16 @@ export async function readSurroundings(
   };
 }
 
-/** What a value of type money reads like follows from a setting, which a database or role may have of its own. */
-async function readMoney(session: Session): Promise<Pick<SourceFacts, 'lc_monetary'>> {
+/** Definitions may name amounts where no column is of the type: the locale is said of every backup. */
+async function readMoney(
+  session: Session,
+): Promise<Required<Pick<SourceFacts, 'lc_monetary' | 'has_money'>>> {
   const types = "('pg_catalog.money'::pg_catalog.regtype, 'pg_catalog.money[]'::pg_catalog.regtype)";
-  const [row] = await session.rows<{ lc_monetary: string }>(`
-    SELECT pg_catalog.current_setting('lc_monetary') AS lc_monetary
-    WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND atttypid IN ${types})
+  const [row] = await session.rows<{ has_money: boolean }>(`
+    SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND atttypid IN ${types})
       OR EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE oid >= 16384 AND typbasetype IN ${types})
-      OR EXISTS (SELECT 1 FROM pg_catalog.pg_range WHERE rngtypid >= 16384 AND rngsubtype IN ${types})`);
-  return row ?? {};
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_range WHERE rngtypid >= 16384 AND rngsubtype IN ${types}) AS has_money`);
+  return { lc_monetary: MONEY_LOCALE, has_money: row!.has_money };
 }
 
 /** Tables and sequences that the role may not read, or sees only a part of by row level security (`hidden`). */
@@ -190,6 +194,7 @@ export function sourceFacts(engine: Readonly<Record<string, unknown>> | undefine
     without_rows: texts(facts.without_rows),
     row_counts: facts.row_counts === 'estimate' ? 'estimate' : 'exact',
     ...(typeof facts.lc_monetary === 'string' ? { lc_monetary: facts.lc_monetary } : {}),
+    ...(typeof facts.has_money === 'boolean' ? { has_money: facts.has_money } : {}),
     event_triggers: texts(facts.event_triggers),
     parents: Object.fromEntries(
       Object.entries(engine?.['parents'] ?? {}).map(([name, list]) => [name, texts(list)]),

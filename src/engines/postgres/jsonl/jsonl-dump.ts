@@ -12,7 +12,7 @@ import { globalsMember } from '../dump/members.ts';
 import { dumpArguments, explained, finishTool, startTool, TOO_LARGE } from '../dump/run-tool.ts';
 import { refuseRenamed } from '../dump/same-objects.ts';
 import type { Snapshot } from '../dump/snapshot.ts';
-import { countLargeObjects, isStandby, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
+import { countLargeObjects, OWN_SCHEMA, type TableInfo } from '../server/catalog.ts';
 import { identifier, literal, type Session } from '../server/session.ts';
 import { type ColumnDocument, exportQuery, listColumns, VALUE_ENCODING } from './jsonl-columns.ts';
 import { openRowSession, type RowSession } from './row-session.ts';
@@ -81,9 +81,8 @@ export async function jsonlMembers(
   serverVersion: string,
 ): Promise<RowsAsJson> {
   const left = new Set(snapshot.withoutRows.map(({ oid }) => oid));
-  const standby = await isStandby(snapshot.session);
   const tables = snapshot.tables.filter(
-    (table) => !table.partitioned && !left.has(table.oid) && !(standby && table.unlogged),
+    (table) => !table.partitioned && !left.has(table.oid) && !(snapshot.standby && table.unlogged),
   );
   const columns = await listColumns(snapshot.session, tables);
   const objects = await countLargeObjects(snapshot.session);

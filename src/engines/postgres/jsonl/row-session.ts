@@ -3,7 +3,7 @@ import { DguardError } from '../../../errors.ts';
 import { explained, finishTool, startTool } from '../dump/run-tool.ts';
 import type { Snapshot } from '../dump/snapshot.ts';
 import { type TableInfo, tableLock } from '../server/catalog.ts';
-import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
+import { MONEY, SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
 import { lineQueue } from '../server/psql-session.ts';
 import { literal } from '../server/session.ts';
 
@@ -29,7 +29,11 @@ export async function openRowSession(
 ): Promise<RowSession> {
   const { server, tools, database, id } = snapshot;
   const input = lineQueue();
-  const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...SCRIPT_FLAGS];
+  const argv = [
+    ...tools.argv('psql'),
+    `--dbname=${await server.conninfo(database, [MONEY])}`,
+    ...SCRIPT_FLAGS,
+  ];
   const child = await startTool(snapshot, argv, subject, { stdin: input.lines(), chunkBytes: 1 });
   const output = child.stdout[Symbol.asyncIterator]();
   const script = [

@@ -1,10 +1,10 @@
 import { openChild } from '../../../child/open.ts';
 import type { Choice } from '../restore/choice.ts';
+import { MONEY } from '../server/connection.ts';
 import type { Server } from '../server/server.ts';
 import { literal, type Session } from '../server/session.ts';
 import { sqlName, type TableName } from '../server/table-name.ts';
 import type { Tools } from '../server/tools.ts';
-import { MONEY } from './run.ts';
 import type { ScriptPart } from './script.ts';
 import { readShapes, type TableShape } from './shape.ts';
 

@@ -2,7 +2,7 @@ import { openChild } from '../../../child/open.ts';
 import { DguardError, toDguardError } from '../../../errors.ts';
 import { lookUntil, withSession } from '../../sessions.ts';
 import { isMissingSchema } from '../server/catalog.ts';
-import { SCRIPT_FLAGS, SCRIPT_HEAD } from '../server/connection.ts';
+import { SCRIPT_FLAGS, SCRIPT_HEAD, SET_MONEY } from '../server/connection.ts';
 import { openServer, type Server } from '../server/server.ts';
 import { literal } from '../server/session.ts';
 import type { Tools } from '../server/tools.ts';
@@ -16,10 +16,6 @@ export interface ScriptRequest {
   readonly makes: string;
 }
 
-/** What one of the two databases writes of money, the other reads: each may have a setting of its own. */
-export const MONEY = 'lc_monetary=C';
-const SAME_MONEY = "SET lc_monetary TO 'C';\n";
-
 /**
  * Runs a script of one transaction by psql. Throws `target_refused`, `target_failed` or the abort's error: nothing was
  * changed then, and nothing will be, unless the message says that it is not known.
@@ -29,7 +25,7 @@ export async function runScript(parts: readonly ScriptPart[], request: ScriptReq
   let handedOver = false;
   async function* input(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(
-      `${SCRIPT_HEAD}SET application_name TO ${literal(makes)};\nSET search_path TO '';\n${SAME_MONEY}`,
+      `${SCRIPT_HEAD}SET application_name TO ${literal(makes)};\nSET search_path TO '';\n${SET_MONEY};\n`,
     );
     for (const part of parts) {
       // With the last of them psql has the commit.
@@ -68,7 +64,7 @@ export async function* copyOut(
   query: string,
 ): AsyncGenerator<Uint8Array> {
   async function* input(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\n${SAME_MONEY}COPY (${query}) TO STDOUT;\n`);
+    yield Buffer.from(`${SCRIPT_HEAD}SET search_path TO '';\n${SET_MONEY};\nCOPY (${query}) TO STDOUT;\n`);
   }
   const argv = [...tools.argv('psql'), `--dbname=${await server.conninfo(database)}`, ...SCRIPT_FLAGS];
   const child = await openChild(argv, {

@@ -19,7 +19,7 @@ export interface Fit {
   readonly warnings: readonly string[];
   /** Roles of the dump that this server has too. */
   readonly roles: ReadonlySet<string>;
-  /** The `lc_monetary` that the backup's values of type money are read by; undefined: there are none. */
+  /** The `lc_monetary` that the backup's values of type money are read by; undefined: it does not say. */
   readonly money?: string;
   /** Where the new database lies; undefined: where the server puts it. */
   readonly tablespace?: string;

@@ -158,6 +158,15 @@ function sessionSettings(statementTimeoutMs: number): string {
   return [`statement_timeout=${statementTimeoutMs}`, ...SESSION_SETTINGS].map(asOption).join(' ');
 }
 
+/**
+ * Of sessions that write or read amounts of money as text: a role and a database may each have a locale of their own, which
+ * another server may not know. `C` is on every server.
+ */
+export const MONEY_LOCALE = 'C';
+export const MONEY = `lc_monetary=${MONEY_LOCALE}`;
+/** The same, as a statement. */
+export const SET_MONEY = `SET lc_monetary TO '${MONEY_LOCALE}'`;
+
 /** A blank within a value ends no option behind a backslash. */
 function asOption(setting: string): string {
   return `-c ${setting.replace(/[\\ ]/g, '\\$&')}`;
