@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Driver from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { recoverCommands } from '../../src/core/recover.ts';
+import { loadCommands, recoverCommands } from '../../src/core/recover.ts';
 import { sealManifest } from '../../src/manifest/parse.ts';
 import type { Manifest } from '../../src/manifest/types.ts';
 import { snapshotOf, type Workspace, workspace } from './support.ts';
@@ -105,6 +105,20 @@ it('of more artifacts than a manifest lists, the printed command names the reade
   const env = { ...process.env, HOME: space.folder };
   execFileSync('sh', ['-ec', printed!.replace('python3 recover.py', `python3 '${reader}'`)], { cwd, env });
   expect(readdirSync(space.path(`restored-${backup!.id}`))).toHaveLength(51);
+});
+
+it('how an export is loaded does not depend on where its artifacts are listed', () => {
+  const summary = { count: 60, objects: 60, bytes: 1, sha256: '0'.repeat(64) };
+  const listed = [{ member: 'schema.sql', format: 'sql' }] as Manifest['artifacts'];
+  const facts = {
+    consistency: 'snapshot',
+    engine: { schema: 'shop', charset: 'utf8mb4', collation: 'utf8mb4_bin', flavour: 'mariadb' },
+  } as const;
+  const linesOf = (type: string, artifacts: Manifest['artifacts']) =>
+    loadCommands({ artifacts, datasource: { name: 'app', type }, facts });
+  expect(linesOf('mysql', summary)).toEqual(linesOf('mysql', listed));
+  expect(linesOf('mysql', summary)[0]).toMatch(/^mariadb -e .*CREATE DATABASE/);
+  for (const type of ['files', 'sqlite', 'sqlserver']) expect(linesOf(type, summary)).toEqual([]);
 });
 
 it('the commands of an older manifest, which unpack into the backup, are printed nowhere', async () => {
