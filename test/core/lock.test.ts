@@ -1,12 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  chmodSync,
   chownSync,
-  copyFileSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -15,61 +12,12 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir, uptime } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { breakLock, lockHolder, takeLock } from '../../src/core/lock.ts';
-import { ownerOf, ownerState, pidNamespace, processStart } from '../../src/core/owner.ts';
-import { showLife } from '../../src/core/sign-of-life.ts';
-import type { DguardEvent } from '../../src/events.ts';
-import type { Runtime } from '../../src/runtime.ts';
+import { ownerOf } from '../../src/core/owner.ts';
 import { traceCalls } from '../faults/fs-faults.mjs';
-
-let folder: string;
-let events: DguardEvent[];
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'dguard-lock-'));
-  events = [];
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-function runtime(host: Partial<Runtime['host']> = {}): Runtime {
-  return {
-    now: () => new Date(),
-    emit: (event) => void events.push(event),
-    signal: new AbortController().signal,
-    env: {},
-    host: {
-      name: 'here',
-      bootId: 'boot-1',
-      pid: process.pid,
-      pidStart: processStart(process.pid),
-      pidNamespace: pidNamespace(),
-      privileged: false,
-      ...host,
-    },
-    tempDir: folder,
-    lockDir: join(folder, 'locks'),
-    version: '0',
-  };
-}
-
-/** False where a temporary folder cannot hold a socket that all of this kernel meet at: its path too long, its file system odd. */
-const showsLife = await (async () => {
-  const place = mkdtempSync(join(tmpdir(), 'dguard-lock-'));
-  mkdirSync(join(place, 'locks'));
-  const { name, end } = await showLife(join(place, 'locks'));
-  await end();
-  rmSync(place, { recursive: true });
-  return name !== '';
-})();
-
-/** What lies there but for signs of life. */
-const lockFiles = () =>
-  readdirSync(join(folder, 'locks'))
-    .filter((name) => !name.startsWith('alive-'))
-    .sort();
+import { events, folder, lockFiles, runtime } from './support-locks.ts';
 
 describe('lock', () => {
   it.each(['', '\0\0\0', 'null'])(
@@ -130,48 +78,6 @@ describe('lock', () => {
     await takeLock('prod/db', 'backup prod', 0, runtime({ pidStart: '17' }));
     await takeLock('prod/db', 'prune prod', 0, runtime());
   });
-
-  it.runIf(showsLife)(
-    'of another container, whose numbers mean nothing here, is held as long as its sign of life is shown',
-    async () => {
-      const there = runtime({ pidNamespace: 'pid:[1]', pid: 2 ** 22 + 1, pidStart: '17' });
-      const lock = await takeLock('prod/db', 'backup prod', 0, there);
-      const taking = takeLock('prod/db', 'prune prod', 0, runtime());
-      await expect(taking).rejects.toThrow(
-        /process 4194305 on here, by the numbers of another container, \(backup prod since \S+\) holds the lock$/,
-      );
-      await lock.release();
-      expect(readdirSync(join(folder, 'locks'))).toEqual([]);
-    },
-  );
-
-  it.runIf(showsLife)(
-    'of another container that was killed is taken over, and without a sign of life never',
-    async () => {
-      const there = runtime({ pidNamespace: 'pid:[1]', pid: 2 ** 22 + 1, pidStart: '17' });
-      await (await takeLock('prod/db', 'backup prod', 0, there)).release();
-      const alive = 'alive-0123456789abcdef';
-      const listen = `require('node:net').createServer().listen(process.argv[1], () => console.log('listens'))`;
-      const child = spawn(process.execPath, ['-e', listen, join(folder, 'locks', alive)]);
-      await once(child.stdout, 'data');
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-      const held = await takeLock('prod/db', 'backup prod', 0, there);
-      const file = join(folder, 'locks', lockFiles()[0]!);
-      const text = JSON.parse(readFileSync(file, 'utf8')) as object;
-      for (const none of ['', 'alive-gone000000000000', `../locks/${alive}`]) {
-        writeFileSync(file, JSON.stringify({ ...text, alive: none }));
-        await expect(takeLock('prod/db', 'prune prod', 0, runtime())).rejects.toThrow(
-          /cannot be seen from here/,
-        );
-      }
-      writeFileSync(file, JSON.stringify({ ...text, alive }));
-      await (await takeLock('prod/db', 'prune prod', 0, runtime())).release();
-      expect(events).toMatchObject([{ level: 'warning', message: expect.stringMatching(/is gone/) }]);
-      await held.release();
-      expect(readdirSync(join(folder, 'locks'))).toEqual([]);
-    },
-  );
 
   it('of an earlier boot is taken over, that of another host never', async () => {
     await takeLock('prod/db', 'backup prod', 0, runtime({ bootId: 'boot-0' }));
@@ -323,40 +229,4 @@ describe('lock', () => {
     const waiting = takeLock('prod/db', 'prune prod', 60_000, { ...runtime(), signal: controller.signal });
     await expect(waiting).rejects.toMatchObject({ code: 'interrupted' });
   });
-});
-
-describe('owner', () => {
-  it('is dead only where that is certain', () => {
-    const { host } = runtime();
-    const me = ownerOf(host);
-    expect(ownerState(me, host)).toBe('alive');
-    expect(ownerState({ ...me, pid_start: '' }, host)).toBe('alive');
-    expect(ownerState({ ...me, pid_start: '1' }, host)).toBe('dead');
-    expect(ownerState({ ...me, boot_id: 'boot-0' }, host)).toBe('dead');
-    expect(ownerState({ ...me, boot_id: '' }, host)).toBe('unknown');
-    for (const pid_namespace of ['', 'pid:[1]'])
-      expect(ownerState({ ...me, pid_namespace, pid_start: '1' }, host)).toBe('unknown');
-    expect(ownerState({ ...me, host: 'elsewhere', boot_id: 'boot-0' }, host)).toBe('unknown');
-    // What names no process: to kill(2) those numbers mean whole groups, which are always there.
-    for (const pid of [0, -1]) expect(ownerState({ ...me, pid, pid_start: '' }, host)).toBe('dead');
-  });
-
-  it.runIf(process.platform === 'linux')(
-    'is told by when it started, whatever its program is called',
-    async () => {
-      const program = join(folder, 'a) S 1 (b');
-      copyFileSync('/bin/sleep', program);
-      chmodSync(program, 0o700);
-      const child = spawn(program, ['60']);
-      try {
-        await once(child, 'spawn');
-        const [own, its] = [processStart(process.pid), processStart(child.pid!)].map(Number);
-        expect(own).toBeGreaterThan(0);
-        expect(its).toBeGreaterThanOrEqual(own!);
-        expect(its).toBeLessThanOrEqual(Math.ceil((uptime() + 1) * 100));
-      } finally {
-        child.kill('SIGKILL');
-      }
-    },
-  );
 });
